@@ -1,0 +1,100 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+func nio(_ name: String) -> Target.Dependency { .product(name: name, package: "swift-nio") }
+let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+
+let package = Package(
+    name: "sluice",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "SluiceClient", targets: ["SluiceClient"]),
+        .executable(name: "sluice", targets: ["sluice"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
+    ],
+    targets: [
+        // System libraries and the C shim.
+        .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(
+            name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"]), .brew(["lz4"])]),
+        .target(name: "CLinuxEvents"),
+
+        // The rooms of the house; arrows point down only (see Tests/SluiceHouseTests).
+        .target(name: "SluiceCore", dependencies: [collections, heap], swiftSettings: house),
+        .target(name: "SluiceWire", dependencies: [nio("NIOCore"), "CLZ4"], swiftSettings: house),
+        .target(name: "SluiceReactor", dependencies: ["CLinuxEvents", collections, heap], swiftSettings: house),
+        .target(name: "SluicePostgres", dependencies: ["SluiceReactor", "CLibpq"], swiftSettings: house),
+        .target(name: "SluiceEngine", dependencies: ["SluiceCore", logging], swiftSettings: house),
+        .target(
+            name: "SluiceGateway",
+            dependencies: [
+                "SluiceCore", "SluiceWire", "SluiceReactor", "SluicePostgres", "SluiceEngine",
+                nio("NIOCore"), nio("NIOPosix"), logging, lifecycle,
+                .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: house),
+        .target(
+            name: "SluiceClient",
+            dependencies: ["SluiceWire", nio("NIOCore"), nio("NIOPosix")],
+            swiftSettings: house),
+
+        // Executables.
+        .executableTarget(
+            name: "sluice",
+            dependencies: ["SluiceGateway", "SluiceClient", arguments, histogram, logging, lifecycle],
+            swiftSettings: house),
+        .executableTarget(
+            name: "FirstSearch", dependencies: ["SluiceClient"], path: "Examples/FirstSearch",
+            swiftSettings: house),
+
+        // Tests: one target a library, then real PostgreSQL, then the house itself.
+        .testTarget(name: "SluiceCoreTests", dependencies: ["SluiceCore"], swiftSettings: house),
+        .testTarget(
+            name: "SluiceWireTests", dependencies: ["SluiceWire", nio("NIOCore")], swiftSettings: house),
+        .testTarget(name: "SluiceReactorTests", dependencies: ["SluiceReactor"], swiftSettings: house),
+        .testTarget(name: "SluicePostgresTests", dependencies: ["SluicePostgres"], swiftSettings: house),
+        .testTarget(
+            name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceCore", logging],
+            swiftSettings: house),
+        .testTarget(
+            name: "SluiceGatewayTests",
+            dependencies: [
+                "SluiceGateway", "SluiceWire", "SluiceEngine", "SluiceCore", nio("NIOCore"), nio("NIOPosix"),
+                nio("NIOEmbedded"), logging,
+            ],
+            swiftSettings: house),
+        .testTarget(
+            name: "SluiceClientTests",
+            dependencies: ["SluiceClient", "SluiceWire", nio("NIOCore"), nio("NIOPosix")],
+            swiftSettings: house),
+        .testTarget(
+            name: "SluiceIntegrationTests",
+            dependencies: [
+                "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres", "SluiceReactor",
+                "SluiceCore", nio("NIOCore"), nio("NIOPosix"), logging,
+            ],
+            swiftSettings: house),
+        .testTarget(name: "SluiceHouseTests", swiftSettings: house),
+    ]
+)

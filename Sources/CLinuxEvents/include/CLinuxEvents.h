@@ -1,0 +1,23 @@
+// What the Glibc module leaves out: epoll and eventfd (and the thread id that glibc's pthread_self cannot give safely
+// across an await, because it is marked const).
+#pragma once
+
+#include <stdint.h>
+
+#if defined(__linux__)
+#include <sys/epoll.h>
+
+int sluice_epoll_create(void);
+// Watches `descriptor`, level-triggered; `token` comes back with each event. Returns 0 or an errno.
+int sluice_epoll_arm(int epoll, int descriptor, uint32_t events, uint64_t token, int first);
+// Returns 0 or an errno.
+int sluice_epoll_remove(int epoll, int descriptor);
+int sluice_event_create(void);
+void sluice_event_signal(int event);
+void sluice_event_drain(int event);
+// CLOCK_MONOTONIC in nanoseconds.
+int64_t sluice_monotonic_nanoseconds(void);
+int sluice_thread_id(void);
+// At most 15 characters; longer names are not set.
+void sluice_name_this_thread(const char *name);
+#endif
