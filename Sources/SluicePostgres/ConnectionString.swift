@@ -1,0 +1,59 @@
+internal import CLibpq
+
+/// A libpq connection string, taken apart. Holds a password, so it has no description of its own to print.
+public struct ConnectionString: Hashable, Sendable {
+    /// libpq's keywords and values, without those that are not set.
+    var parameters: [String: String]
+
+    /// - Throws: `PostgresFailure` of kind `unusable` that says what is wrong, without the string itself.
+    public init(_ text: String, password: String? = nil) throws(PostgresFailure) {
+        var parsed: [String: String] = [:]
+        var message: UnsafeMutablePointer<CChar>?
+        guard let options = PQconninfoParse(text, &message) else {
+            PQfreemem(message)
+            throw PostgresFailure(.unusable, "not a libpq connection string (key=value pairs or postgresql://…)")
+        }
+        defer { PQconninfoFree(options) }
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if let value = option.pointee.val, value.pointee != 0 {
+                parsed[String(cString: keyword)] = String(cString: value)
+            }
+            option += 1
+        }
+        if let password { parsed["password"] = password }
+        for key in ["host", "hostaddr", "port"] where parsed[key]?.contains(",") == true {
+            throw PostgresFailure(.unusable, "a replica is one server, but \(key) lists several")
+        }
+        parameters = parsed
+    }
+
+    /// Where it leads, for messages: `host:port/dbname`.
+    public var target: String {
+        "\(parameters["host"] ?? parameters["hostaddr"] ?? "localhost"):\(parameters["port"] ?? "5432")"
+            + "/\(parameters["dbname"] ?? "")"
+    }
+
+    /// The name to look up in DNS; nil if there is none, or it is an address or a socket's folder already.
+    var nameToResolve: String? {
+        guard parameters["hostaddr"] == nil, let host = parameters["host"], !host.isEmpty else { return nil }
+        let isAddress = host.hasPrefix("/") || host.hasPrefix("@") || AddressResolver.isNumeric(host)
+        return isAddress ? nil : host
+    }
+
+    /// The parameters to dial with: what the caller wrote wins over these defaults, except the encoding.
+    ///
+    /// Keepalives of 1 s, 1 s and 3 probes and `tcp_user_timeout` end a connection into a black hole in about 4 s.
+    func dialling(address: String?, throughPooler: Bool) -> [(String, String)] {
+        var result = [
+            "application_name": "sluice", "keepalives": "1", "keepalives_idle": "1", "keepalives_interval": "1",
+            "keepalives_count": "3", "tcp_user_timeout": "4000",
+        ]
+        // A pooler refuses start-up options; every name in our statements is qualified, so none is needed.
+        if !throughPooler { result["options"] = "-c search_path=pg_catalog" }
+        result.merge(parameters) { _, written in written }
+        result["client_encoding"] = "UTF8"
+        if let address { result["hostaddr"] = address }
+        return result.sorted { $0.key < $1.key }
+    }
+}

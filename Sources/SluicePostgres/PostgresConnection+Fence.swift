@@ -1,0 +1,122 @@
+internal import CLibpq
+internal import SluiceReactor
+
+/// What stands between a failed search and the next use of its connection: the server's results have been drained, and
+/// the cancel request, if one was sent, has ended, so that neither can reach another search.
+struct Fence {
+    var isDrained = true
+    var isCancelEnded = true
+    var timer: TimerID?
+    var waiters: [CheckedContinuation<Bool, Never>] = []
+}
+
+extension PostgresConnection {
+    /// Waits until nothing of the last search is left on this connection.
+    /// - Returns: true if it may be used again; false if it has been closed.
+    public func settle() async -> Bool {
+        switch state {
+        case .idle: return true
+        case .closed, .dialling: return false
+        case .running, .fencing: return await withCheckedContinuation { fence.waiters.append($0) }
+        }
+    }
+
+    /// Answers the waiter of a search now, and stops the server's work behind the fence.
+    func abandon(_ number: UInt64, _ failure: PostgresFailure) {
+        guard state == .running, let current = operation, current.number == number else { return }
+        if let timer = current.timer { reactor.cancel(timer) }
+        operation?.timer = nil
+        operation?.waiter = nil
+        state = .fencing
+        fence.isDrained = false
+        fence.isCancelEnded = true
+        current.waiter?.resume(returning: .failure(failure))
+        let now = Reactor.now()
+        let limit = now + max(0, settings.fenceTimeout.wholeNanoseconds)
+        fence.timer = reactor.schedule(at: limit) { [weak self] in
+            self?.assumeIsolated { $0.fenceTimedOut(number) }
+        }
+        // After a deadline, statement_timeout is about to end the statement by itself: a cancel request costs the
+        // server a process, so it is only sent if that does not happen.
+        if failure.kind == .timedOut {
+            _ = reactor.schedule(at: now + Self.statementTimeoutGrace) { [weak self] in
+                self?.assumeIsolated { $0.cancelOnServer(number) }
+            }
+        } else {
+            cancelOnServer(number)
+        }
+    }
+
+    /// How long the server's own `statement_timeout` is waited for, in nanoseconds.
+    private static var statementTimeoutGrace: Int64 { 50_000_000 }
+
+    private func cancelOnServer(_ number: UInt64) {
+        guard state == .fencing, operation?.number == number, !fence.isDrained else { return }
+        guard let request = CancelRequest(handle) else { return close() }
+        fence.isCancelEnded = false
+        let accepted = settings.workers.submit { [reactor] in
+            request.send()
+            reactor.execute { self.assumeIsolated { $0.cancelEnded(number) } }
+        }
+        if !accepted { close() }
+    }
+
+    private func cancelEnded(_ number: UInt64) {
+        guard operationNumber == number else { return }
+        fence.isCancelEnded = true
+        openFenceIfClear()
+    }
+
+    /// All results of the current pipeline have been read.
+    func drained() {
+        fence.isDrained = true
+        openFenceIfClear()
+    }
+
+    private func openFenceIfClear() {
+        guard fence.isDrained, fence.isCancelEnded, state == .fencing || state == .idle else { return }
+        state = .idle
+        endFence(isClean: true)
+    }
+
+    private func fenceTimedOut(_ number: UInt64) {
+        guard state == .fencing, operationNumber == number else { return }
+        close(PostgresFailure(.connectionLost, "the server did not stop in time"))
+    }
+
+    func endFence(isClean: Bool) {
+        if let timer = fence.timer { reactor.cancel(timer) }
+        let waiters = fence.waiters
+        fence = Fence()
+        for waiter in waiters { waiter.resume(returning: isClean) }
+    }
+}
+
+/// libpq's description of how to cancel what a connection runs.
+///
+/// `@unchecked Sendable`: a `PGcancel` is never changed after it was made, libpq documents `PQcancel` as safe to call
+/// from any thread, and only the last reference frees it.
+private final class CancelRequest: @unchecked Sendable {
+    private let handle: OpaquePointer
+
+    init?(_ connection: OpaquePointer?) {
+        guard let handle = PQgetCancel(connection) else { return nil }
+        self.handle = handle
+    }
+
+    /// Blocks until the server has closed the request's connection.
+    func send() {
+        var message = [CChar](repeating: 0, count: 256)
+        _ = PQcancel(handle, &message, Int32(message.count))
+    }
+
+    deinit { PQfreeCancel(handle) }
+}
+
+extension Duration {
+    fileprivate var wholeNanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        return overflow ? .max : scaled.addingReportingOverflow(attoseconds / 1_000_000_000).partialValue
+    }
+}

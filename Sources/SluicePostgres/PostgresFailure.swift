@@ -1,0 +1,34 @@
+/// Why something asked of a PostgreSQL server did not happen.
+///
+/// `detail` is ours or libpq's and meant for the log; texts that the server wrote about a statement are left out,
+/// because they may quote data.
+public struct PostgresFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    public enum Kind: Hashable, Sendable {
+        /// No connection could be made.
+        case unreachable
+        /// The connection ended while it was needed.
+        case connectionLost
+        /// The deadline passed.
+        case timedOut
+        case cancelled
+        /// The server refused the statement; `sqlState` says why.
+        case server
+        /// The server sent what it must not: the connection is closed.
+        case protocolViolation
+        /// The server cannot be used as it is set up.
+        case unusable
+    }
+
+    public var kind: Kind
+    /// Five characters of the SQL standard's error classes.
+    public var sqlState: String?
+    public var detail: String
+
+    public init(_ kind: Kind, sqlState: String? = nil, _ detail: String) {
+        self.kind = kind
+        self.sqlState = sqlState
+        self.detail = detail
+    }
+
+    public var description: String { sqlState.map { "\(detail) (SQLSTATE \($0))" } ?? detail }
+}

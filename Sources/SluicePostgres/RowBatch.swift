@@ -1,0 +1,84 @@
+internal import CLibpq
+
+/// The rows of one leg. The cells stay as PostgreSQL sent them: for each row its columns one after another, each a
+/// big-endian Int32 length (-1 for null) and that many bytes, as a DataRow has them.
+public struct RowBatch: Sendable {
+    public var ids: [Int64] = []
+    public var distances: [Double] = []
+    public var columnTypes: [UInt32] = []
+    public var cells: [UInt8] = []
+    /// Where each row's cells begin in `cells`; one more than there are rows.
+    public var offsets: [Int] = [0]
+
+    public init() {}
+
+    public var count: Int { ids.count }
+}
+
+/// Reads `id, distance, column…` out of a result, trusting nothing about it.
+struct RowReader {
+    let maximumRows: Int
+    let maximumBytes: Int
+    let columnCount: Int
+
+    func read(_ result: OpaquePointer) throws(PostgresFailure) -> RowBatch {
+        let rows = Int(PQntuples(result))
+        guard Int(PQnfields(result)) == columnCount + 2 else { throw violation("another number of columns") }
+        guard rows <= maximumRows else { throw violation("more rows than asked for") }
+        for field in 0..<Int32(columnCount + 2) where PQfformat(result, field) != 1 {
+            throw violation("text where binary was asked for")
+        }
+        var batch = RowBatch()
+        batch.columnTypes = (0..<Int32(columnCount)).map { PQftype(result, $0 + 2) }
+        batch.ids.reserveCapacity(rows)
+        batch.distances.reserveCapacity(rows)
+        batch.offsets.reserveCapacity(rows + 1)
+        for row in 0..<Int32(rows) {
+            batch.ids.append(try id(result, row))
+            batch.distances.append(try distance(result, row))
+            for column in 0..<Int32(columnCount) { appendCell(result, row, column + 2, to: &batch.cells) }
+            guard batch.cells.count <= maximumBytes else { throw violation("more bytes than a reply may have") }
+            batch.offsets.append(batch.cells.count)
+        }
+        return batch
+    }
+
+    private func id(_ result: OpaquePointer, _ row: Int32) throws(PostgresFailure) -> Int64 {
+        let bytes = try value(result, row, 0, "null as an id")
+        switch bytes.count {
+        case 8: return Int64(bigEndian: bytes.loadUnaligned(as: Int64.self))
+        case 4: return Int64(Int32(bigEndian: bytes.loadUnaligned(as: Int32.self)))
+        case 2: return Int64(Int16(bigEndian: bytes.loadUnaligned(as: Int16.self)))
+        default: throw violation("an id that is not a bigint, integer or smallint")
+        }
+    }
+
+    private func distance(_ result: OpaquePointer, _ row: Int32) throws(PostgresFailure) -> Double {
+        // A row without a vector has no distance, and no place in the order.
+        if PQgetisnull(result, row, 1) != 0 { return .nan }
+        let bytes = try value(result, row, 1, "null as a distance")
+        guard bytes.count == 8 else { throw violation("a distance that is not a float8") }
+        return Double(bitPattern: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)))
+    }
+
+    private func appendCell(_ result: OpaquePointer, _ row: Int32, _ column: Int32, to cells: inout [UInt8]) {
+        let isNull = PQgetisnull(result, row, column) != 0
+        let length = isNull ? -1 : PQgetlength(result, row, column)
+        withUnsafeBytes(of: length.bigEndian) { cells.append(contentsOf: $0) }
+        guard length > 0, let start = PQgetvalue(result, row, column) else { return }
+        cells.append(contentsOf: UnsafeRawBufferPointer(start: start, count: Int(length)))
+    }
+
+    private func value(
+        _ result: OpaquePointer, _ row: Int32, _ column: Int32, _ complaint: String
+    ) throws(PostgresFailure) -> UnsafeRawBufferPointer {
+        guard PQgetisnull(result, row, column) == 0, let start = PQgetvalue(result, row, column) else {
+            throw violation(complaint)
+        }
+        return UnsafeRawBufferPointer(start: start, count: Int(max(0, PQgetlength(result, row, column))))
+    }
+
+    private func violation(_ what: String) -> PostgresFailure {
+        PostgresFailure(.protocolViolation, "the server sent \(what)")
+    }
+}
