@@ -1,0 +1,142 @@
+public import SluiceCore
+
+/// A client's request, its deadline already an instant.
+public struct Search: Sendable {
+    public var collections: [String]
+    /// In pgvector's binary form: Int16 dimensions, Int16 zero, and that many Float32, all big-endian.
+    public var vector: [UInt8]
+    public var dimensions: Int
+    public var k: Int
+    public var columns: [String]
+    public var deadline: Instant
+    /// hnsw.ef_search, 1...1000; nil for the server's own.
+    public var efSearch: Int?
+    /// True to compare with every row instead of using an index.
+    public var exact: Bool
+    public var allowsPartial: Bool
+
+    public init(
+        collections: [String], vector: [UInt8], dimensions: Int, k: Int, columns: [String], deadline: Instant,
+        efSearch: Int?, exact: Bool, allowsPartial: Bool
+    ) {
+        self.collections = collections
+        self.vector = vector
+        self.dimensions = dimensions
+        self.k = k
+        self.columns = columns
+        self.deadline = deadline
+        self.efSearch = efSearch
+        self.exact = exact
+        self.allowsPartial = allowsPartial
+    }
+}
+
+/// What a search came to.
+public struct SearchOutcome: Sendable {
+    public var result: Result<SearchAnswer, SearchError>
+    /// Work of this search that the backends may still be ending, after a cancel or a time-out. The request's place
+    /// among those in flight is free only after it.
+    public var unsettled: [Task<Void, Never>]
+
+    public init(result: Result<SearchAnswer, SearchError>, unsettled: [Task<Void, Never>] = []) {
+        self.result = result
+        self.unsettled = unsettled
+    }
+}
+
+/// The k nearest over all legs, nearest first.
+public struct SearchAnswer: Sendable {
+    public var hits: [Candidate]
+    /// Every leg, in the order of the collections asked for and of their shards.
+    public var legs: [LegReport]
+    /// The share of the (collection, shard) pairs asked for that answered, from 0 to 1.
+    public var coverage: Double
+}
+
+public enum LegStatus: UInt8, Hashable, Sendable {
+    case ok = 0
+    case timeout = 1
+    case unavailable = 2
+    case saturated = 3
+    case backendError = 4
+    case cancelled = 5
+    case invalid = 6
+}
+
+/// What became of one leg.
+public struct LegReport: Sendable {
+    public var collection: String
+    public var shard: String
+    /// The replica asked last; empty if none was reached.
+    public var replica: String
+    public var status: LegStatus
+    public var rows: LegRows
+    /// The names of the columns that each row has after id and distance.
+    public var columns: [String]
+    /// Waiting for a connection, over all attempts.
+    public var wait: Duration
+    /// From sending the statement to the last row, of the last attempt.
+    public var execute: Duration
+    public var attempts: Int
+    public var sqlState: String?
+    public var message: String?
+}
+
+/// Rows as a backend sends them. `cells` holds, for each row, its columns one after another: a big-endian Int32 length
+/// (-1 for null) and that many bytes in PostgreSQL's binary form.
+public struct LegRows: Sendable {
+    public var ids: [Int64]
+    public var distances: [Double]
+    /// PostgreSQL's type OIDs of the columns after id and distance.
+    public var columnTypes: [UInt32]
+    public var cells: [UInt8]
+    /// Where each row's cells begin; one more than there are rows.
+    public var offsets: [Int]
+
+    public init(
+        ids: [Int64] = [], distances: [Double] = [], columnTypes: [UInt32] = [], cells: [UInt8] = [],
+        offsets: [Int] = [0]
+    ) {
+        self.ids = ids
+        self.distances = distances
+        self.columnTypes = columnTypes
+        self.cells = cells
+        self.offsets = offsets
+    }
+
+    public var count: Int { ids.count }
+
+    /// One row's cells; empty for a row that is not there.
+    public func cells(of row: Int) -> ArraySlice<UInt8> {
+        guard row >= 0, row + 1 < offsets.count else { return [] }
+        return cells[offsets[row]..<offsets[row + 1]]
+    }
+}
+
+/// Why a search has no answer. The message says what happened, where, and what to do; it never carries data.
+public struct SearchError: Error, Sendable {
+    public enum Code: Hashable, Sendable {
+        case invalidArgument
+        case unknownCollection
+        case unknownColumn
+        case dimensionMismatch
+        case deadlineExceeded
+        case cancelled
+        case unavailable
+        case busy
+        case backendError
+        case shuttingDown
+    }
+
+    public var code: Code
+    public var message: String
+    public var retryAfter: Duration?
+    public var legs: [LegReport]
+
+    public init(_ code: Code, _ message: String, retryAfter: Duration? = nil, legs: [LegReport] = []) {
+        self.code = code
+        self.message = message
+        self.retryAfter = retryAfter
+        self.legs = legs
+    }
+}
