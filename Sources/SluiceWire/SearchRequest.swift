@@ -1,0 +1,144 @@
+public import NIOCore
+
+/// A vector in pgvector's binary form: Int16 dimensions, Int16 zero, then the components as Float32, all big-endian.
+/// It goes to PostgreSQL as it is.
+public struct VectorBytes: Hashable, Sendable {
+    public let bytes: ByteBuffer
+
+    private static let headerLength = 4
+    /// pgvector's own limit of the type `vector` (VECTOR_MAX_DIM in vector.h).
+    public static let maximumDimensions = 16_000
+
+    /// As it arrived; `validate()` says whether it is one.
+    public init(unchecked bytes: ByteBuffer) { self.bytes = bytes }
+
+    /// More components than `Int16.max` cannot be a vector; `validate()` then fails.
+    public init(_ floats: [Float]) {
+        var buffer = ByteBufferAllocator().buffer(capacity: Self.headerLength + 4 * floats.count)
+        buffer.writeMultipleIntegers(Int16(clamping: floats.count), Int16(0))
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 4 * floats.count) { target in
+            for (index, float) in floats.enumerated() {
+                target.storeBytes(of: float.bitPattern.bigEndian, toByteOffset: 4 * index, as: UInt32.self)
+            }
+            return 4 * floats.count
+        }
+        bytes = buffer
+    }
+
+    /// What the header says; 0 if there is none.
+    public var dimensions: Int { Int(bytes.getInteger(at: bytes.readerIndex, as: Int16.self) ?? 0) }
+
+    public func floats() -> [Float] {
+        bytes.withUnsafeReadableBytes { source in
+            stride(from: Self.headerLength, to: source.count - 3, by: 4).map {
+                Float(bitPattern: UInt32(bigEndian: source.loadUnaligned(fromByteOffset: $0, as: UInt32.self)))
+            }
+        }
+    }
+
+    /// - Throws: `invalidArgument` if it is not a vector, or a component is not a finite number.
+    public func validate() throws(WireError) {
+        let dimensions = dimensions
+        guard bytes.readableBytes >= Self.headerLength, (1...Self.maximumDimensions).contains(dimensions) else {
+            throw WireError(.invalidArgument, "the vector has \(dimensions) dimensions; it must have 1 to 16000")
+        }
+        guard bytes.getInteger(at: bytes.readerIndex + 2, as: Int16.self) == 0 else {
+            throw WireError(.invalidArgument, "the vector's second field must be 0")
+        }
+        guard bytes.readableBytes == Self.headerLength + 4 * dimensions else {
+            throw WireError(
+                .invalidArgument,
+                "the vector declares \(dimensions) dimensions but has \(bytes.readableBytes - Self.headerLength) bytes")
+        }
+        if let place = firstNotFinite() {
+            throw WireError(.invalidArgument, "component \(place) of the vector is NaN or infinite")
+        }
+    }
+
+    private func firstNotFinite() -> Int? {
+        let exponent = UInt32(0x7F80_0000).bigEndian
+        return bytes.withUnsafeReadableBytes { source in
+            for offset in stride(from: Self.headerLength, to: source.count - 3, by: 4) {
+                let word = source.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+                if word & exponent == exponent { return (offset - Self.headerLength) / 4 }
+            }
+            return nil
+        }
+    }
+}
+
+/// The nearest neighbours of one vector in some collections, please.
+public struct SearchRequest: Hashable, Sendable {
+    public var collections: [String]
+    public var vector: VectorBytes
+    public var k: Int
+    public var columns: [String]
+    /// The time left; nil for the gateway's default.
+    public var deadline: Duration?
+    public var efSearch: Int?
+    public var exact: Bool
+    public var allowPartial: Bool
+
+    public static let maximumCollections = 64
+    public static let maximumColumns = 256
+
+    public init(
+        collections: [String], vector: VectorBytes, k: Int, columns: [String] = [], deadline: Duration? = nil,
+        efSearch: Int? = nil, exact: Bool = false, allowPartial: Bool = false
+    ) {
+        self.collections = collections
+        self.vector = vector
+        self.k = k
+        self.columns = columns
+        self.deadline = deadline
+        self.efSearch = efSearch
+        self.exact = exact
+        self.allowPartial = allowPartial
+    }
+
+    public init(decoding payload: ByteBuffer) throws(WireError) {
+        self.init(collections: [], vector: VectorBytes(unchecked: ByteBuffer()), k: 0)
+        var reader = FieldReader(payload, of: "SEARCH", repeatable: [1, 4])
+        var hasVector = false
+        var hasK = false
+        while let field = try reader.next() {
+            switch field.tag {
+            case 1:
+                guard collections.count < Self.maximumCollections else {
+                    throw WireError(.invalidArgument, "a search names at most \(Self.maximumCollections) collections")
+                }
+                collections.append(try field.text("SEARCH"))
+            case 2:
+                vector = VectorBytes(unchecked: field.value)
+                hasVector = true
+            case 3:
+                k = Int(try field.integer(as: UInt32.self, "SEARCH"))
+                hasK = true
+            case 4:
+                guard columns.count < Self.maximumColumns else {
+                    throw WireError(.invalidArgument, "a search asks for at most \(Self.maximumColumns) columns")
+                }
+                columns.append(try field.text("SEARCH"))
+            case 5: deadline = try field.microseconds("SEARCH")
+            case 6: efSearch = Int(try field.integer(as: UInt32.self, "SEARCH"))
+            case 7: exact = try field.flag("SEARCH")
+            case 8: allowPartial = try field.flag("SEARCH")
+            default: break
+            }
+        }
+        guard !collections.isEmpty else { throw WireError(.malformed, "SEARCH: without a collection") }
+        guard hasVector else { throw WireError(.malformed, "SEARCH: without a vector") }
+        guard hasK else { throw WireError(.malformed, "SEARCH: without k") }
+    }
+
+    public func encode(into buffer: inout ByteBuffer) {
+        for collection in collections { buffer.writeField(1, collection) }
+        buffer.writeField(2) { $0.writeImmutableBuffer(vector.bytes) }
+        buffer.writeField(3, UInt32(clamping: k))
+        for column in columns { buffer.writeField(4, column) }
+        if let deadline { buffer.writeField(5, microsecondsOf: deadline) }
+        if let efSearch { buffer.writeField(6, UInt32(clamping: efSearch)) }
+        if exact { buffer.writeField(7, UInt8(1)) }
+        if allowPartial { buffer.writeField(8, UInt8(1)) }
+    }
+}
