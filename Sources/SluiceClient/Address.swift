@@ -1,0 +1,42 @@
+/// Where a gateway listens: `sluice://host:port` (port 7411 if none is named) or `sluice+unix:///path`.
+enum Address: Hashable, Sendable {
+    case tcp(host: String, port: Int)
+    case unix(path: String)
+
+    static let defaultPort = 7_411
+
+    init(_ text: String) throws(SluiceError) {
+        if let path = Self.rest(of: text, after: "sluice+unix://") {
+            guard path.hasPrefix("/") else { throw Self.invalid(text, "the path of a socket must be absolute") }
+            self = .unix(path: path)
+        } else if let authority = Self.rest(of: text, after: "sluice://") {
+            self = try Self.tcp(authority, text)
+        } else {
+            throw Self.invalid(text, "it must begin with sluice:// or sluice+unix://")
+        }
+    }
+
+    private static func tcp(_ authority: String, _ text: String) throws(SluiceError) -> Address {
+        let trimmed = authority.hasSuffix("/") ? String(authority.dropLast()) : authority
+        var host = trimmed
+        var port: Int? = defaultPort
+        if let colon = trimmed.lastIndex(of: ":"), !trimmed[colon...].contains("]") {
+            host = String(trimmed[..<colon])
+            port = Int(trimmed[trimmed.index(after: colon)...])
+        }
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        guard !host.isEmpty, !host.contains("/"), !host.contains("@") else {
+            throw invalid(text, "it has no host, or more than a host and a port")
+        }
+        guard let port, (1...65_535).contains(port) else { throw invalid(text, "the port must be from 1 to 65535") }
+        return .tcp(host: host, port: port)
+    }
+
+    private static func rest(of text: String, after scheme: String) -> String? {
+        text.hasPrefix(scheme) ? String(text.dropFirst(scheme.count)) : nil
+    }
+
+    private static func invalid(_ text: String, _ why: String) -> SluiceError {
+        SluiceError(.invalidArgument, "\"\(text.prefix(200))\" is not an address of a gateway: \(why)")
+    }
+}

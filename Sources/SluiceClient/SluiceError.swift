@@ -1,0 +1,68 @@
+public import SluiceWire
+
+/// Why a call did not succeed: what happened, whether trying again may help, and what each leg of a search came to.
+public struct SluiceError: Error, Sendable, CustomStringConvertible {
+    /// Open: a newer gateway may send a code this version has no name for.
+    public struct Code: Hashable, Sendable, CustomStringConvertible {
+        public let description: String
+        private init(_ name: String) { description = name }
+        init(_ code: ErrorCode) { description = code.name }
+
+        // The client's own.
+        /// The address is not one, or a value cannot be sent.
+        public static let invalidArgument = Code(ErrorCode.invalidArgument)
+        /// No connection to the gateway could be made.
+        public static let notConnected = Code("not_connected")
+        /// The connection ended before the answer came: the request may or may not have run.
+        public static let connectionLost = Code("connection_lost")
+        /// The client was closed.
+        public static let closed = Code("closed")
+        /// The gateway sent what the protocol does not allow.
+        public static let protocolViolation = Code(ErrorCode.protocolViolation)
+
+        // The gateway's.
+        public static let malformed = Code(ErrorCode.malformed)
+        public static let unsupportedVersion = Code(ErrorCode.unsupportedVersion)
+        public static let frameTooLarge = Code(ErrorCode.frameTooLarge)
+        public static let unknownCollection = Code(ErrorCode.unknownCollection)
+        public static let unknownColumn = Code(ErrorCode.unknownColumn)
+        public static let dimensionMismatch = Code(ErrorCode.dimensionMismatch)
+        public static let deadlineExceeded = Code(ErrorCode.deadlineExceeded)
+        public static let cancelled = Code(ErrorCode.cancelled)
+        public static let unavailable = Code(ErrorCode.unavailable)
+        public static let busy = Code(ErrorCode.busy)
+        public static let backendError = Code(ErrorCode.backendError)
+        public static let internalError = Code(ErrorCode.internalError)
+        public static let shuttingDown = Code(ErrorCode.shuttingDown)
+        public static let tooManyInFlight = Code(ErrorCode.tooManyInFlight)
+        public static let unauthenticated = Code(ErrorCode.unauthenticated)
+        public static let handshakeTimeout = Code(ErrorCode.handshakeTimeout)
+    }
+
+    public var code: Code
+    public var message: String
+    /// True if the same call may succeed later.
+    public var isRetryable: Bool
+    /// How long to wait before that, if the gateway says so.
+    public var retryAfter: Duration?
+    /// For a search that failed: what each leg came to.
+    public var legs: [LegReport]
+
+    init(_ code: Code, _ message: String, isRetryable: Bool = false, retryAfter: Duration? = nil, legs: [LegReport] = []) {
+        self.code = code
+        self.message = message
+        self.isRetryable = isRetryable
+        self.retryAfter = retryAfter
+        self.legs = legs
+    }
+
+    init(_ reply: ErrorReply) {
+        self.init(
+            Code(reply.code), reply.message, isRetryable: reply.isRetryable, retryAfter: reply.retryAfter,
+            legs: reply.legs)
+    }
+
+    init(_ error: WireError) { self.init(Code(error.code), error.message) }
+
+    public var description: String { "\(code): \(message)" }
+}
