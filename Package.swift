@@ -14,6 +14,7 @@ let collections = Target.Dependency.product(name: "DequeModule", package: "swift
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
@@ -50,7 +51,7 @@ let package = Package(
             name: "SluiceGateway",
             dependencies: [
                 "SluiceCore", "SluiceWire", "SluiceReactor", "SluicePostgres", "SluiceEngine",
-                nio("NIOCore"), nio("NIOPosix"), logging, lifecycle,
+                nio("NIOCore"), nio("NIOPosix"), logging, lifecycle, signals,
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: house),
@@ -59,10 +60,13 @@ let package = Package(
             dependencies: ["SluiceWire", nio("NIOCore"), nio("NIOPosix")],
             swiftSettings: house),
 
+        // What the CLI reads files and prints reports with.
+        .target(name: "SluiceTools", swiftSettings: house),
+
         // Executables.
         .executableTarget(
             name: "sluice",
-            dependencies: ["SluiceGateway", "SluiceClient", arguments, histogram, logging, lifecycle],
+            dependencies: ["SluiceGateway", "SluiceClient", "SluiceTools", arguments, histogram, logging, lifecycle],
             swiftSettings: house),
         .executableTarget(
             name: "FirstSearch", dependencies: ["SluiceClient"], path: "Examples/FirstSearch",
@@ -88,10 +92,11 @@ let package = Package(
             name: "SluiceClientTests",
             dependencies: ["SluiceClient", "SluiceWire", nio("NIOCore"), nio("NIOPosix")],
             swiftSettings: house),
+        .testTarget(name: "SluiceToolsTests", dependencies: ["SluiceTools"], swiftSettings: house),
         .testTarget(
             name: "SluiceIntegrationTests",
             dependencies: [
-                "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres", "SluiceReactor",
+                "SluiceTools", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres", "SluiceReactor",
                 "SluiceCore", nio("NIOCore"), nio("NIOPosix"), logging,
             ],
             swiftSettings: house),

@@ -1,9 +1,5 @@
 internal import NIOCore
-public import SluiceWire
-
-public typealias LegReport = SluiceWire.LegReport
-public typealias LegStatus = SluiceWire.LegStatus
-public typealias CollectionDescription = SluiceWire.CollectionDescription
+internal import SluiceWire
 
 /// The nearest neighbours, and what was looked at to find them.
 public struct SearchReply: Sendable {
@@ -27,7 +23,7 @@ public struct SearchReply: Sendable {
     public var elapsed: Duration
 
     init(_ result: SearchResult) throws(WireError) {
-        legs = result.legs
+        legs = result.legs.map(LegReport.init)
         coverage = result.coverage
         elapsed = result.elapsed
         hits = try result.hits.hits(of: result.legs).map { hit in

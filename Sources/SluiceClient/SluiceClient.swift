@@ -1,6 +1,6 @@
 internal import NIOCore
 internal import NIOPosix
-public import SluiceWire
+internal import SluiceWire
 internal import Synchronization
 
 /// A client of a Sluice gateway. Any number of calls may run at the same time; they share the client's connections.
@@ -87,7 +87,9 @@ public final class SluiceClient: Sendable {
     /// What can be searched, sorted by name.
     public func collections() async throws(SluiceError) -> [CollectionDescription] {
         let frame = try await call(.collections, answeredBy: .collectionList) { _ in }
-        return try decoded { () throws(WireError) in try CollectionList(decoding: frame.payload).collections }
+        return try decoded { () throws(WireError) in 
+            try CollectionList(decoding: frame.payload).collections.map(CollectionDescription.init)
+        }
     }
 
     /// The time for a message to the gateway and back.

@@ -1,4 +1,4 @@
-public import SluiceWire
+internal import SluiceWire
 
 /// Why a call did not succeed: what happened, whether trying again may help, and what each leg of a search came to.
 public struct SluiceError: Error, Sendable, CustomStringConvertible {
@@ -59,7 +59,7 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
     init(_ reply: ErrorReply) {
         self.init(
             Code(reply.code), reply.message, isRetryable: reply.isRetryable, retryAfter: reply.retryAfter,
-            legs: reply.legs)
+            legs: reply.legs.map(LegReport.init))
     }
 
     init(_ error: WireError) { self.init(Code(error.code), error.message) }

@@ -34,6 +34,8 @@ public struct ConnectionString: Hashable, Sendable {
             + "/\(parameters["dbname"] ?? "")"
     }
 
+    public var hasPassword: Bool { parameters["password"] != nil }
+
     /// The name to look up in DNS; nil if there is none, or it is an address or a socket's folder already.
     var nameToResolve: String? {
         guard parameters["hostaddr"] == nil, let host = parameters["host"], !host.isEmpty else { return nil }

@@ -30,7 +30,8 @@ public struct Watch: Hashable, Sendable {
 }
 
 public struct TimerID: Hashable, Sendable {
-    let rawValue: UInt64
+    public let rawValue: UInt64
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
 }
 
 /// The state of a reactor that only its own thread touches: ready jobs, watched descriptors, timers.

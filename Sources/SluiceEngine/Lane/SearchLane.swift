@@ -56,21 +56,22 @@ public actor SearchLane {
 
     /// Plans, runs and merges one search. Cancelling the task ends it with `cancelled`.
     public func search(_ search: Search) async -> SearchOutcome {
+        let started = executor.now()
         let plan: SearchPlan
         do throws(SearchError) {
-            guard search.deadline > executor.now() else {
+            guard search.deadline > started else {
                 throw SearchError(.deadlineExceeded, "the deadline had passed when the search arrived")
             }
             plan = try planner.plan(search)
         } catch {
             return SearchOutcome(result: .failure(error))
         }
-        return await fanOut(plan, for: search)
+        return await fanOut(plan, for: search, since: started)
     }
 
     // MARK: Fan-out
 
-    private func fanOut(_ plan: SearchPlan, for search: Search) async -> SearchOutcome {
+    private func fanOut(_ plan: SearchPlan, for search: Search, since started: Instant) async -> SearchOutcome {
         var results: [LegResult?] = Array(repeating: nil, count: plan.legs.count)
         var machine = FanOutMachine(legCount: plan.legs.count, allowsPartial: search.allowsPartial)
         var verdict: FanOutMachine.Verdict?
@@ -95,7 +96,7 @@ public actor SearchLane {
         }
         let finished = results.compactMap(\.self)
         let unsettled = finished.flatMap(\.unsettled)
-        return SearchOutcome(result: conclude(verdict, finished, plan, search), unsettled: unsettled)
+        return SearchOutcome(result: conclude(verdict, finished, plan, search, started), unsettled: unsettled)
     }
 
     private static func decide(
@@ -107,12 +108,16 @@ public actor SearchLane {
     }
 
     private func conclude(
-        _ verdict: FanOutMachine.Verdict?, _ results: [LegResult], _ plan: SearchPlan, _ search: Search
+        _ verdict: FanOutMachine.Verdict?, _ results: [LegResult], _ plan: SearchPlan, _ search: Search,
+        _ started: Instant
     ) -> Result<SearchAnswer, SearchError> {
         let legs = results.map(\.report)
         switch verdict {
         case .answer(let coverage):
-            return .success(SearchAnswer(hits: merge(legs, plan, k: search.k), legs: legs, coverage: coverage))
+            let hits = merge(legs, plan, k: search.k)
+            return .success(
+                SearchAnswer(
+                    hits: hits, legs: legs, coverage: coverage, elapsed: started.duration(to: executor.now())))
         case .fail(let leg) where legs.indices.contains(leg):
             return .failure(Self.error(for: legs[leg], all: legs))
         case .fail, nil:

@@ -51,6 +51,8 @@ public struct SearchAnswer: Sendable {
     public var legs: [LegReport]
     /// The share of the (collection, shard) pairs asked for that answered, from 0 to 1.
     public var coverage: Double
+    /// From the planning to the merged list.
+    public var elapsed: Duration
 }
 
 public enum LegStatus: UInt8, Hashable, Sendable {

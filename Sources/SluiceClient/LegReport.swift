@@ -1,0 +1,65 @@
+internal import SluiceWire
+
+/// One leg of a search: a collection on a shard, who answered for it, how long it took, or why it did not.
+public struct LegReport: Hashable, Sendable {
+    public enum Status: String, Hashable, Sendable {
+        case ok
+        case timeout
+        case unavailable
+        case saturated
+        case backendError = "backend_error"
+        case cancelled
+        case invalid
+        /// A newer gateway said something that this version has no name for.
+        case unknown
+    }
+
+    public var collection: String
+    public var shard: String
+    /// The replica asked last; empty if none was reached.
+    public var replica: String
+    public var status: Status
+    /// How many rows it brought to the merge.
+    public var rows: Int
+    /// Waiting for a connection to the replica.
+    public var wait: Duration
+    /// From sending the statement to its last row.
+    public var execute: Duration
+    /// How many replicas were asked.
+    public var attempts: Int
+    /// PostgreSQL's error code, if it refused.
+    public var sqlState: String?
+    public var message: String?
+
+    init(_ leg: SluiceWire.LegReport) {
+        collection = leg.collection
+        shard = leg.shard
+        replica = leg.replica
+        status = Status(rawValue: leg.status.name) ?? .unknown
+        rows = leg.rows
+        wait = leg.wait
+        execute = leg.execute
+        attempts = leg.attempts
+        sqlState = leg.sqlstate
+        message = leg.message
+    }
+}
+
+/// A collection as the gateway describes it.
+public struct CollectionDescription: Hashable, Sendable {
+    public var name: String
+    /// l2, inner_product, cosine or l1.
+    public var metric: String
+    public var dimensions: Int
+    /// What a search may ask for.
+    public var columns: [String]
+    public var shards: [String]
+
+    init(_ description: SluiceWire.CollectionDescription) {
+        name = description.name
+        metric = description.metric
+        dimensions = description.dimensions
+        columns = description.columns
+        shards = description.shards
+    }
+}

@@ -1,0 +1,206 @@
+internal import Yams
+
+/// Collects what is wrong while the file is read, so that everything is reported at once.
+final class ConfigProblems {
+    let file: String
+    var found: [ConfigProblem] = []
+
+    init(file: String) { self.file = file }
+
+    func add(_ message: String, line: Int?, path: String) {
+        found.append(ConfigProblem(file: file, line: line, keyPath: path, message: message))
+    }
+}
+
+/// A value of the file with its place, and typed ways to read it. A wrong value is noted, and a stand-in returned.
+struct ConfigNode {
+    let node: Node
+    let path: String
+    let problems: ConfigProblems
+
+    var line: Int? { node.mark?.line }
+
+    func complain(_ message: String) { problems.add(message, line: line, path: path) }
+
+    // MARK: Containers
+
+    /// The keys of a table; an unknown one is noted with the nearest right one.
+    func table(_ known: [String]) -> [String: ConfigNode] {
+        guard case .mapping(let mapping) = node else {
+            complain("must be a table of keys, not \(kind)")
+            return [:]
+        }
+        var result: [String: ConfigNode] = [:]
+        for (key, value) in mapping {
+            guard let name = key.scalar?.string else {
+                problems.add("a key must be a plain word", line: key.mark?.line, path: path)
+                continue
+            }
+            let child = ConfigNode(node: value, path: path.isEmpty ? name : "\(path).\(name)", problems: problems)
+            guard known.contains(name) else {
+                problems.add("unknown key" + Suggestion.text(for: name, among: known), line: key.mark?.line, path: child.path)
+                continue
+            }
+            result[name] = child
+        }
+        return result
+    }
+
+    func list() -> [ConfigNode] {
+        guard case .sequence(let sequence) = node else {
+            complain("must be a list, not \(kind)")
+            return []
+        }
+        if sequence.isEmpty { complain("must not be empty") }
+        return sequence.enumerated().map { index, value in
+            ConfigNode(node: value, path: "\(path)[\(index)]", problems: problems)
+        }
+    }
+
+    var isNull: Bool {
+        guard case .scalar(let scalar) = node else { return false }
+        return scalar.style == .plain && ["", "~", "null"].contains(scalar.string)
+    }
+
+    private var kind: String {
+        switch node {
+        case .mapping: "a table"
+        case .sequence: "a list"
+        case .scalar: isNull ? "nothing" : "a single value"
+        case .alias: "an alias"
+        }
+    }
+
+    // MARK: Values
+
+    func raw() -> String? {
+        guard case .scalar(let scalar) = node, !isNull else {
+            complain("must be a single value, not \(kind)")
+            return nil
+        }
+        return scalar.string
+    }
+
+    func integer(_ range: ClosedRange<Int>, or standIn: Int) -> Int {
+        guard let text = raw() else { return standIn }
+        guard let value = Int(text.filter { $0 != "_" }) else {
+            complain("must be a whole number, not \"\(shown(text))\"")
+            return standIn
+        }
+        guard range.contains(value) else {
+            complain("is \(value); it must be from \(range.lowerBound) to \(range.upperBound)")
+            return standIn
+        }
+        return value
+    }
+
+    func duration(_ range: ClosedRange<Duration>, or standIn: Duration) -> Duration {
+        guard let text = raw() else { return standIn }
+        guard let value = Quantity.duration(text) else {
+            complain("must be a time like 250us, 40ms, 2s, 5m or 1h, not \"\(shown(text))\"")
+            return standIn
+        }
+        guard range.contains(value) else {
+            complain("is \(shown(text)); it must be from \(range.lowerBound) to \(range.upperBound)")
+            return standIn
+        }
+        return value
+    }
+
+    func bytes(_ range: ClosedRange<Int>, or standIn: Int) -> Int {
+        guard let text = raw() else { return standIn }
+        guard let value = Quantity.bytes(text) else {
+            complain("must be a size like 65536, 64KiB or 1MiB, not \"\(shown(text))\"")
+            return standIn
+        }
+        guard range.contains(value) else {
+            complain("is \(value) bytes; it must be from \(range.lowerBound) to \(range.upperBound)")
+            return standIn
+        }
+        return value
+    }
+
+    func choice<Choice: RawRepresentable & CaseIterable>(
+        _: Choice.Type, or standIn: Choice
+    ) -> Choice where Choice.RawValue == String {
+        guard let text = raw() else { return standIn }
+        if let value = Choice(rawValue: text) { return value }
+        let words = Choice.allCases.map(\.rawValue)
+        complain(
+            "\"\(shown(text))\" is not one of \(words.joined(separator: ", "))" + Suggestion.text(for: text, among: words))
+        return standIn
+    }
+
+    /// A name of ours: it appears in messages and metrics.
+    func name() -> String? {
+        guard let text = raw() else { return nil }
+        let allowed = text.utf8.allSatisfy { byte in
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || "_.-".utf8.contains(byte)
+        }
+        guard allowed, (1...63).contains(text.utf8.count) else {
+            complain("must be 1 to 63 of the characters A-Z a-z 0-9 _ . -")
+            return nil
+        }
+        return text
+    }
+
+    /// An identifier of PostgreSQL, as it is spelt there.
+    func identifier() -> String? {
+        guard let text = raw() else { return nil }
+        guard (1...63).contains(text.utf8.count), !text.utf8.contains(0) else {
+            complain("must be a PostgreSQL identifier of 1 to 63 bytes")
+            return nil
+        }
+        return text
+    }
+
+    func shown(_ text: String) -> String { String(text.prefix(40)) }
+}
+
+/// Times and sizes as people write them.
+enum Quantity {
+    private static let seconds: [String: Double] = ["us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3_600]
+    private static let sizes: [String: Double] = [
+        "": 1, "KiB": 1_024, "MiB": 1_048_576, "KB": 1_000, "MB": 1_000_000,
+    ]
+
+    static func duration(_ text: String) -> Duration? {
+        guard let (number, unit) = split(text), let factor = seconds[unit], number * factor <= 1e9 else { return nil }
+        return .microseconds(Int64((number * factor * 1e6).rounded()))
+    }
+
+    static func bytes(_ text: String) -> Int? {
+        guard let (number, unit) = split(text), let factor = sizes[unit], number * factor <= 1e15 else { return nil }
+        return Int((number * factor).rounded())
+    }
+
+    private static func split(_ text: String) -> (Double, String)? {
+        let digits = text.prefix { $0.isNumber || $0 == "." }
+        guard let number = Double(digits), number.isFinite, number >= 0 else { return nil }
+        return (number, text.dropFirst(digits.count).filter { $0 != " " })
+    }
+}
+
+/// "did you mean": the nearest known word.
+enum Suggestion {
+    static func text(for word: String, among known: [String]) -> String {
+        let near = known.map { ($0, distance(Array(word.utf8), Array($0.utf8))) }.min { $0.1 < $1.1 }
+        guard let (candidate, distance) = near, distance <= max(2, candidate.utf8.count / 3) else { return "" }
+        return "; did you mean \"\(candidate)\"?"
+    }
+
+    /// Levenshtein's edit distance, over words that are short by nature.
+    private static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
+        guard left.count <= 200 else { return .max }
+        var previous = Array(0...right.count)
+        for (row, byte) in left.enumerated() {
+            var current = [row + 1]
+            for (column, other) in right.enumerated() {
+                current.append(min(previous[column + 1] + 1, current[column] + 1, previous[column] + (byte == other ? 0 : 1)))
+            }
+            previous = current
+        }
+        return previous[right.count]
+    }
+}

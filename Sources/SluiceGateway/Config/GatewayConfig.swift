@@ -1,0 +1,121 @@
+package import Logging
+
+/// Everything that the configuration file says, checked. docs/configuration.md is its reference.
+package struct GatewayConfig: Sendable {
+    package struct HostPort: Hashable, Sendable {
+        package var host: String
+        package var port: Int
+    }
+
+    package struct Listen: Hashable, Sendable {
+        package var tcp: HostPort?
+        package var unixPath: String?
+    }
+
+    package struct PoolSettings: Hashable, Sendable {
+        /// Connections to the replica, over all reactors.
+        package var size = 8
+        package var acquireTimeout: Duration = .seconds(2)
+        package var connectTimeout: Duration = .seconds(3)
+        package var maxWaiting = 256
+    }
+
+    package enum Pooler: String, Hashable, Sendable, CaseIterable {
+        case none
+        case transaction
+    }
+
+    package struct Replica: Hashable, Sendable {
+        package var name: String
+        /// libpq's keywords and values, or a URI.
+        package var dsn: Secret
+        /// From `password_file`.
+        package var password: Secret?
+        package var pooler: Pooler
+        package var pool: PoolSettings
+    }
+
+    package struct Shard: Hashable, Sendable {
+        package var name: String
+        package var replicas: [Replica]
+    }
+
+    package enum MetricName: String, Hashable, Sendable, CaseIterable {
+        case l2
+        case innerProduct = "inner_product"
+        case cosine
+        case l1
+    }
+
+    package struct Collection: Hashable, Sendable {
+        package var name: String
+        package var schema: String
+        package var table: String
+        package var idColumn: String
+        package var vectorColumn: String
+        package var metric: MetricName
+        package var dimensions: Int
+        package var columns: [String]
+        package var shards: [String]
+    }
+
+    package struct Limits: Hashable, Sendable {
+        package var maxK = 1_000
+        /// In bytes.
+        package var maxFrame = 1_048_576
+        package var maxInFlight = 256
+        package var maxSessions = 10_000
+        package var defaultDeadline: Duration = .seconds(10)
+        package var maxDeadline: Duration = .seconds(60)
+        package var handshakeTimeout: Duration = .seconds(5)
+        package var shutdownGrace: Duration = .seconds(10)
+    }
+
+    package var listen: Listen
+    package var reactors: Int
+    package var pool: PoolSettings
+    package var shards: [Shard]
+    package var collections: [Collection]
+    package var limits: Limits
+    package var logLevel: Logger.Level
+}
+
+/// A text that is never printed.
+package struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    package let revealed: String
+
+    package init(_ text: String) { revealed = text }
+
+    package var description: String { "<secret>" }
+    package var debugDescription: String { "<secret>" }
+    package var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// One thing that is wrong with a configuration.
+package struct ConfigProblem: Hashable, Sendable, CustomStringConvertible {
+    package var file: String
+    /// From 1; nil if the problem has no place in the file.
+    package var line: Int?
+    /// Like `collections[1].metric`; empty for the file as a whole.
+    package var keyPath: String
+    package var message: String
+
+    package var description: String {
+        let place = line.map { "\(file):\($0)" } ?? file
+        return keyPath.isEmpty ? "\(place): \(message)" : "\(place): \(keyPath): \(message)"
+    }
+}
+
+/// All that is wrong with a configuration, in the order of its lines.
+public struct ConfigErrors: Error, Sendable, CustomStringConvertible {
+    package var problems: [ConfigProblem]
+
+    package init(_ problems: [ConfigProblem]) {
+        self.problems = problems.sorted { ($0.line ?? 0, $0.keyPath) < ($1.line ?? 0, $1.keyPath) }
+    }
+
+    /// One line for each problem: file, line, key and what is wrong.
+    public var lines: [String] { problems.map(\.description) }
+
+    public var description: String { lines.joined(separator: "\n") }
+}

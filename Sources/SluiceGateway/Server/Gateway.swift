@@ -1,0 +1,134 @@
+internal import Glibc
+package import Logging
+package import NIOCore
+internal import NIOPosix
+internal import SluiceCore
+internal import SluiceEngine
+internal import SluiceReactor
+internal import SluiceWire
+
+/// A running gateway: listeners, sessions, lanes and pools. `start` returns once it serves; `shutDown` lets what is in
+/// flight finish.
+package final class Gateway: Sendable {
+    /// Where clients can connect. The TCP port is the one bound, also if the configuration said 0.
+    package let tcpAddress: SocketAddress?
+
+    private let config: GatewayConfig
+    private let logger: Logger
+    private let house: House
+    private let registry: SessionRegistry
+    private let group: MultiThreadedEventLoopGroup
+    private let listeners: [any Channel]
+
+    private init(
+        config: GatewayConfig, logger: Logger, house: House, registry: SessionRegistry,
+        group: MultiThreadedEventLoopGroup, listeners: [any Channel], tcpAddress: SocketAddress?
+    ) {
+        self.config = config
+        self.logger = logger
+        self.house = house
+        self.registry = registry
+        self.group = group
+        self.listeners = listeners
+        self.tcpAddress = tcpAddress
+    }
+
+    /// Dials the replicas, then listens. A replica that is down makes the gateway degraded, not dead.
+    package static func start(_ config: GatewayConfig, logger: Logger) async throws -> Gateway {
+        let house = try House(config, logger: logger)
+        await house.start()
+        let registry = SessionRegistry(limit: config.limits.maxSessions)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: house.lanes.count)
+        do {
+            let sessions = SessionFactory(config: config, house: house, registry: registry, logger: logger)
+            let listeners = try await Listeners(config.listen, group: group, sessions: sessions).bind()
+            return Gateway(
+                config: config, logger: logger, house: house, registry: registry, group: group,
+                listeners: listeners.channels, tcpAddress: listeners.tcpAddress)
+        } catch {
+            try? await group.shutdownGracefully()
+            await house.shutDown()
+            throw error
+        }
+    }
+
+    /// One line on what can be served.
+    package func logReadiness() async {
+        let down = await house.lanes[0].replicas.filter { !$0.isReachable }.map { "\($0.shard)/\($0.replica)" }
+        let places = listeners.compactMap { $0.localAddress?.description }.joined(separator: ", ")
+        if down.isEmpty {
+            logger.notice("serving", metadata: ["listening": "\(places)"])
+        } else {
+            logger.warning(
+                "serving, degraded",
+                metadata: ["listening": "\(places)", "unreachable": "\(down.joined(separator: ", "))"])
+        }
+    }
+
+    /// Stops accepting, sends GOAWAY, waits for what is in flight up to the grace time, and closes everything.
+    package func shutDown() async {
+        for listener in listeners { try? await listener.close() }
+        registry.goAway()
+        let grace = config.limits.shutdownGrace
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.registry.waitUntilEmpty() }
+            group.addTask {
+                // Cancelled as soon as the last session has ended.
+                try? await Task.sleep(for: grace)
+                self.registry.closeAll()
+            }
+            await group.next()
+            group.cancelAll()
+        }
+        await house.shutDown()
+        try? await group.shutdownGracefully()
+        if let path = config.listen.unixPath { unlink(path) }
+        logger.notice("stopped")
+    }
+}
+
+/// The lanes with everything behind them.
+struct House: Sendable {
+    let lanes: [SearchLane]
+    private let reactors: [Reactor]
+
+    init(_ config: GatewayConfig, logger: Logger) throws {
+        let blueprint = try Blueprint(config)
+        let reactors = try (0..<blueprint.laneCount).map { try Reactor(name: "reactor-\($0)") }
+        self.reactors = reactors
+        let backends = blueprint.backends(on: reactors)
+        lanes = reactors.indices.map { index in
+            SearchLane(
+                index: index, executor: reactors[index], catalogue: blueprint.catalogue,
+                backends: zip(backends, blueprint.pools).map {
+                    .init(backend: $0, pool: $1.slice(index, of: reactors.count))
+                },
+                configuration: .init(
+                    maximumK: config.limits.maxK, acquireTimeout: config.pool.acquireTimeout,
+                    connectTimeout: config.pool.connectTimeout, maximumLegBytes: Self.maximumLegBytes),
+                logger: logger)
+        }
+    }
+
+    /// What one leg's cells may take: far more than rows with vectors need, far less than a machine has.
+    private static let maximumLegBytes = 64 * 1_024 * 1_024
+
+    func start() async {
+        await withTaskGroup(of: Void.self) { group in
+            for lane in lanes { group.addTask { await lane.start() } }
+        }
+    }
+
+    func shutDown() async {
+        for lane in lanes { await lane.shutDown() }
+        for reactor in reactors { reactor.stop() }
+    }
+}
+
+extension PoolMachine.Configuration {
+    /// One lane's part of a replica's budget; the parts add up to it.
+    func slice(_ lane: Int, of lanes: Int) -> PoolMachine.Configuration {
+        let share = size / lanes + (lane < size % lanes ? 1 : 0)
+        return .init(size: share, maxWaiting: max(1, maxWaiting / lanes), redial: redial)
+    }
+}

@@ -1,0 +1,105 @@
+internal import Glibc
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import SluiceEngine
+internal import SluiceWire
+
+/// Makes the handler of each session, and keeps the registry.
+struct SessionFactory: Sendable {
+    let config: GatewayConfig
+    let house: House
+    let registry: SessionRegistry
+    let logger: Logger
+    private let collections: [CollectionDescription]
+
+    init(config: GatewayConfig, house: House, registry: SessionRegistry, logger: Logger) {
+        self.config = config
+        self.house = house
+        self.registry = registry
+        self.logger = logger
+        collections = config.collections.sorted { $0.name < $1.name }.map {
+            CollectionDescription(
+                name: $0.name, metric: $0.metric.rawValue, dimensions: $0.dimensions, columns: $0.columns,
+                shards: $0.shards)
+        }
+    }
+
+    func configure(_ channel: any Channel) -> EventLoopFuture<Void> {
+        channel.eventLoop.makeCompletedFuture {
+            guard let id = registry.open() else { return refuse(channel) }
+            let handler = SessionHandler(
+                SessionContext(
+                    serverName: "sluice/\(Version.current)", limits: config.limits, collections: collections,
+                    lane: house.lanes[Int(id % UInt64(house.lanes.count))], sessionID: id, logger: logger))
+            try channel.pipeline.syncOperations.addHandler(handler)
+            let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
+            registry.add(
+                id,
+                .init(channel: channel) {
+                    channel.eventLoop.execute { bound.value.goAway("the gateway is shutting down") }
+                })
+            channel.closeFuture.whenComplete { _ in registry.remove(id) }
+        }
+    }
+
+    /// Too many sessions: say so, and close.
+    private func refuse(_ channel: any Channel) {
+        var buffer = channel.allocator.buffer(capacity: 128)
+        FrameEncoder(lz4: false).write(.error, requestID: 0, into: &buffer) {
+            ErrorReply(code: .busy, message: "the gateway has as many sessions as it may; try again later")
+                .encode(into: &$0)
+        }
+        channel.writeAndFlush(buffer).whenComplete { _ in channel.close(promise: nil) }
+    }
+}
+
+/// Binds what the configuration says.
+struct Listeners: Sendable {
+    struct Bound: Sendable {
+        var channels: [any Channel] = []
+        var tcpAddress: SocketAddress?
+    }
+
+    private let listen: GatewayConfig.Listen
+    private let group: MultiThreadedEventLoopGroup
+    private let sessions: SessionFactory
+
+    init(_ listen: GatewayConfig.Listen, group: MultiThreadedEventLoopGroup, sessions: SessionFactory) {
+        self.listen = listen
+        self.group = group
+        self.sessions = sessions
+    }
+
+    func bind() async throws -> Bound {
+        var bound = Bound()
+        do {
+            if let tcp = listen.tcp {
+                let channel = try await bootstrap(isTCP: true).bind(host: tcp.host, port: tcp.port).get()
+                bound.channels.append(channel)
+                bound.tcpAddress = channel.localAddress
+            }
+            if let path = listen.unixPath {
+                let socket = bootstrap(isTCP: false)
+                bound.channels.append(
+                    try await socket.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get())
+            }
+            return bound
+        } catch {
+            for channel in bound.channels { try? await channel.close() }
+            throw error
+        }
+    }
+
+    private func bootstrap(isTCP: Bool) -> ServerBootstrap {
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1_024)
+            .childChannelInitializer { [sessions] in sessions.configure($0) }
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1_024, high: 1_024 * 1_024))
+        guard isTCP else { return bootstrap }
+        return bootstrap
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+    }
+}

@@ -1,0 +1,83 @@
+public import SluiceCore
+public import SluiceEngine
+internal import SluicePostgres
+public import SluiceReactor
+
+/// A replica behind libpq, as the engine wants to see it.
+struct PostgresBackend: SearchBackend {
+    let shardName: String
+    let replicaName: String
+    let settings: ConnectionSettings
+    let reactors: [Reactor]
+
+    func connect(
+        lane: Int, deadline: Instant, onClose: @escaping @Sendable () -> Void
+    ) async throws(BackendFailure) -> any BackendConnection {
+        do throws(PostgresFailure) {
+            return PostgresBackendConnection(
+                connection: try await PostgresConnection.connect(
+                    settings, on: reactors[lane], deadline: deadline.nanoseconds, onClose: onClose))
+        } catch {
+            throw BackendFailure(error)
+        }
+    }
+}
+
+private struct PostgresBackendConnection: BackendConnection {
+    let connection: PostgresConnection
+
+    func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows {
+        let shape = request.shape
+        let statement = SearchStatement(
+            sql: { shape.sql(vectorSchema: $0.vectorSchema) },
+            settings: request.settings.map { ($0.name, $0.value) }, vector: request.vector,
+            columnCount: shape.columnCount, maximumRows: shape.rowLimit, maximumBytes: request.maximumBytes)
+        do throws(PostgresFailure) {
+            let rows = try await connection.search(statement, deadline: deadline.nanoseconds)
+            return LegRows(
+                ids: rows.ids, distances: rows.distances, columnTypes: rows.columnTypes, cells: rows.cells,
+                offsets: rows.offsets)
+        } catch {
+            throw BackendFailure(error)
+        }
+    }
+
+    func settle() async -> Bool { await connection.settle() }
+
+    func close() async { await connection.close() }
+}
+
+extension BackendFailure {
+    init(_ failure: PostgresFailure) {
+        self.init(Self.reason(of: failure), sqlState: failure.sqlState, detail: failure.description)
+    }
+
+    /// SQLSTATE classes by what may be done about them. Source: PostgreSQL, Appendix A.
+    private static func reason(of failure: PostgresFailure) -> AttemptFailure {
+        switch failure.kind {
+        case .unreachable, .unusable: return .unreachable
+        case .connectionLost: return .connectionLost
+        case .timedOut: return .timedOut
+        case .cancelled: return .cancelled
+        case .protocolViolation: return .statement
+        case .server: break
+        }
+        switch failure.sqlState ?? "" {
+        // 40001 and 40P01 of a read on a standby: recovery conflicts.
+        case "40001", "40P01": return .recoveryConflict
+        case let state where state.hasPrefix("57P") || state.hasPrefix("08"): return .notServing
+        case "53300": return .notServing
+        default: return .statement
+        }
+    }
+}
+
+extension Reactor: LaneExecutor {
+    public func now() -> Instant { Instant(nanoseconds: Reactor.now()) }
+
+    public func schedule(at instant: Instant, _ body: @escaping @Sendable () -> Void) -> LaneTimer {
+        LaneTimer(rawValue: schedule(at: instant.nanoseconds, body).rawValue)
+    }
+
+    public func cancel(_ timer: LaneTimer) { cancel(TimerID(rawValue: timer.rawValue)) }
+}

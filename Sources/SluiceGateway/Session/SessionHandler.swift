@@ -1,0 +1,253 @@
+internal import Logging
+internal import NIOCore
+internal import SluiceCore
+internal import SluiceEngine
+internal import SluiceWire
+
+/// What every session of a gateway shares.
+struct SessionContext: Sendable {
+    var serverName: String
+    var limits: GatewayConfig.Limits
+    var collections: [CollectionDescription]
+    var lane: SearchLane
+    var sessionID: UInt64
+    var logger: Logger
+}
+
+/// One client's connection: cuts frames, asks `SessionMachine` what they mean, runs requests on the session's lane and
+/// writes the answers, with one flush for each turn of the event loop.
+final class SessionHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let context: SessionContext
+    private var machine: SessionMachine
+    private var decoder: FrameDecoder
+    private var encoder = FrameEncoder(lz4: false)
+    private var hasPreface = false
+    private var received = ByteBuffer()
+    private var outbound = ByteBuffer()
+    private var isFlushScheduled = false
+    private var channelContext: ChannelHandlerContext?
+    private var handshakeTimeout: Scheduled<Void>?
+    private var running: [UInt32: Task<Void, Never>] = [:]
+
+    init(_ context: SessionContext) {
+        self.context = context
+        machine = SessionMachine(maximumInFlight: context.limits.maxInFlight)
+        decoder = FrameDecoder(maximumFrameLength: context.limits.maxFrame, lz4: false)
+    }
+
+    // MARK: Channel
+
+    func handlerAdded(context channelContext: ChannelHandlerContext) { self.channelContext = channelContext }
+
+    func channelActive(context channelContext: ChannelHandlerContext) {
+        let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
+        handshakeTimeout = channelContext.eventLoop.scheduleTask(in: .init(context.limits.handshakeTimeout)) {
+            handler.value.handshakeTimedOut()
+        }
+        channelContext.fireChannelActive()
+    }
+
+    func channelRead(context channelContext: ChannelHandlerContext, data: NIOAny) {
+        var bytes = unwrapInboundIn(data)
+        if received.readableBytes == 0 { received = bytes } else { received.writeBuffer(&bytes) }
+        process()
+    }
+
+    func channelReadComplete(context channelContext: ChannelHandlerContext) {
+        flush()
+        channelContext.fireChannelReadComplete()
+    }
+
+    /// A peer that does not read its answers is not read from either.
+    func channelWritabilityChanged(context channelContext: ChannelHandlerContext) {
+        channelContext.channel.setOption(.autoRead, value: channelContext.channel.isWritable).whenFailure { _ in }
+        channelContext.fireChannelWritabilityChanged()
+    }
+
+    func channelInactive(context channelContext: ChannelHandlerContext) {
+        ended()
+        channelContext.fireChannelInactive()
+    }
+
+    func errorCaught(context channelContext: ChannelHandlerContext, error: any Error) {
+        context.logger.debug("session failed: \(error)")
+        channelContext.close(promise: nil)
+    }
+
+    private func ended() {
+        machine.closed()
+        handshakeTimeout?.cancel()
+        for task in running.values { task.cancel() }
+        running.removeAll()
+        channelContext = nil
+    }
+
+    // MARK: Frames
+
+    private func process() {
+        do throws(WireError) {
+            if !hasPreface {
+                guard try Preface.check(&received) else { return }
+                hasPreface = true
+            }
+            while channelContext != nil, let frame = try decoder.next(&received) { handle(frame) }
+        } catch {
+            fail(error.code, error.message)
+        }
+    }
+
+    private func handle(_ frame: Frame) {
+        switch machine.frameReceived(frame.kind, requestID: frame.requestID) {
+        case .welcome: welcome(frame)
+        case .pong: pong(frame)
+        case .search: search(frame)
+        case .listCollections: listCollections(frame)
+        case .cancel: running[frame.requestID]?.cancel()
+        case .nothing: break
+        case .refuse(let code, let message): refuse(frame.requestID, code, message)
+        case .fail(let code, let message): fail(code, message)
+        }
+    }
+
+    private func welcome(_ frame: Frame) {
+        do throws(WireError) {
+            let hello = try Hello(decoding: frame.payload)
+            handshakeTimeout?.cancel()
+            let features = hello.features.intersection(.lz4)
+            let agreed = features.contains(.lz4)
+            decoder = FrameDecoder(maximumFrameLength: context.limits.maxFrame, lz4: agreed)
+            let welcome = Welcome(
+                server: context.serverName, features: features, maximumFrameLength: context.limits.maxFrame,
+                maximumInFlight: context.limits.maxInFlight, maximumK: context.limits.maxK,
+                sessionID: context.sessionID)
+            // WELCOME itself is never compressed: the client learns of the agreement from it.
+            write(.welcome, frame.requestID) { welcome.encode(into: &$0) }
+            encoder = FrameEncoder(lz4: agreed)
+        } catch {
+            fail(error.code, error.message)
+        }
+    }
+
+    private func pong(_ frame: Frame) {
+        guard frame.payload.readableBytes <= Self.maximumPingBytes else {
+            return fail(.malformed, "PING carries at most \(Self.maximumPingBytes) bytes")
+        }
+        write(.pong, frame.requestID) { $0.writeImmutableBuffer(frame.payload) }
+    }
+
+    private static var maximumPingBytes: Int { 64 }
+
+    private func listCollections(_ frame: Frame) {
+        let list = CollectionList(collections: context.collections)
+        answer(frame.requestID, .collectionList) { list.encode(into: &$0) }
+    }
+
+    // MARK: Searches
+
+    private func search(_ frame: Frame) {
+        let requestID = frame.requestID
+        let search: Search
+        do throws(WireError) {
+            search = try Search(
+                SearchRequest(decoding: frame.payload), limits: context.limits, now: context.lane.executor.now())
+        } catch {
+            return answer(requestID, error)
+        }
+        guard let eventLoop = channelContext?.eventLoop else { return }
+        let handler = NIOLoopBound(self, eventLoop: eventLoop)
+        running[requestID] = Task(executorPreference: context.lane.executor) { [lane = context.lane] in
+            let outcome = await lane.search(search)
+            eventLoop.execute { handler.value.searchEnded(requestID, outcome) }
+            guard !outcome.unsettled.isEmpty else { return }
+            for work in outcome.unsettled { await work.value }
+            eventLoop.execute { handler.value.searchSettled() }
+        }
+    }
+
+    private func searchEnded(_ requestID: UInt32, _ outcome: SearchOutcome) {
+        running[requestID] = nil
+        switch outcome.result {
+        case .success(let answer):
+            write(.result, requestID) { ReplyEncoder.write(answer, into: &$0) }
+        case .failure(let error):
+            write(.error, requestID) { ReplyEncoder.errorReply(error).encode(into: &$0) }
+        }
+        machine.requestAnswered(requestID, isSettling: !outcome.unsettled.isEmpty)
+        scheduleFlush()
+        closeIfDone()
+    }
+
+    private func searchSettled() {
+        machine.requestSettled()
+        closeIfDone()
+    }
+
+    // MARK: Answers
+
+    private func answer(_ requestID: UInt32, _ kind: FrameKind, _ payload: (inout ByteBuffer) -> Void) {
+        write(kind, requestID, payload)
+        machine.requestAnswered(requestID, isSettling: false)
+        closeIfDone()
+    }
+
+    private func answer(_ requestID: UInt32, _ error: WireError) {
+        answer(requestID, .error) { ErrorReply(code: error.code, message: error.message).encode(into: &$0) }
+    }
+
+    private func refuse(_ requestID: UInt32, _ code: ErrorCode, _ message: String) {
+        write(.error, requestID) { ErrorReply(code: code, message: message).encode(into: &$0) }
+    }
+
+    /// Says why, and closes.
+    private func fail(_ code: ErrorCode, _ message: String) {
+        guard let channelContext else { return }
+        machine.closed()
+        context.logger.debug("closing a session: \(message)")
+        write(.error, 0) { ErrorReply(code: code, message: message).encode(into: &$0) }
+        flush()
+        channelContext.close(mode: .all, promise: nil)
+        ended()
+    }
+
+    private func handshakeTimedOut() {
+        guard machine.isAwaitingHello else { return }
+        fail(.handshakeTimeout, "no HELLO in time")
+    }
+
+    /// Tells the client to go elsewhere; the session ends when what is in flight has.
+    func goAway(_ message: String) {
+        guard channelContext != nil, machine.goAwayRequested() else { return }
+        let notice = GoAway(code: .shuttingDown, message: message)
+        write(.goAway, 0) { notice.encode(into: &$0) }
+        scheduleFlush()
+        closeIfDone()
+    }
+
+    private func closeIfDone() {
+        guard machine.isDone, let channelContext else { return }
+        flush()
+        channelContext.close(mode: .all, promise: nil)
+    }
+
+    private func write(_ kind: FrameKind, _ requestID: UInt32, _ payload: (inout ByteBuffer) -> Void) {
+        encoder.write(kind, requestID: requestID, into: &outbound, payload: payload)
+    }
+
+    /// Answers that come from the lane one by one leave together at the end of the loop's turn.
+    private func scheduleFlush() {
+        guard !isFlushScheduled, let channelContext else { return }
+        isFlushScheduled = true
+        let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
+        channelContext.eventLoop.execute { handler.value.flush() }
+    }
+
+    private func flush() {
+        isFlushScheduled = false
+        guard let channelContext, outbound.readableBytes > 0 else { return }
+        channelContext.writeAndFlush(wrapOutboundOut(outbound), promise: nil)
+        outbound = channelContext.channel.allocator.buffer(capacity: 4_096)
+    }
+}

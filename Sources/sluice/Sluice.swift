@@ -1,0 +1,26 @@
+import ArgumentParser
+import SluiceGateway
+
+@main
+struct Sluice: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sluice",
+        abstract: "A gateway between applications and the PostgreSQL/pgvector databases that hold their vectors.",
+        discussion: """
+            Exit codes: 0 fine, 64 usage, 65 unusable input file, 69 gateway not reachable, 70 error from the gateway \
+            or a database, 78 configuration.
+            """,
+        version: Version.current,
+        subcommands: [
+            Serve.self, Check.self, SearchCommand.self, Ping.self, Collections.self, Bench.self,
+        ])
+}
+
+/// The exit codes that scripts may rely on (sysexits.h).
+enum Exit {
+    static let usage = ExitCode(64)
+    static let data = ExitCode(65)
+    static let unreachable = ExitCode(69)
+    static let software = ExitCode(70)
+    static let config = ExitCode(78)
+}
