@@ -1,0 +1,121 @@
+"""A gateway for a benchmark: started on a port of its own, watched, stopped."""
+
+import json
+import os
+import signal
+import subprocess
+
+from home import PROJECT, Failure
+from server import wait_for
+
+ADDRESS = "127.0.0.1:7412"
+URL = "sluice://" + ADDRESS
+
+
+def binary():
+    """The release build of `sluice`: $SLUICE_BINARY, or in the scratch path that scripts/demo and scripts/test use."""
+    scratch = os.environ.get("SLUICE_SCRATCH") or os.path.join(PROJECT, ".build")
+    path = os.environ.get("SLUICE_BINARY") or os.path.join(scratch, "release", "sluice")
+    if not os.access(path, os.X_OK):
+        raise Failure("%s is not there; `swift build -c release --product sluice` first" % path)
+    return path
+
+
+def configuration(cluster):
+    """configs/bench.yaml, or a copy of it with the ports and the password file of another home."""
+    source = os.path.join(PROJECT, "configs", "bench.yaml")
+    with open(source) as file:
+        text = file.read()
+    changed = text.replace("../.sluice/password", os.path.join(cluster.home.path, "password"))
+    for number, group in enumerate(cluster.groups):
+        changed = changed.replace("port=75%d0" % number, "port=%d" % group[0].port)
+    if len(cluster.groups) != 2:
+        raise Failure("the benchmarks are made for two shards; there are %d" % len(cluster.groups))
+    path = os.path.join(cluster.home.path, "bench.yaml")
+    with open(path, "w") as file:
+        file.write(changed)
+    return path
+
+
+class Gateway:
+    """`with Gateway(cluster) as gateway`: it serves configs/bench.yaml until the block ends, however it ends."""
+
+    def __init__(self, cluster):
+        self.command = [binary(), "serve", "--config", configuration(cluster)]
+        self.log = os.path.join(cluster.home.logs, "bench-gateway.log")
+
+    def __enter__(self):
+        if self.answers():
+            raise Failure("something answers on %s already" % ADDRESS)
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            if not wait_for(lambda: self.process.poll() is not None or self.answers(), 20):
+                raise Failure("the gateway does not answer; see %s" % self.log)
+            if self.process.poll() is not None:
+                with open(self.log, errors="replace") as file:
+                    raise Failure("the gateway did not start:\n%s" % file.read()[-2000:])
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def answers(self):
+        return subprocess.run([self.command[0], "ping", "--gateway", URL], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).returncode == 0
+
+    def cpu_seconds(self):
+        """User and system time of the gateway so far."""
+        with open("/proc/%d/stat" % self.process.pid) as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def bench(self, collection, vectors, concurrency, seconds):
+        """`sluice bench` on a collection: its JSON, plus the gateway's CPU in microseconds per search."""
+        before = self.cpu_seconds()
+        done = subprocess.run(
+            [self.command[0], "bench", "--gateway", URL, "--collection", collection, "--vector-file", vectors,
+             "--concurrency", str(concurrency), "--seconds", str(seconds), "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+        if done.returncode != 0:
+            raise Failure("`sluice bench` ended with code %d: %s" % (done.returncode, done.stderr.strip()))
+        result = json.loads(done.stdout)
+        if result["errors"] or not result["searches"]:
+            raise Failure("`sluice bench`: %d searches, %d errors" % (result["searches"], result["errors"]))
+        result["cpu_us"] = (self.cpu_seconds() - before) * 1e6 / result["searches"]
+        return result
+
+
+def pgbench(servers, scripts, clients, seconds):
+    """Runs pgbench on every server at once; transactions per second of each."""
+    processes = []
+    try:
+        for server in servers:
+            tool = server.tool("pgbench")
+            command = [tool if os.access(tool, os.X_OK) else "pgbench", "-n", "-M", "prepared", "-c", str(clients),
+                       "-j", "1", "-T", str(seconds), *scripts]
+            processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                              stderr=subprocess.PIPE, universal_newlines=True, env=server.login()))
+        return [rate(server, process) for server, process in zip(servers, processes)]
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def rate(server, process):
+    output, errors = process.communicate()
+    found = [line for line in output.splitlines() if line.startswith("tps = ")]
+    if process.returncode != 0 or not found:
+        raise Failure("pgbench on %s failed: %s" % (server.name, errors.strip()[-500:]))
+    return float(found[0].split()[2])

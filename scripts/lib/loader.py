@@ -1,0 +1,173 @@
+"""Loads a table over the shards, placing rows as PostgreSQL's own hash partitioning by id would."""
+
+import array
+import ast
+import csv
+import struct
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from home import Failure
+
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+COPY_TRAILER = struct.pack(">h", -1)
+
+
+class Table:
+    """What to load. `columns` are (name, SQL type) after id, among them `embedding`; `index_options` is the
+    WITH clause of its HNSW index; `fingerprint` names the data, so that a second load knows it."""
+
+    def __init__(self, name, columns, index_options="", fingerprint=""):
+        self.name, self.columns, self.index_options = name, columns, index_options
+        self.fingerprint = fingerprint
+
+    def mark(self, shard, shards):
+        """The table's comment when it holds this shard's rows of this data: how a second load knows."""
+        return "sluice %s: modulus %d, remainder %d" % (self.fingerprint, shards, shard)
+
+
+def loaded_rows(server, table, shard, shards):
+    """The number of rows if the shard holds exactly this table, with a valid index; else None."""
+    rows = server.query(
+        "SELECT obj_description(c.oid, 'pg_class'), EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid "
+        "AND i.indexrelid::regclass::text = '{0}_embedding_hnsw' AND i.indisvalid) "
+        "FROM pg_class c WHERE c.oid = to_regclass('public.{0}')".format(table.name))
+    if rows != [[table.mark(shard, shards), "t"]]:
+        return None
+    return int(server.query("SELECT count(*) FROM public.%s" % table.name)[0][0])
+
+
+def load(cluster, table, chunks, expected):
+    """Loads `table` on every shard from `chunks`, a function that yields rows in COPY's binary form, and checks
+    that the shards together hold `expected` rows."""
+    primaries = [group[0] for group in cluster.groups]
+    processes = [start_copy(server, table, shard, len(primaries)) for shard, server in enumerate(primaries)]
+    try:
+        with ThreadPoolExecutor(len(processes)) as pool:
+            for chunk in framed(chunks):
+                list(pool.map(lambda process: feed(process, chunk), processes))
+            results = list(pool.map(finish, processes))
+    except BaseException:
+        for process in processes:
+            process.kill()
+            process.wait()
+        raise
+    for server, (code, errors) in zip(primaries, results):
+        if code != 0:
+            raise Failure("loading %s on %s failed:\n%s" % (table.name, server.name, errors))
+    for server in primaries:
+        server.query("VACUUM (ANALYZE) public.%s" % table.name)
+    counts = [loaded_rows(server, table, shard, len(primaries)) for shard, server in enumerate(primaries)]
+    if None in counts or sum(counts) != expected:
+        raise Failure("%s: the shards hold %s rows; %d were to be loaded" % (table.name, counts, expected))
+    return counts
+
+
+def framed(chunks):
+    yield COPY_HEADER
+    yield from chunks()
+    yield COPY_TRAILER
+
+
+def start_copy(server, table, shard, shards):
+    """psql on one shard: every row goes into a temporary table, and those that PostgreSQL says are this
+    shard's (`satisfies_hash_partition`) into the real one, in one transaction."""
+    columns = "id bigint NOT NULL, " + ", ".join("%s %s NOT NULL" % column for column in table.columns)
+    names = "id, " + ", ".join(name for name, _ in table.columns)
+    steps = [
+        "SET client_min_messages = warning",
+        "CREATE EXTENSION IF NOT EXISTS vector",
+        "DROP TABLE IF EXISTS public.%s" % table.name,
+        "CREATE TABLE public.%s (%s)" % (table.name, columns),
+        "CREATE TEMP TABLE arriving (%s)" % columns,
+        "CREATE TEMP TABLE placement (id bigint) PARTITION BY HASH (id)",
+        "\\copy arriving FROM pstdin WITH (FORMAT binary)",
+        "INSERT INTO public.%s SELECT %s FROM arriving WHERE satisfies_hash_partition("
+        "'placement'::regclass, %d, %d, id) ORDER BY id" % (table.name, names, shards, shard),
+        "DROP TABLE arriving, placement",
+        "ALTER TABLE public.%s ADD PRIMARY KEY (id)" % table.name,
+        "CREATE INDEX %s_embedding_hnsw ON public.%s USING hnsw (embedding vector_cosine_ops)%s"
+        % (table.name, table.name, table.index_options),
+        "COMMENT ON TABLE public.%s IS '%s'" % (table.name, table.mark(shard, shards)),
+    ]
+    command = [server.tool("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "--single-transaction"]
+    for step in steps:
+        command += ["-c", step]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                            env=server.login())
+
+
+def feed(process, chunk):
+    try:
+        process.stdin.write(chunk)
+    except BrokenPipeError:
+        pass  # psql has ended; its message and exit code say why
+
+
+def finish(process):
+    try:
+        process.stdin.close()
+    except BrokenPipeError:
+        pass
+    errors = process.stderr.read().decode("utf-8", "replace")
+    return process.wait(), errors
+
+
+# Rows in COPY's binary form
+
+
+def field(value):
+    return struct.pack(">i", len(value)) + value
+
+
+def text(value):
+    return field(value.encode("utf-8"))
+
+
+def bigint(value):
+    return field(struct.pack(">q", value))
+
+
+def integer(value):
+    return field(struct.pack(">i", value))
+
+
+def vector(floats):
+    """pgvector's binary form: dimensions, 0, big-endian float32."""
+    numbers = array.array("f", floats)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return field(struct.pack(">hh", len(numbers), 0) + numbers.tobytes())
+
+
+def row(*fields):
+    return struct.pack(">h", len(fields)) + b"".join(fields)
+
+
+# Files
+
+
+def read_npy(path):
+    """Yields the rows of a two-dimensional little-endian float16 or float32 .npy file as tuples."""
+    with open(path, "rb") as file:
+        magic = file.read(8)
+        if magic[:6] != b"\x93NUMPY" or magic[6] not in (1, 2):
+            raise Failure("%s is not a NumPy file of version 1 or 2" % path)
+        length = struct.unpack("<H", file.read(2))[0] if magic[6] == 1 else struct.unpack("<I", file.read(4))[0]
+        header = ast.literal_eval(file.read(length).decode("latin-1"))
+        kinds = {"<f2": ("e", 2), "<f4": ("f", 4)}
+        if header["descr"] not in kinds or header["fortran_order"] or len(header["shape"]) != 2:
+            raise Failure("%s holds %s; two-dimensional float16 or float32 is needed" % (path, header))
+        code, size = kinds[header["descr"]]
+        rows, width = header["shape"]
+        for _ in range(rows):
+            data = file.read(size * width)
+            if len(data) != size * width:
+                raise Failure("%s is cut short" % path)
+            yield struct.unpack("<%d%s" % (width, code), data)
+
+
+def read_csv(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
