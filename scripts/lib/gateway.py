@@ -79,20 +79,24 @@ class Gateway:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def bench(self, collection, vectors, concurrency, seconds):
-        """`sluice bench` on a collection: its JSON, plus the gateway's CPU in microseconds per search."""
+    def bench(self, seconds, concurrency, *arguments):
+        """`sluice bench`: its JSON, plus the gateway's CPU in microseconds per answer as `cpu_us`."""
         before = self.cpu_seconds()
         done = subprocess.run(
-            [self.command[0], "bench", "--gateway", URL, "--collection", collection, "--vector-file", vectors,
-             "--concurrency", str(concurrency), "--seconds", str(seconds), "--json"],
+            [self.command[0], "bench", "--gateway", URL, "--warmup", "0", "--seconds", str(seconds),
+             "--concurrency", str(concurrency), "--json", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+        spent = self.cpu_seconds() - before
         if done.returncode != 0:
             raise Failure("`sluice bench` ended with code %d: %s" % (done.returncode, done.stderr.strip()))
         result = json.loads(done.stdout)
         if result["errors"] or not result["searches"]:
-            raise Failure("`sluice bench`: %d searches, %d errors" % (result["searches"], result["errors"]))
-        result["cpu_us"] = (self.cpu_seconds() - before) * 1e6 / result["searches"]
+            raise Failure("`sluice bench`: %d answers, errors: %s" % (result["searches"], result["errors"]))
+        result["cpu_us"] = spent * 1e6 / result["searches"]
         return result
+
+    def search_bench(self, seconds, concurrency, collection, vectors, k=10):
+        return self.bench(seconds, concurrency, "--collection", collection, "--vector-file", vectors, "-k", str(k))
 
 
 def pgbench(servers, scripts, clients, seconds):

@@ -31,14 +31,11 @@ def search(binary, gateway, row):
 
 
 def show(query, reply, spent):
-    slowest = max((leg["wait_us"] + leg["execute_us"] for leg in reply["legs"]), default=0) / 1000
-    print("\n\"%s\"   %.1f ms for the command, %.1f ms for the slowest of %d legs"
-          % (query, spent, slowest, len(reply["legs"])))
+    print("\n\"%s\"   %.2f ms in the gateway (%d legs), %.0f ms for the command"
+          % (query, reply["elapsed_us"] / 1000, len(reply["legs"]), spent))
     for place, hit in enumerate(reply["hits"], 1):
-        leg = reply["legs"][hit["leg"]] if "leg" in hit else {}
-        print("  %d  %-9s  %-38s  %.4f   %s on %s" % (
-            place, hit.get("collection", leg.get("collection")), hit["columns"]["name"], hit["distance"],
-            hit.get("shard", leg.get("shard")), hit.get("replica", leg.get("replica"))), flush=True)
+        print("  %d  %-9s  %-38s  %.4f   %s on %s" % (place, hit["collection"], hit["columns"]["name"],
+                                                       hit["distance"], hit["shard"], hit["replica"]), flush=True)
 
 
 def run():

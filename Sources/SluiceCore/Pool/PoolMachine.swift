@@ -86,6 +86,8 @@ public struct PoolMachine: Sendable {
         public var dialling = 0
         public var backingOff = 0
         public var waiting = 0
+
+        public init() {}
     }
 
     public let configuration: Configuration
