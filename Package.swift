@@ -96,7 +96,8 @@ let package = Package(
         .testTarget(
             name: "SluiceIntegrationTests",
             dependencies: [
-                "SluiceTools", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres", "SluiceReactor",
+                "SluiceTools", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres",
+                "SluiceReactor",
                 "SluiceCore", nio("NIOCore"), nio("NIOPosix"), logging,
             ],
             swiftSettings: house),

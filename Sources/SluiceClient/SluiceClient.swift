@@ -87,7 +87,7 @@ public final class SluiceClient: Sendable {
     /// What can be searched, sorted by name.
     public func collections() async throws(SluiceError) -> [CollectionDescription] {
         let frame = try await call(.collections, answeredBy: .collectionList) { _ in }
-        return try decoded { () throws(WireError) in 
+        return try decoded { () throws(WireError) in
             try CollectionList(decoding: frame.payload).collections.map(CollectionDescription.init)
         }
     }
@@ -132,7 +132,7 @@ public final class SluiceClient: Sendable {
         var frame: Frame
         do throws(SluiceError) {
             frame = try await exchange(kind, payload, limit)
-        } catch where error.code == .shuttingDown {
+        } catch  where error.code == .shuttingDown {
             // Refused before anything was done: another connection may reach a gateway that stays.
             frame = try await exchange(kind, payload, limit)
         }

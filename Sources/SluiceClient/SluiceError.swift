@@ -48,7 +48,9 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
     /// For a search that failed: what each leg came to.
     public var legs: [LegReport]
 
-    init(_ code: Code, _ message: String, isRetryable: Bool = false, retryAfter: Duration? = nil, legs: [LegReport] = []) {
+    init(
+        _ code: Code, _ message: String, isRetryable: Bool = false, retryAfter: Duration? = nil, legs: [LegReport] = []
+    ) {
         self.code = code
         self.message = message
         self.isRetryable = isRetryable

@@ -18,7 +18,8 @@ public enum GatewayMain {
         logger.logLevel = config.logLevel
         let services = ServiceGroup(
             configuration: .init(
-                services: [GatewayService(config: config, logger: logger)], gracefulShutdownSignals: [.sigterm, .sigint],
+                services: [GatewayService(config: config, logger: logger)],
+                gracefulShutdownSignals: [.sigterm, .sigint],
                 logger: logger))
         try await services.run()
     }
@@ -31,7 +32,8 @@ public enum GatewayMain {
                 shards: config.shards.count, replicas: config.shards.reduce(0) { $0 + $1.replicas.count },
                 collections: config.collections.count, problems: [])
         } catch {
-            return CheckSummary(shards: 0, replicas: 0, collections: 0, problems: error.problems.map(CheckSummary.Problem.init))
+            return CheckSummary(
+                shards: 0, replicas: 0, collections: 0, problems: error.problems.map(CheckSummary.Problem.init))
         }
     }
 }

@@ -121,7 +121,8 @@ extension PostgresConnection {
         case PGRES_PIPELINE_ABORTED:
             break
         case PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
-            if case .prepare(let sql, let name) = step, !settings.isPooled, let old = statements.prepared(sql, as: name) {
+            if case .prepare(let sql, let name) = step, !settings.isPooled, let old = statements.prepared(sql, as: name)
+            {
                 obsoleteStatements.append(old)
             }
         case PGRES_TUPLES_OK:
@@ -161,7 +162,8 @@ extension PostgresConnection {
             return PostgresFailure(.connectionLost, "the connection broke or the server's error had no SQLSTATE")
         }
         // 57014 without our cancel is statement_timeout, which is set from the deadline.
-        return PostgresFailure(code == "57014" ? .timedOut : .server, sqlState: code, "the server refused the statement")
+        return PostgresFailure(
+            code == "57014" ? .timedOut : .server, sqlState: code, "the server refused the statement")
     }
 
     // MARK: Ending

@@ -38,7 +38,7 @@ extension PostgresConnection {
         let sql = statement.sql(facts)
         do {
             return try await run(statement, sql: sql, deadline: deadline)
-        } catch where error.mayBeStalePlan {
+        } catch  where error.mayBeStalePlan {
             // "cached plan must not change result type", or the statement is gone: prepared anew, once.
             if let name = statements.name(of: sql) { obsoleteStatements.append(name) }
             statements.forget(sql)
@@ -110,7 +110,8 @@ extension PostgresConnection {
         }
         try send(
             "SELECT " + calls.joined(separator: ", "),
-            Parameters(types: parameters.map { _ in Self.textType }, values: parameters, areBinary: false), .ignored, &steps)
+            Parameters(types: parameters.map { _ in Self.textType }, values: parameters, areBinary: false), .ignored,
+            &steps)
     }
 
     private func sendQuery(
@@ -128,7 +129,8 @@ extension PostgresConnection {
         let known = settings.isPooled ? nil : statements.name(of: sql)
         let name = known ?? (settings.isPooled ? "" : statements.newName())
         if known == nil {
-            try sent(parameters.types.withUnsafeBufferPointer { PQsendPrepare(handle, name, sql, count, $0.baseAddress) })
+            try sent(
+                parameters.types.withUnsafeBufferPointer { PQsendPrepare(handle, name, sql, count, $0.baseAddress) })
             steps.append(.prepare(sql: sql, name: name))
         }
         try sent(

@@ -59,13 +59,15 @@ public final class BlockingWorkers: Sendable {
     private func startThread(_ work: @escaping @Sendable () -> Void) -> Bool {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(Start(workers: self, first: work)).toOpaque()
-        let result = pthread_create(&thread, nil, { context in
-            guard let context else { return nil }
-            let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
-            start.first()
-            start.workers.drain()
-            return nil
-        }, context)
+        let result = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
+                start.first()
+                start.workers.drain()
+                return nil
+            }, context)
         if result == 0 {
             pthread_detach(thread)
             return true

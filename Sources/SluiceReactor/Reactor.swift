@@ -94,11 +94,13 @@ public final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     private func startThread() throws(ReactorError) {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(self).toOpaque()
-        let result = pthread_create(&thread, nil, { context in
-            guard let context else { return nil }
-            Unmanaged<Reactor>.fromOpaque(context).takeRetainedValue().run()
-            return nil
-        }, context)
+        let result = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                Unmanaged<Reactor>.fromOpaque(context).takeRetainedValue().run()
+                return nil
+            }, context)
         guard result == 0 else {
             Unmanaged<Reactor>.fromOpaque(context).release()
             throw ReactorError(operation: "pthread_create", errno: result)

@@ -107,7 +107,8 @@ public struct NumpyFile: Sendable {
     // MARK: Header
 
     private static func element(_ header: String) throws -> (Element, Bool) {
-        guard let type = header.firstMatch(of: /'descr':\s*'([<>=|])(\w+)'/), let element = Element(rawValue: String(type.2))
+        guard let type = header.firstMatch(of: /'descr':\s*'([<>=|])(\w+)'/),
+            let element = Element(rawValue: String(type.2))
         else { throw Problem("the elements must be float16, float32 or float64") }
         return (element, type.1 == ">")
     }

@@ -6,7 +6,8 @@ public enum VectorText {
 
     public static func parse(_ text: String) throws(Problem) -> [Float] {
         let trimmed = text.drop { $0.isWhitespace }
-        guard trimmed.first == "[", let end = trimmed.lastIndex(of: "]"), trimmed[end...].dropFirst().allSatisfy(\.isWhitespace)
+        guard trimmed.first == "[", let end = trimmed.lastIndex(of: "]"),
+            trimmed[end...].dropFirst().allSatisfy(\.isWhitespace)
         else { throw Problem(description: "a vector is written like [0.1, 0.2, 0.3]") }
         let inner = trimmed[..<end].dropFirst()
         var floats: [Float] = []

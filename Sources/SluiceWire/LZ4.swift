@@ -28,7 +28,8 @@ enum LZ4 {
             throw WireError(.malformed, "a compressed frame without its uncompressed length")
         }
         guard Int(declared) <= maximumLength, let capacity = Int32(exactly: declared) else {
-            throw WireError(.frameTooLarge, "a frame of \(declared) bytes uncompressed is above the limit of \(maximumLength)")
+            throw WireError(
+                .frameTooLarge, "a frame of \(declared) bytes uncompressed is above the limit of \(maximumLength)")
         }
         // LZ4 cannot shrink data by more than this factor (lz4 block format: a length byte extends a match by 255).
         guard Int(declared) <= 255 * max(1, block.readableBytes) else {

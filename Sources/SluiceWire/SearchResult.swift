@@ -49,7 +49,8 @@ public struct LegReport: Hashable, Sendable {
 
     public init(
         collection: String, shard: String, replica: String, status: LegStatus, rows: Int, wait: Duration,
-        execute: Duration, sqlstate: String? = nil, message: String? = nil, columns: [ColumnType] = [], attempts: Int = 1
+        execute: Duration, sqlstate: String? = nil, message: String? = nil, columns: [ColumnType] = [],
+        attempts: Int = 1
     ) {
         self.collection = collection
         self.shard = shard

@@ -150,8 +150,8 @@ final class Tally: Sendable {
         sum.withLock { sum in
             BenchReport(
                 searches: Int(sum.latencies.totalCount), qps: Double(sum.latencies.totalCount) / seconds,
-                p50_us: sum.latencies.valueAtPercentile(50), p90_us: sum.latencies.valueAtPercentile(90),
-                p99_us: sum.latencies.valueAtPercentile(99), max_us: sum.latencies.max, errors: sum.errors,
+                p50Us: sum.latencies.valueAtPercentile(50), p90Us: sum.latencies.valueAtPercentile(90),
+                p99Us: sum.latencies.valueAtPercentile(99), maxUs: sum.latencies.max, errors: sum.errors,
                 seconds: seconds, concurrency: bench.concurrency, connections: bench.connections,
                 collections: bench.collection, k: bench.k, ping: bench.ping)
         }
@@ -162,10 +162,10 @@ final class Tally: Sendable {
 struct BenchReport: Encodable {
     var searches: Int
     var qps: Double
-    var p50_us: UInt64
-    var p90_us: UInt64
-    var p99_us: UInt64
-    var max_us: UInt64
+    var p50Us: UInt64
+    var p90Us: UInt64
+    var p99Us: UInt64
+    var maxUs: UInt64
     var errors: [String: Int]
     var seconds: Double
     var concurrency: Int
@@ -177,7 +177,7 @@ struct BenchReport: Encodable {
     func show() {
         let what = ping ? "pings" : "searches"
         print(String(format: "%d %@ in %.1f s: %.0f/s", searches, what, seconds, qps))
-        print("p50 \(p50_us) us, p90 \(p90_us) us, p99 \(p99_us) us, max \(max_us) us")
+        print("p50 \(p50Us) us, p90 \(p90Us) us, p99 \(p99Us) us, max \(maxUs) us")
         let total = errors.values.reduce(0, +)
         let detail = errors.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         print("errors: \(total)" + (detail.isEmpty ? "" : " (\(detail))"))

@@ -41,11 +41,13 @@ struct Collections: AsyncParsableCommand {
             let list = try await client.collections()
             if json {
                 return try Output.json(
-                    ["collections": list.map {
-                        Description(
-                            name: $0.name, metric: $0.metric, dimensions: $0.dimensions, columns: $0.columns,
-                            shards: $0.shards)
-                    }])
+                    [
+                        "collections": list.map {
+                            Description(
+                                name: $0.name, metric: $0.metric, dimensions: $0.dimensions, columns: $0.columns,
+                                shards: $0.shards)
+                        }
+                    ])
             }
             let rows = list.map {
                 [

@@ -9,13 +9,16 @@ enum Output {
 
     static func json(_ value: some Encodable) throws {
         let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
         print(String(decoding: try encoder.encode(value), as: UTF8.self))
     }
 
-    static func milliseconds(_ duration: Duration) -> String { String(format: "%.2f ms", Double(microseconds(duration)) / 1e3) }
+    static func milliseconds(_ duration: Duration) -> String {
+        String(format: "%.2f ms", Double(microseconds(duration)) / 1e3)
+    }
 
     static func microseconds(_ duration: Duration) -> Int64 {
         duration.components.seconds * 1_000_000 + duration.components.attoseconds / 1_000_000_000_000
@@ -45,7 +48,8 @@ func withClient(
     } catch let error as SluiceError {
         Output.complain("sluice: \(error)")
         for leg in error.legs where leg.status != .ok {
-            Output.complain("  \(leg.collection) \(leg.shard) \(leg.replica): \(leg.status.rawValue) \(leg.message ?? "")")
+            Output.complain(
+                "  \(leg.collection) \(leg.shard) \(leg.replica): \(leg.status.rawValue) \(leg.message ?? "")")
         }
         switch error.code {
         case .notConnected, .connectionLost: throw Exit.unreachable

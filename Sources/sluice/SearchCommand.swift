@@ -125,8 +125,8 @@ struct SearchReport: Encodable {
         var replica: String
         var status: String
         var rows: Int
-        var wait_us: Int64
-        var execute_us: Int64
+        var waitUs: Int64
+        var executeUs: Int64
         var attempts: Int
         var sqlstate: String?
         var message: String?
@@ -135,7 +135,7 @@ struct SearchReport: Encodable {
     var hits: [Hit]
     var coverage: Double
     var legs: [Leg]
-    var elapsed_us: Int64
+    var elapsedUs: Int64
 
     init(_ reply: SearchReply) {
         hits = reply.hits.map {
@@ -146,11 +146,12 @@ struct SearchReport: Encodable {
         coverage = reply.coverage
         legs = reply.legs.map {
             Leg(
-                collection: $0.collection, shard: $0.shard, replica: $0.replica, status: $0.status.rawValue, rows: $0.rows,
-                wait_us: Output.microseconds($0.wait), execute_us: Output.microseconds($0.execute),
+                collection: $0.collection, shard: $0.shard, replica: $0.replica, status: $0.status.rawValue,
+                rows: $0.rows,
+                waitUs: Output.microseconds($0.wait), executeUs: Output.microseconds($0.execute),
                 attempts: $0.attempts, sqlstate: $0.sqlState, message: $0.message)
         }
-        elapsed_us = Output.microseconds(reply.elapsed)
+        elapsedUs = Output.microseconds(reply.elapsed)
     }
 }
 

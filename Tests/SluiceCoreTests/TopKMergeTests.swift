@@ -17,7 +17,8 @@ struct SplitMix64: RandomNumberGenerator {
 }
 
 @Suite struct TopKMergeTests {
-    private func candidate(_ distance: Double, _ collection: Int, _ id: Int64, leg: Int = 0, row: Int = 0) -> Candidate {
+    private func candidate(_ distance: Double, _ collection: Int, _ id: Int64, leg: Int = 0, row: Int = 0) -> Candidate
+    {
         Candidate(distance: distance, collection: collection, id: id, leg: leg, row: row)
     }
 

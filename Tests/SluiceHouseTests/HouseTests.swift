@@ -69,7 +69,9 @@ import Testing
 
     @Test(arguments: files(below: "Sources/SluiceCore"))
     func theCoreReadsNoClockAndRollsNoDice(file: File) {
-        let banned = ["ContinuousClock", "SuspendingClock", ".now(", "SystemRandomNumberGenerator", "async ", "await ", "Mutex"]
+        let banned = [
+            "ContinuousClock", "SuspendingClock", ".now(", "SystemRandomNumberGenerator", "async ", "await ", "Mutex",
+        ]
         for (number, line) in file.lines.enumerated() where !line.contains("///") {
             for word in banned where line.contains(word) { Issue.record("\(file.path):\(number + 1) has \(word)") }
         }

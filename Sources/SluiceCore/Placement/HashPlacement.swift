@@ -59,21 +59,40 @@ private struct Lookup3 {
     private static func rotate(_ word: UInt32, _ count: UInt32) -> UInt32 { word << count | word >> (32 - count) }
 
     mutating func mix() {
-        a &-= c; a ^= Self.rotate(c, 4); c &+= b
-        b &-= a; b ^= Self.rotate(a, 6); a &+= c
-        c &-= b; c ^= Self.rotate(b, 8); b &+= a
-        a &-= c; a ^= Self.rotate(c, 16); c &+= b
-        b &-= a; b ^= Self.rotate(a, 19); a &+= c
-        c &-= b; c ^= Self.rotate(b, 4); b &+= a
+        a &-= c
+        a ^= Self.rotate(c, 4)
+        c &+= b
+        b &-= a
+        b ^= Self.rotate(a, 6)
+        a &+= c
+        c &-= b
+        c ^= Self.rotate(b, 8)
+        b &+= a
+        a &-= c
+        a ^= Self.rotate(c, 16)
+        c &+= b
+        b &-= a
+        b ^= Self.rotate(a, 19)
+        a &+= c
+        c &-= b
+        c ^= Self.rotate(b, 4)
+        b &+= a
     }
 
     mutating func finish() {
-        c ^= b; c &-= Self.rotate(b, 14)
-        a ^= c; a &-= Self.rotate(c, 11)
-        b ^= a; b &-= Self.rotate(a, 25)
-        c ^= b; c &-= Self.rotate(b, 16)
-        a ^= c; a &-= Self.rotate(c, 4)
-        b ^= a; b &-= Self.rotate(a, 14)
-        c ^= b; c &-= Self.rotate(b, 24)
+        c ^= b
+        c &-= Self.rotate(b, 14)
+        a ^= c
+        a &-= Self.rotate(c, 11)
+        b ^= a
+        b &-= Self.rotate(a, 25)
+        c ^= b
+        c &-= Self.rotate(b, 16)
+        a ^= c
+        a &-= Self.rotate(c, 4)
+        b ^= a
+        b &-= Self.rotate(a, 14)
+        c ^= b
+        c &-= Self.rotate(b, 24)
     }
 }

@@ -120,7 +120,9 @@ public struct PoolMachine: Sendable {
     }
 
     /// False while nothing is up and the last dial failed: a leg should look elsewhere first.
-    public var isReachable: Bool { !isShutDown && (failedDials == 0 || slots.contains { $0 == .idle || $0 == .leased }) }
+    public var isReachable: Bool {
+        !isShutDown && (failedDials == 0 || slots.contains { $0 == .idle || $0 == .leased })
+    }
 
     /// Legs that hold or wait for a connection here: the load that replica choice compares.
     public var load: Int { slots.count - idle.count + waiters.count }

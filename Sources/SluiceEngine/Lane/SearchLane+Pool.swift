@@ -124,7 +124,11 @@ extension SearchLane {
     /// Waits, away from the search, until the connection is clean, and gives it back or replaces it.
     func settle(_ lease: Lease) -> Task<Void, Never> {
         Task(executorPreference: executor) {
-            if await lease.connection.settle() { await self.release(lease) } else { await self.lost(lease.backend, lease.id) }
+            if await lease.connection.settle() {
+                await self.release(lease)
+            } else {
+                await self.lost(lease.backend, lease.id)
+            }
         }
     }
 
@@ -133,7 +137,8 @@ extension SearchLane {
     private func dial(_ backend: Int, _ id: ConnectionID) async {
         let deadline = executor.now().advanced(by: configuration.connectTimeout)
         do throws(BackendFailure) {
-            let connection = try await backends[backend].backend.connect(lane: index, deadline: deadline) { [weak self] in
+            let connection = try await backends[backend].backend.connect(lane: index, deadline: deadline) {
+                [weak self] in
                 guard let self else { return }
                 self.executor.execute { self.assumeIsolated { $0.lost(backend, id) } }
             }
@@ -201,7 +206,9 @@ extension SearchLane {
         let isReachable = failure == nil
         guard index == 0, state.wasReachable != isReachable else { return }
         backends[backend].wasReachable = isReachable
-        let metadata: Logger.Metadata = ["shard": "\(state.backend.shardName)", "replica": "\(state.backend.replicaName)"]
+        let metadata: Logger.Metadata = [
+            "shard": "\(state.backend.shardName)", "replica": "\(state.backend.replicaName)",
+        ]
         if let failure {
             logger.warning("replica cannot be reached: \(failure.detail)", metadata: metadata)
         } else if state.wasReachable == false {

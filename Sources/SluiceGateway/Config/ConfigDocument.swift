@@ -22,7 +22,7 @@ struct ConfigDocument {
         do {
             let (root, parser) = try rootAndParser(text)
             // A node knows its anchor only as long as its parser lives.
-            return try withExtendedLifetime(parser) {
+            return withExtendedLifetime(parser) {
                 guard let root else {
                     problems.add("the file is empty", line: nil, path: "")
                     return nil
@@ -135,7 +135,9 @@ private struct DuplicateKey {
     /// In block style a mapping's keys begin in the same column, and what belongs to one is further right.
     private func placeBelow(_ lines: [[Character]]) -> (line: Int, column: Int)? {
         for index in lines.indices.dropFirst(line + 1) {
-            guard let start = lines[index].firstIndex(where: { $0 != " " }), lines[index][start] != "#" else { continue }
+            guard let start = lines[index].firstIndex(where: { $0 != " " }), lines[index][start] != "#" else {
+                continue
+            }
             if start < column { return nil }
             if start == column, spelling(at: start, of: lines[index]) != nil { return (index, start) }
         }

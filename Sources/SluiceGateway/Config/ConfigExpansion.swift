@@ -78,9 +78,11 @@ struct ConfigExpansion {
         switch place {
         case .plain: value
         case .keywordValue:
-            String(String.UnicodeScalarView(value.unicodeScalars.flatMap { scalar -> [UnicodeScalar] in
-                " \t\n\r\u{B}\u{C}'\\".unicodeScalars.contains(scalar) ? ["\\", scalar] : [scalar]
-            }))
+            String(
+                String.UnicodeScalarView(
+                    value.unicodeScalars.flatMap { scalar -> [UnicodeScalar] in
+                        " \t\n\r\u{B}\u{C}'\\".unicodeScalars.contains(scalar) ? ["\\", scalar] : [scalar]
+                    }))
         case .userInfo:
             value.utf8.map { byte in
                 let character = Character(UnicodeScalar(byte))

@@ -3,9 +3,13 @@ internal import Yams
 /// Collects what is wrong while the file is read, so that everything is reported at once.
 final class ConfigProblems {
     let file: String
+    let expansion: ConfigExpansion
     var found: [ConfigProblem] = []
 
-    init(file: String) { self.file = file }
+    init(file: String, environment: [String: String]) {
+        self.file = file
+        expansion = ConfigExpansion(environment: environment)
+    }
 
     func add(_ message: String, line: Int?, path: String) {
         found.append(ConfigProblem(file: file, line: line, keyPath: path, message: message))
@@ -22,6 +26,18 @@ struct ConfigNode {
 
     func complain(_ message: String) { problems.add(message, line: line, path: path) }
 
+    func missing(_ key: String) {
+        // What is no table at all has been complained about already.
+        guard case .mapping = node else { return }
+        problems.add("is missing", line: line, path: Self.path(path, key: key))
+    }
+
+    static func path(_ path: String, key: String) -> String {
+        // A key can be any text; only words stay words.
+        let shown = String(key.prefix(60).map { $0.isNewline || ($0.isASCII && $0 < " ") ? " " : $0 })
+        return path.isEmpty ? shown : "\(path).\(shown)"
+    }
+
     // MARK: Containers
 
     /// The keys of a table; an unknown one is noted with the nearest right one.
@@ -36,9 +52,11 @@ struct ConfigNode {
                 problems.add("a key must be a plain word", line: key.mark?.line, path: path)
                 continue
             }
-            let child = ConfigNode(node: value, path: path.isEmpty ? name : "\(path).\(name)", problems: problems)
+            if ConfigDocument.isDuplicate(name) { continue }
+            let child = ConfigNode(node: value, path: Self.path(path, key: name), problems: problems)
             guard known.contains(name) else {
-                problems.add("unknown key" + Suggestion.text(for: name, among: known), line: key.mark?.line, path: child.path)
+                problems.add(
+                    "unknown key" + Suggestion.text(for: name, among: known), line: key.mark?.line, path: child.path)
                 continue
             }
             result[name] = child
@@ -46,12 +64,12 @@ struct ConfigNode {
         return result
     }
 
-    func list() -> [ConfigNode] {
+    func list(mayBeEmpty: Bool = false) -> [ConfigNode] {
         guard case .sequence(let sequence) = node else {
             complain("must be a list, not \(kind)")
             return []
         }
-        if sequence.isEmpty { complain("must not be empty") }
+        if sequence.isEmpty, !mayBeEmpty { complain("must not be empty") }
         return sequence.enumerated().map { index, value in
             ConfigNode(node: value, path: "\(path)[\(index)]", problems: problems)
         }
@@ -73,48 +91,68 @@ struct ConfigNode {
 
     // MARK: Values
 
-    func raw() -> String? {
+    /// The value with its environment variables put in.
+    func text() -> String? { expanded { text throws(ConfigExpansion.Problem) in try problems.expansion.expand(text) } }
+
+    /// The same for a libpq connection string.
+    func dsn() -> String? { expanded { text throws(ConfigExpansion.Problem) in try problems.expansion.expandDSN(text) } }
+
+    private func expanded(_ expand: (String) throws(ConfigExpansion.Problem) -> String) -> String? {
         guard case .scalar(let scalar) = node, !isNull else {
             complain("must be a single value, not \(kind)")
             return nil
         }
-        return scalar.string
+        do throws(ConfigExpansion.Problem) {
+            return try expand(scalar.string)
+        } catch {
+            complain(error.message)
+            return nil
+        }
     }
 
+    /// The value as the file has it, for messages: no environment variable shows in it.
+    private var shown: String {
+        let text = node.scalar?.string ?? ""
+        let short = text.count > 40 ? text.prefix(40) + "…" : text
+        return String(short.map { $0.isASCII && $0 < " " ? " " : $0 })
+    }
+
+    var quoted: String { "\"\(shown)\"" }
+
     func integer(_ range: ClosedRange<Int>, or standIn: Int) -> Int {
-        guard let text = raw() else { return standIn }
+        guard let text = text() else { return standIn }
         guard let value = Int(text.filter { $0 != "_" }) else {
-            complain("must be a whole number, not \"\(shown(text))\"")
+            complain("must be a whole number, not \(quoted)")
             return standIn
         }
         guard range.contains(value) else {
-            complain("is \(value); it must be from \(range.lowerBound) to \(range.upperBound)")
+            complain("is \(quoted); it must be from \(range.lowerBound) to \(range.upperBound)")
             return standIn
         }
         return value
     }
 
     func duration(_ range: ClosedRange<Duration>, or standIn: Duration) -> Duration {
-        guard let text = raw() else { return standIn }
+        guard let text = text() else { return standIn }
         guard let value = Quantity.duration(text) else {
-            complain("must be a time like 250us, 40ms, 2s, 5m or 1h, not \"\(shown(text))\"")
+            complain("must be a time like 250us, 40ms, 2s, 5m or 1h, not \(quoted)")
             return standIn
         }
         guard range.contains(value) else {
-            complain("is \(shown(text)); it must be from \(range.lowerBound) to \(range.upperBound)")
+            complain("is \(quoted); it must be from \(Quantity.text(range.lowerBound)) to \(Quantity.text(range.upperBound))")
             return standIn
         }
         return value
     }
 
     func bytes(_ range: ClosedRange<Int>, or standIn: Int) -> Int {
-        guard let text = raw() else { return standIn }
+        guard let text = text() else { return standIn }
         guard let value = Quantity.bytes(text) else {
-            complain("must be a size like 65536, 64KiB or 1MiB, not \"\(shown(text))\"")
+            complain("must be a size like 65536, 64KiB or 1MiB, not \(quoted)")
             return standIn
         }
         guard range.contains(value) else {
-            complain("is \(value) bytes; it must be from \(range.lowerBound) to \(range.upperBound)")
+            complain("is \(quoted); it must be from \(range.lowerBound) to \(range.upperBound) bytes")
             return standIn
         }
         return value
@@ -123,39 +161,40 @@ struct ConfigNode {
     func choice<Choice: RawRepresentable & CaseIterable>(
         _: Choice.Type, or standIn: Choice
     ) -> Choice where Choice.RawValue == String {
-        guard let text = raw() else { return standIn }
+        guard let text = text() else { return standIn }
         if let value = Choice(rawValue: text) { return value }
         let words = Choice.allCases.map(\.rawValue)
         complain(
-            "\"\(shown(text))\" is not one of \(words.joined(separator: ", "))" + Suggestion.text(for: text, among: words))
+            "is \(quoted), not one of \(words.joined(separator: ", "))"
+                + Suggestion.text(for: text, among: words))
         return standIn
     }
 
-    /// A name of ours: it appears in messages and metrics.
+    /// A name of ours: it appears in messages and metrics. A wrong one is noted and returned, so that what refers to it
+    /// is not wrong as well.
     func name() -> String? {
-        guard let text = raw() else { return nil }
+        guard let text = text() else { return nil }
         let allowed = text.utf8.allSatisfy { byte in
-            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
                 || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || "_.-".utf8.contains(byte)
         }
         guard allowed, (1...63).contains(text.utf8.count) else {
             complain("must be 1 to 63 of the characters A-Z a-z 0-9 _ . -")
-            return nil
+            return text
         }
         return text
     }
 
     /// An identifier of PostgreSQL, as it is spelt there.
     func identifier() -> String? {
-        guard let text = raw() else { return nil }
+        guard let text = text() else { return nil }
         guard (1...63).contains(text.utf8.count), !text.utf8.contains(0) else {
             complain("must be a PostgreSQL identifier of 1 to 63 bytes")
             return nil
         }
         return text
     }
-
-    func shown(_ text: String) -> String { String(text.prefix(40)) }
 }
 
 /// Times and sizes as people write them.
@@ -175,8 +214,18 @@ enum Quantity {
         return Int((number * factor).rounded())
     }
 
+    /// As it is written in a configuration, in the largest unit that keeps it whole.
+    static func text(_ duration: Duration) -> String {
+        let microseconds = duration / .microseconds(1)
+        let unit = [("h", 3.6e9), ("m", 6e7), ("s", 1e6), ("ms", 1e3)].first {
+            microseconds >= $0.1 && microseconds.truncatingRemainder(dividingBy: $0.1) == 0
+        }
+        let (name, size) = unit ?? (microseconds == 0 ? "s" : "us", 1)
+        return "\(Int64(clamping: Int(microseconds / size)))\(name)"
+    }
+
     private static func split(_ text: String) -> (Double, String)? {
-        let digits = text.prefix { $0.isNumber || $0 == "." }
+        let digits = text.prefix { ("0"..."9").contains($0) || $0 == "." }
         guard let number = Double(digits), number.isFinite, number >= 0 else { return nil }
         return (number, text.dropFirst(digits.count).filter { $0 != " " })
     }
@@ -186,7 +235,8 @@ enum Quantity {
 enum Suggestion {
     static func text(for word: String, among known: [String]) -> String {
         let near = known.map { ($0, distance(Array(word.utf8), Array($0.utf8))) }.min { $0.1 < $1.1 }
-        guard let (candidate, distance) = near, distance <= max(2, candidate.utf8.count / 3) else { return "" }
+        guard let (candidate, distance) = near, distance <= max(2, candidate.utf8.count / 3), distance < candidate.utf8.count
+        else { return "" }
         return "; did you mean \"\(candidate)\"?"
     }
 
@@ -197,7 +247,8 @@ enum Suggestion {
         for (row, byte) in left.enumerated() {
             var current = [row + 1]
             for (column, other) in right.enumerated() {
-                current.append(min(previous[column + 1] + 1, current[column] + 1, previous[column] + (byte == other ? 0 : 1)))
+                current.append(
+                    min(previous[column + 1] + 1, current[column] + 1, previous[column] + (byte == other ? 0 : 1)))
             }
             previous = current
         }

@@ -1,6 +1,5 @@
 internal import Foundation
 internal import Logging
-internal import Yams
 
 extension GatewayConfig {
     private static let maximumFileBytes = 1_048_576
@@ -8,12 +7,12 @@ extension GatewayConfig {
     /// Reads and checks a configuration file.
     /// - Throws: everything that is wrong with it, at once.
     package static func load(path: String, environment: [String: String]) throws(ConfigErrors) -> GatewayConfig {
-        func failed(_ message: String) -> ConfigErrors {
-            ConfigErrors([ConfigProblem(file: path, line: nil, keyPath: "", message: message)])
+        let text: String
+        do throws(ConfigFile.Problem) {
+            text = try ConfigFile.text(path: path, maximumBytes: maximumFileBytes)
+        } catch {
+            throw ConfigErrors([ConfigProblem(file: path, line: error.line, keyPath: "", message: error.message)])
         }
-        guard let data = FileManager.default.contents(atPath: path) else { throw failed("the file cannot be read") }
-        guard data.count <= maximumFileBytes else { throw failed("the file is larger than 1 MiB") }
-        guard let text = String(validating: data, as: UTF8.self) else { throw failed("the file is not UTF-8") }
         return try parse(text, file: path, environment: environment)
     }
 
@@ -21,17 +20,9 @@ extension GatewayConfig {
     package static func parse(
         _ text: String, file: String, environment: [String: String]
     ) throws(ConfigErrors) -> GatewayConfig {
-        let problems = ConfigProblems(file: file)
-        var config: GatewayConfig?
-        do {
-            if let root = try Yams.compose(yaml: text) {
-                var reader = ConfigReader(problems: problems, environment: environment, folder: folder(of: file))
-                config = reader.read(ConfigNode(node: root, path: "", problems: problems))
-            } else {
-                problems.add("the file is empty", line: nil, path: "")
-            }
-        } catch {
-            problems.add("not YAML: \(YAMLComplaint.text(error))", line: YAMLComplaint.line(error), path: "")
+        let problems = ConfigProblems(file: file, environment: environment)
+        let config = ConfigDocument.compose(text, problems).map { root in
+            ConfigReader(problems: problems, folder: folder(of: file)).read(root)
         }
         guard let config, problems.found.isEmpty else { throw ConfigErrors(problems.found) }
         return config
@@ -45,10 +36,9 @@ extension GatewayConfig {
 /// Turns the file's nodes into a `GatewayConfig`, noting every problem on the way.
 private struct ConfigReader {
     let problems: ConfigProblems
-    let environment: [String: String]
     let folder: String
 
-    mutating func read(_ root: ConfigNode) -> GatewayConfig {
+    func read(_ root: ConfigNode) -> GatewayConfig {
         let keys = root.table(["listen", "reactors", "pool", "shards", "collections", "limits", "log"])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
         let shards = keys["shards"].map { readShards($0, pool) } ?? missing("shards", root)
@@ -56,13 +46,14 @@ private struct ConfigReader {
             keys["collections"].map { readCollections($0, shards.map(\.name)) } ?? missing("collections", root)
         return GatewayConfig(
             listen: keys["listen"].map(readListen) ?? .init(tcp: .init(host: "127.0.0.1", port: 7_411)),
-            reactors: keys["reactors"]?.integer(1...64, or: 1) ?? max(1, ProcessInfo.processInfo.activeProcessorCount / 2),
+            reactors: keys["reactors"]?.integer(1...64, or: 1)
+                ?? max(1, ProcessInfo.processInfo.activeProcessorCount / 2),
             pool: pool, shards: shards, collections: collections,
             limits: keys["limits"].map(readLimits) ?? .init(), logLevel: keys["log"].map(readLogLevel) ?? .info)
     }
 
     private func missing<Element>(_ key: String, _ node: ConfigNode) -> [Element] {
-        problems.add("\"\(key)\" is missing", line: node.line, path: node.path)
+        node.missing(key)
         return []
     }
 
@@ -71,22 +62,22 @@ private struct ConfigReader {
     private func readListen(_ node: ConfigNode) -> GatewayConfig.Listen {
         let keys = node.table(["tcp", "unix"])
         var listen = GatewayConfig.Listen()
-        if let tcp = keys["tcp"], let text = expanded(tcp) {
+        if let tcp = keys["tcp"], let text = tcp.text() {
             listen.tcp = hostPort(text)
             if listen.tcp == nil { tcp.complain("must be HOST:PORT or [IPv6]:PORT, with a port from 0 to 65535") }
         }
-        if let unix = keys["unix"], let text = expanded(unix) {
+        if let unix = keys["unix"], let text = unix.text() {
             listen.unixPath = resolved(text)
             // sun_path has 108 bytes, the last one NUL (unix(7)).
             if resolved(text).utf8.count > 107 { unix.complain("the path of a socket has at most 107 bytes") }
         }
-        if keys.isEmpty { node.complain("names no address; give tcp, unix or both") }
+        if keys.isEmpty, case .mapping = node.node { node.complain("names no address; give tcp, unix or both") }
         return listen
     }
 
     private func hostPort(_ text: String) -> GatewayConfig.HostPort? {
-        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
-            (0...65_535).contains(port)
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[colon...].dropFirst()),
+            text.last != ":", text[colon...].dropFirst().first != "+"
         else { return nil }
         var host = String(text[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") {
@@ -94,7 +85,7 @@ private struct ConfigReader {
         } else if host.contains(":") {
             return nil
         }
-        return host.isEmpty || host.contains(" ") ? nil : .init(host: host, port: port)
+        return host.isEmpty || host.contains(" ") ? nil : .init(host: host, port: Int(port))
     }
 
     private func readPool(
@@ -112,58 +103,55 @@ private struct ConfigReader {
     }
 
     private func readShards(_ node: ConfigNode, _ pool: GatewayConfig.PoolSettings) -> [GatewayConfig.Shard] {
-        var names: Set<String> = []
-        return node.list().compactMap { item in
+        var names = Names()
+        return node.list().enumerated().map { index, item in
             let keys = item.table(["name", "replicas"])
-            guard let name = uniqueName(keys["name"], in: item, &names) else { return nil }
+            let name = names.take(keys["name"], in: item)
             guard let list = keys["replicas"] else {
-                item.complain("\"replicas\" is missing")
+                item.missing("replicas")
                 return .init(name: name, replicas: [])
             }
-            var replicas: Set<String> = []
-            let read = list.list().enumerated().compactMap { readReplica($1, "\(name)-\($0)", pool, &replicas) }
+            var replicas = Names()
+            let read = list.list().enumerated().map { readReplica($1, "\(name)-\($0)", pool, &replicas) }
             return .init(name: name, replicas: read)
         }
     }
 
     private func readReplica(
-        _ node: ConfigNode, _ defaultName: String, _ pool: GatewayConfig.PoolSettings, _ names: inout Set<String>
-    ) -> GatewayConfig.Replica? {
+        _ node: ConfigNode, _ defaultName: String, _ pool: GatewayConfig.PoolSettings, _ names: inout Names
+    ) -> GatewayConfig.Replica {
         let keys = node.table(["name", "dsn", "password_file", "pooler", "pool"])
-        guard let name = keys["name"] == nil ? defaultName : uniqueName(keys["name"], in: node, &names) else { return nil }
-        guard let dsnNode = keys["dsn"] else {
-            node.complain("\"dsn\" is missing")
-            return nil
-        }
-        guard let dsn = expanded(dsnNode) else { return nil }
-        if let complaint = DSN.complaint(dsn) { dsnNode.complain(complaint) }
+        let name = names.take(keys["name"], in: node, or: defaultName)
+        let dsn = keys["dsn"]?.dsn()
+        if keys["dsn"] == nil { node.missing("dsn") }
+        if let dsn, let complaint = DSN.complaint(dsn) { keys["dsn"]?.complain(complaint) }
         var password: Secret?
-        if let file = keys["password_file"], let path = expanded(file) {
-            if DSN.hasPassword(dsn) { file.complain("the dsn has a password already; give one of the two") }
-            password = firstLine(resolved(path)).map { Secret($0) }
-            if password == nil { file.complain("cannot be read, or its first line is empty") }
+        if let file = keys["password_file"], let path = file.text() {
+            if let dsn, DSN.hasPassword(dsn) { file.complain("the dsn has a password already; give one of the two") }
+            password = firstLine(of: file, path)
         }
         return .init(
-            name: name, dsn: Secret(dsn), password: password,
+            name: name, dsn: Secret(dsn ?? ""), password: password,
             pooler: keys["pooler"]?.choice(GatewayConfig.Pooler.self, or: .none) ?? .none,
             pool: keys["pool"].map { readPool($0, defaults: pool, isOverride: true) } ?? pool)
     }
 
     private func readCollections(_ node: ConfigNode, _ shards: [String]) -> [GatewayConfig.Collection] {
-        var names: Set<String> = []
-        return node.list().compactMap { item in
+        var names = Names()
+        return node.list().map { item in
             let keys = item.table([
                 "name", "table", "id", "vector", "metric", "dimensions", "columns", "shards",
             ])
-            guard let name = uniqueName(keys["name"], in: item, &names) else { return nil }
-            for key in ["table", "metric", "dimensions"] where keys[key] == nil { item.complain("\"\(key)\" is missing") }
+            let name = names.take(keys["name"], in: item)
+            for key in ["table", "metric", "dimensions"] where keys[key] == nil { item.missing(key) }
             let (schema, table) = tableName(keys["table"])
             return .init(
                 name: name, schema: schema, table: table, idColumn: keys["id"]?.identifier() ?? "id",
                 vectorColumn: keys["vector"]?.identifier() ?? "embedding",
                 metric: keys["metric"]?.choice(GatewayConfig.MetricName.self, or: .l2) ?? .l2,
                 dimensions: keys["dimensions"]?.integer(1...16_000, or: 1) ?? 1,
-                columns: unique(keys["columns"]) { $0.identifier() }, shards: shardNames(keys["shards"], shards))
+                columns: keys["columns"].map { unique($0.list(mayBeEmpty: true)) { $0.identifier() } } ?? [],
+                shards: shardNames(keys["shards"], shards))
         }
     }
 
@@ -179,10 +167,10 @@ private struct ConfigReader {
 
     private func shardNames(_ node: ConfigNode?, _ known: [String]) -> [String] {
         guard let node else { return known }
-        return unique(node) { item in
-            guard let name = item.raw() else { return nil }
+        return unique(node.list()) { item in
+            guard let name = item.text() else { return nil }
             if !known.contains(name) {
-                item.complain("there is no shard \"\(item.shown(name))\"" + Suggestion.text(for: name, among: known))
+                item.complain("there is no shard \(item.quoted)" + Suggestion.text(for: name, among: known))
             }
             return name
         }
@@ -198,7 +186,9 @@ private struct ConfigReader {
         if let value = keys["max_k"] { limits.maxK = value.integer(1...10_000, or: limits.maxK) }
         if let value = keys["max_frame"] { limits.maxFrame = value.bytes(4_096...67_108_864, or: limits.maxFrame) }
         if let value = keys["max_in_flight"] { limits.maxInFlight = value.integer(1...65_536, or: limits.maxInFlight) }
-        if let value = keys["max_sessions"] { limits.maxSessions = value.integer(1...1_000_000, or: limits.maxSessions) }
+        if let value = keys["max_sessions"] {
+            limits.maxSessions = value.integer(1...1_000_000, or: limits.maxSessions)
+        }
         if let value = keys["default_deadline"] {
             limits.defaultDeadline = value.duration(times, or: limits.defaultDeadline)
         }
@@ -210,7 +200,8 @@ private struct ConfigReader {
             limits.shutdownGrace = value.duration(.zero...Duration.seconds(3_600), or: limits.shutdownGrace)
         }
         if limits.maxDeadline < limits.defaultDeadline {
-            (keys["max_deadline"] ?? keys["default_deadline"] ?? node).complain("max_deadline is below default_deadline")
+            (keys["max_deadline"] ?? keys["default_deadline"] ?? node).complain(
+                "max_deadline is below default_deadline")
         }
         return limits
     }
@@ -222,61 +213,48 @@ private struct ConfigReader {
 
     // MARK: Texts
 
-    private func uniqueName(_ node: ConfigNode?, in item: ConfigNode, _ names: inout Set<String>) -> String? {
-        guard let node else {
-            item.complain("\"name\" is missing")
-            return nil
-        }
-        guard let name = node.name() else { return nil }
-        if !names.insert(name).inserted { node.complain("the name \"\(name)\" is taken already") }
-        return name
-    }
-
-    private func unique(_ node: ConfigNode?, _ read: (ConfigNode) -> String?) -> [String] {
-        guard let node else { return [] }
+    private func unique(_ items: [ConfigNode], _ read: (ConfigNode) -> String?) -> [String] {
         var seen: Set<String> = []
-        return node.list().compactMap { item in
+        return items.compactMap { item in
             guard let value = read(item) else { return nil }
-            if !seen.insert(value).inserted { item.complain("\"\(item.shown(value))\" is listed twice") }
+            if !seen.insert(value).inserted { item.complain("\(item.quoted) is listed twice") }
             return value
         }
     }
 
-    /// `${NAME}` becomes that environment variable's value; `$${` stands for a literal `${`.
-    private func expanded(_ node: ConfigNode) -> String? {
-        guard let text = node.raw() else { return nil }
-        var result = ""
-        var rest = text[...]
-        while let dollar = rest.firstIndex(of: "$") {
-            result += rest[..<dollar]
-            rest = rest[dollar...]
-            if rest.hasPrefix("$${") {
-                result += "${"
-                rest = rest.dropFirst(3)
-            } else if rest.hasPrefix("${"), let end = rest.firstIndex(of: "}") {
-                let name = String(rest[rest.index(dollar, offsetBy: 2)..<end])
-                if let value = environment[name] {
-                    result += value
-                } else {
-                    node.complain("the environment variable \(node.shown(name)) is not set")
-                }
-                rest = rest[rest.index(after: end)...]
-            } else {
-                result.append("$")
-                rest = rest.dropFirst()
-            }
-        }
-        return result + rest
-    }
-
     private func resolved(_ path: String) -> String { path.hasPrefix("/") ? path : "\(folder)/\(path)" }
 
-    private func firstLine(_ path: String) -> String? {
-        guard let data = FileManager.default.contents(atPath: path), data.count <= 65_536,
-            let text = String(validating: data, as: UTF8.self),
-            let line = text.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false).first
-        else { return nil }
-        let trimmed = line.hasSuffix("\r") ? line.dropLast() : line
-        return trimmed.isEmpty ? nil : String(trimmed)
+    /// The first line of a small file, without its end.
+    private func firstLine(of node: ConfigNode, _ path: String) -> Secret? {
+        do throws(ConfigFile.Problem) {
+            let text = try ConfigFile.text(path: resolved(path), maximumBytes: 65_536)
+            let line = text.prefix { !$0.isNewline }
+            guard !line.isEmpty, !line.utf8.contains(0) else {
+                node.complain("the first line of the file is empty, or has a NUL in it")
+                return nil
+            }
+            return Secret(String(line))
+        } catch {
+            node.complain(error.message)
+            return nil
+        }
+    }
+}
+
+/// The names of one list's items, each there once.
+private struct Names {
+    private var lines: [String: Int?] = [:]
+
+    /// An item's name; a stand-in if it has none, which is noted unless there is a default.
+    mutating func take(_ node: ConfigNode?, in item: ConfigNode, or standard: String? = nil) -> String {
+        if node == nil, standard == nil { item.missing("name") }
+        guard let name = node.map({ $0.name() }) ?? standard else { return "" }
+        if let first = lines[name] {
+            let place = first.map { " on line \($0)" } ?? ""
+            (node ?? item).complain("the name \"\(name)\" is taken already\(place)")
+        } else {
+            lines[name] = (node ?? item).line
+        }
+        return name
     }
 }

@@ -1,5 +1,4 @@
 internal import SluicePostgres
-internal import Yams
 
 /// What can be said of a connection string without connecting.
 enum DSN {
@@ -14,24 +13,4 @@ enum DSN {
     }
 
     static func hasPassword(_ dsn: String) -> Bool { (try? ConnectionString(dsn))?.hasPassword ?? false }
-}
-
-/// Yams' errors in one line.
-enum YAMLComplaint {
-    static func line(_ error: any Error) -> Int? {
-        switch error as? YamlError {
-        case .scanner(_, _, let mark, _), .parser(_, _, let mark, _), .composer(_, _, let mark, _): mark.line
-        case .duplicatedKeysInMapping(_, let context): context.mark.line
-        default: nil
-        }
-    }
-
-    static func text(_ error: any Error) -> String {
-        switch error as? YamlError {
-        case .scanner(_, let problem, _, _), .parser(_, let problem, _, _), .composer(_, let problem, _, _): problem
-        case .duplicatedKeysInMapping(let keys, _):
-            "the key \(keys.map { "\"\($0)\"" }.joined(separator: ", ")) is there twice"
-        default: "it cannot be parsed"
-        }
-    }
 }

@@ -6,6 +6,7 @@ internal import SluiceCore
 internal import SluiceEngine
 internal import SluiceReactor
 internal import SluiceWire
+internal import Synchronization
 
 /// A running gateway: listeners, sessions, lanes and pools. `start` returns once it serves; `shutDown` lets what is in
 /// flight finish.
@@ -19,6 +20,7 @@ package final class Gateway: Sendable {
     private let registry: SessionRegistry
     private let group: MultiThreadedEventLoopGroup
     private let listeners: [any Channel]
+    private let isStopped = Atomic(false)
 
     private init(
         config: GatewayConfig, logger: Logger, house: House, registry: SessionRegistry,
@@ -52,9 +54,15 @@ package final class Gateway: Sendable {
         }
     }
 
+    /// The replicas that cannot be reached now, as `shard/replica`.
+    package func unreachableReplicas() async -> [String] {
+        guard let lane = house.lanes.first else { return [] }
+        return await lane.replicas.filter { !$0.isReachable }.map { "\($0.shard)/\($0.replica)" }
+    }
+
     /// One line on what can be served.
     package func logReadiness() async {
-        let down = await house.lanes[0].replicas.filter { !$0.isReachable }.map { "\($0.shard)/\($0.replica)" }
+        let down = await unreachableReplicas()
         let places = listeners.compactMap { $0.localAddress?.description }.joined(separator: ", ")
         if down.isEmpty {
             logger.notice("serving", metadata: ["listening": "\(places)"])
@@ -67,6 +75,7 @@ package final class Gateway: Sendable {
 
     /// Stops accepting, sends GOAWAY, waits for what is in flight up to the grace time, and closes everything.
     package func shutDown() async {
+        guard !isStopped.exchange(true, ordering: .relaxed) else { return }
         for listener in listeners { try? await listener.close() }
         registry.goAway()
         let grace = config.limits.shutdownGrace

@@ -1,0 +1,155 @@
+import Foundation
+import Logging
+import NIOCore
+import SluiceClient
+import SluiceGateway
+import SluiceTools
+import Testing
+
+/// Everything against real PostgreSQL runs one after another: the tests stop servers that others need.
+@Suite(.serialized) enum PostgreSQL {}
+
+/// The local replicas that `scripts/test` has brought up. Without them these tests fail; they are never skipped.
+struct Replicas {
+    struct Topology: Decodable {
+        struct Shard: Decodable {
+            struct Replica: Decodable {
+                var name: String
+                var port: Int
+            }
+            var name: String
+            var replicas: [Replica]
+        }
+        var shards: [Shard]
+        var passwordFile: String
+    }
+
+    struct Missing: Error, CustomStringConvertible {
+        let description = "SLUICE_TEST_TOPOLOGY is not set: run scripts/test, which brings PostgreSQL up"
+    }
+
+    let topology: Topology
+
+    init() throws {
+        guard let path = ProcessInfo.processInfo.environment["SLUICE_TEST_TOPOLOGY"] else { throw Missing() }
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        topology = try decoder.decode(Topology.self, from: Data(contentsOf: URL(filePath: path)))
+    }
+
+    /// A configuration of a gateway on any free port.
+    func config(
+        limits: String = "{}", pool: String = "{size: 4}", extraCollections: String = "",
+        dsn: (Topology.Shard.Replica) -> String = { "host=127.0.0.1 port=\($0.port) dbname=sluice user=sluice" },
+        replicas: (Topology.Shard.Replica) -> Bool = { _ in true }
+    ) throws -> GatewayConfig {
+        let shards = topology.shards.map { shard in
+            let list = shard.replicas.filter(replicas).map {
+                "      - {name: \($0.name), dsn: \(dsn($0)), password_file: \(topology.passwordFile)}\n"
+            }
+            return "  - name: \(shard.name)\n    replicas:\n" + list.joined()
+        }
+        let text = """
+            listen: {tcp: "127.0.0.1:0"}
+            limits: \(limits)
+            pool: \(pool)
+            shards:
+            \(shards.joined())
+            collections:
+              - {name: programs, table: programs, metric: cosine, dimensions: 384, columns: [name, section, priority, installed_kib]}
+              - {name: libraries, table: libraries, metric: cosine, dimensions: 384, columns: [name, section, priority, installed_kib]}
+            \(extraCollections)
+            """
+        return try GatewayConfig.parse(text, file: "test.yaml", environment: [:])
+    }
+
+    /// Runs `scripts/replicas` with these words and returns what it printed.
+    @discardableResult
+    func script(_ arguments: String...) throws -> String {
+        let process = Process()
+        process.executableURL = URL(
+            filePath: ProcessInfo.processInfo.environment["SLUICE_REPLICAS"] ?? "scripts/replicas")
+        process.arguments = arguments
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw ScriptFailed(words: arguments) }
+        return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    struct ScriptFailed: Error {
+        var words: [String]
+    }
+
+    /// Asks one server as the gateway's own role.
+    func query(_ replica: String, _ sql: String) throws -> String { try script("psql", replica, "-qAtc", sql) }
+}
+
+/// Starts a gateway, connects a client, runs the body, and stops both.
+func withGateway(
+    _ config: GatewayConfig, _ body: (SluiceClient, Gateway) async throws -> Void
+) async throws {
+    var logger = Logger(label: "test")
+    logger.logLevel = .error
+    let gateway = try await Gateway.start(config, logger: logger)
+    do {
+        let client = try await SluiceClient.connect("sluice://127.0.0.1:\(gateway.tcpAddress?.port ?? 0)")
+        try await body(client, gateway)
+        await client.close()
+    } catch {
+        await gateway.shutDown()
+        throw error
+    }
+    await gateway.shutDown()
+}
+
+/// The sample data as its files have it.
+struct Samples {
+    struct Row {
+        var collection: String
+        var id: Int64
+        var vector: [Float]
+    }
+
+    let rows: [Row]
+    let queries: [[Float]]
+
+    init() throws {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "bench/data/packages")
+        var rows: [Row] = []
+        for collection in ["programs", "libraries"] {
+            let vectors = try NumpyFile(path: folder.appending(path: "\(collection).npy").path)
+            let lines = try String(contentsOf: folder.appending(path: "\(collection).csv"), encoding: .utf8)
+                .split(whereSeparator: \.isNewline).dropFirst()
+            for (index, line) in lines.enumerated() {
+                let id = try #require(Int64(line.prefix { $0 != "," }))
+                rows.append(Row(collection: collection, id: id, vector: try #require(vectors.row(index))))
+            }
+        }
+        self.rows = rows
+        let file = try NumpyFile(path: folder.appending(path: "queries.npy").path)
+        queries = (0..<file.rowCount).compactMap { file.row($0) }
+    }
+
+    /// Cosine distance as pgvector computes it: sums in Float32, the rest in Float64 (vector.c, cosine_distance).
+    static func distance(_ left: [Float], _ right: [Float]) -> Double {
+        var product = 0.0
+        var leftNorm = 0.0
+        var rightNorm = 0.0
+        for index in left.indices {
+            product += Double(left[index]) * Double(right[index])
+            leftNorm += Double(left[index]) * Double(left[index])
+            rightNorm += Double(right[index]) * Double(right[index])
+        }
+        return 1 - min(1, max(-1, product / (leftNorm * rightNorm).squareRoot()))
+    }
+
+    func nearest(_ query: [Float], _ k: Int) -> [(row: Row, distance: Double)] {
+        let all = rows.map { (row: $0, distance: Self.distance(query, $0.vector)) }
+        return Array(all.sorted { ($0.distance, $0.row.collection, $0.row.id) < ($1.distance, $1.row.collection, $1.row.id) }.prefix(k))
+    }
+}
