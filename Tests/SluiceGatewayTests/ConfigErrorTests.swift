@@ -69,9 +69,14 @@ import Testing
         .init("value for a table", right + "limits: 1", "f:12: limits: must be a table of keys, not a single value"),
         .init("nothing for a table", right + "limits:", "f:12: limits: must be a table of keys, not nothing"),
         .init(
-            "table for a value", right + "limits:\n  max_k: {}", "f:13: limits.max_k: must be a single value, not a table"),
-        .init("null for a value", right + "limits:\n  max_k: ~", "f:13: limits.max_k: must be a single value, not nothing"),
-        .init("table for a list", right + "    columns: {}", "f:12: collections[0].columns: must be a list, not a table"),
+            "table for a value", right + "limits:\n  max_k: {}",
+            "f:13: limits.max_k: must be a single value, not a table"),
+        .init(
+            "null for a value", right + "limits:\n  max_k: ~",
+            "f:13: limits.max_k: must be a single value, not nothing"),
+        .init(
+            "table for a list", right + "    columns: {}",
+            "f:12: collections[0].columns: must be a list, not a table"),
         .init(
             "item of another kind", right + "    columns: [[a]]",
             "f:12: collections[0].columns[0]: must be a single value, not a list"),
@@ -143,7 +148,9 @@ import Testing
         .init(
             "column listed twice", right + "    columns: [a, b, a]",
             "f:12: collections[0].columns[2]: \"a\" is listed twice"),
-        .init("empty shards of a collection", right + "    shards: []", "f:12: collections[0].shards: must not be empty"),
+        .init(
+            "empty shards of a collection", right + "    shards: []",
+            "f:12: collections[0].shards: must not be empty"),
         .init(
             "shard names", right.replacing("name: s1", with: "name: s0"),
             "f:5: shards[1].name: the name \"s0\" is taken already on line 2"),

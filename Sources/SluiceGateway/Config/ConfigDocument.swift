@@ -8,7 +8,7 @@ struct ConfigDocument {
     /// Yams refuses the whole text at the first mapping with a key that is there twice. So that the rest is checked
     /// too, such a key is made another one: this character (from Unicode's private area) and a number are appended.
     private static let marker: Character = "\u{E000}"
-    private static let mostDuplicates = 100
+    private static let mostDuplicates = 20
 
     private let problems: ConfigProblems
     private var anchorsSeen: Set<Anchor> = []
@@ -33,7 +33,9 @@ struct ConfigDocument {
             }
         } catch {
             let complaint = YAMLComplaint(error)
-            problems.add(complaint.text, line: complaint.line, path: "")
+            // At the end of the text libyaml may count one line too many.
+            let lastLine = max(1, text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).count)
+            problems.add(complaint.text, line: complaint.line.map { min($0, lastLine) }, path: "")
             return nil
         }
     }
@@ -57,7 +59,8 @@ struct ConfigDocument {
     }
 
     private static func rootAndParser(_ text: String) throws -> (Node?, Parser) {
-        var text = text
+        // libyaml takes a byte order mark for text when it is told that the text is UTF-8.
+        var text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
         let mayRename = !text.contains(marker)
         var renamed = 0
         while true {
@@ -110,12 +113,14 @@ struct ConfigDocument {
 
 /// Finds the second place of a key in the text, from the place of the first.
 private struct DuplicateKey {
-    private let spellings: [[Character]]
+    private typealias Bytes = ArraySlice<UInt8>
+
+    private let spellings: [[UInt8]]
     private let line: Int
     private let column: Int
 
     init(_ key: String, at mark: Mark) {
-        spellings = [Array(key), Array("\"\(key)\""), Array("'\(key)'")]
+        spellings = [Array(key.utf8), Array("\"\(key)\"".utf8), Array("'\(key)'".utf8)]
         line = mark.line - 1
         column = mark.column - 1
     }
@@ -123,40 +128,50 @@ private struct DuplicateKey {
     /// The text with the second place renamed; nil if it is not where a mapping in block style, or in flow style on
     /// one line, has it.
     func renamed(in text: String, to name: String) -> String? {
-        var lines = text.split(separator: #/\r\n|\n|\r/#, omittingEmptySubsequences: false).map(Array.init)
-        guard lines.indices.contains(line), let first = spelling(at: column, of: lines[line]),
-            let place = placeBelow(lines) ?? placeBeside(lines[line], from: column + first.count)
+        let bytes = Array(text.utf8)
+        let rest = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropFirst(line)
+        guard let first = rest.first, let start = offset(ofColumn: column, in: first),
+            let spelling = spelling(at: start, of: first),
+            let place = placeBelow(rest.dropFirst()) ?? placeBeside(first, from: start + spelling.count)
         else { return nil }
-        let found = spelling(at: place.column, of: lines[place.line]) ?? first
-        lines[place.line].replaceSubrange(place.column..<(place.column + found.count), with: "\"\(name)\"")
-        return lines.map { String($0) }.joined(separator: "\n")
+        let found = self.spelling(at: place, of: bytes[...]) ?? []
+        return String(decoding: bytes[..<place], as: UTF8.self) + "\"\(name)\""
+            + String(decoding: bytes[(place + found.count)...], as: UTF8.self)
     }
 
     /// In block style a mapping's keys begin in the same column, and what belongs to one is further right.
-    private func placeBelow(_ lines: [[Character]]) -> (line: Int, column: Int)? {
-        for index in lines.indices.dropFirst(line + 1) {
-            guard let start = lines[index].firstIndex(where: { $0 != " " }), lines[index][start] != "#" else {
-                continue
-            }
-            if start < column { return nil }
-            if start == column, spelling(at: start, of: lines[index]) != nil { return (index, start) }
+    private func placeBelow(_ lines: ArraySlice<Bytes>) -> Int? {
+        for line in lines {
+            guard let start = line.firstIndex(where: { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\r") }),
+                line[start] != UInt8(ascii: "#")
+            else { continue }
+            if start - line.startIndex < column { return nil }
+            if start - line.startIndex == column, spelling(at: start, of: line) != nil { return start }
         }
         return nil
     }
 
-    private func placeBeside(_ text: [Character], from start: Int) -> (line: Int, column: Int)? {
-        for place in text.indices.dropFirst(start) where " {,".contains(text[place - 1]) {
-            if spelling(at: place, of: text) != nil { return (line, place) }
+    private func placeBeside(_ line: Bytes, from start: Int) -> Int? {
+        line.indices.dropFirst(start - line.startIndex).first { place in
+            " {,".utf8.contains(line[place - 1]) && spelling(at: place, of: line) != nil
         }
-        return nil
+    }
+
+    /// libyaml counts columns in Unicode scalars.
+    private func offset(ofColumn column: Int, in line: Bytes) -> Int? {
+        var left = column
+        return line.indices.first { index in
+            let isStart = line[index] & 0xC0 != 0x80
+            defer { if isStart { left -= 1 } }
+            return isStart && left == 0
+        }
     }
 
     /// How the key is spelt there, if it is there and a colon follows.
-    private func spelling(at column: Int, of text: [Character]) -> [Character]? {
-        guard text.indices.contains(column) else { return nil }
-        return spellings.first { spelling in
-            guard text[column...].starts(with: spelling) else { return false }
-            return text[(column + spelling.count)...].first { $0 != " " } == ":"
+    private func spelling(at place: Int, of line: Bytes) -> [UInt8]? {
+        spellings.first { spelling in
+            guard line[place...].starts(with: spelling) else { return false }
+            return line[(place + spelling.count)...].first { $0 != UInt8(ascii: " ") } == UInt8(ascii: ":")
         }
     }
 }

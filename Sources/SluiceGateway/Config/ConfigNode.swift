@@ -28,7 +28,7 @@ struct ConfigNode {
 
     func missing(_ key: String) {
         // What is no table at all has been complained about already.
-        guard case .mapping = node else { return }
+        guard isTable else { return }
         problems.add("is missing", line: line, path: Self.path(path, key: key))
     }
 
@@ -75,6 +75,8 @@ struct ConfigNode {
         }
     }
 
+    var isTable: Bool { node.mapping != nil }
+
     var isNull: Bool {
         guard case .scalar(let scalar) = node else { return false }
         return scalar.style == .plain && ["", "~", "null"].contains(scalar.string)
@@ -95,7 +97,9 @@ struct ConfigNode {
     func text() -> String? { expanded { text throws(ConfigExpansion.Problem) in try problems.expansion.expand(text) } }
 
     /// The same for a libpq connection string.
-    func dsn() -> String? { expanded { text throws(ConfigExpansion.Problem) in try problems.expansion.expandDSN(text) } }
+    func dsn() -> String? {
+        expanded { text throws(ConfigExpansion.Problem) in try problems.expansion.expandDSN(text) }
+    }
 
     private func expanded(_ expand: (String) throws(ConfigExpansion.Problem) -> String) -> String? {
         guard case .scalar(let scalar) = node, !isNull else {
@@ -139,7 +143,8 @@ struct ConfigNode {
             return standIn
         }
         guard range.contains(value) else {
-            complain("is \(quoted); it must be from \(Quantity.text(range.lowerBound)) to \(Quantity.text(range.upperBound))")
+            let (lower, upper) = (Quantity.text(range.lowerBound), Quantity.text(range.upperBound))
+            complain("is \(quoted); it must be from \(lower) to \(upper)")
             return standIn
         }
         return value
@@ -234,15 +239,22 @@ enum Quantity {
 /// "did you mean": the nearest known word.
 enum Suggestion {
     static func text(for word: String, among known: [String]) -> String {
-        let near = known.map { ($0, distance(Array(word.utf8), Array($0.utf8))) }.min { $0.1 < $1.1 }
-        guard let (candidate, distance) = near, distance <= max(2, candidate.utf8.count / 3), distance < candidate.utf8.count
-        else { return "" }
+        guard let candidate = nearest(word, known) else { return "" }
         return "; did you mean \"\(candidate)\"?"
+    }
+
+    private static func nearest(_ word: String, _ known: [String]) -> String? {
+        if word.utf8.count >= 3, let longer = known.first(where: { $0.hasPrefix(word) }) { return longer }
+        let near = known.map { ($0, distance(Array(word.utf8), Array($0.utf8))) }.min { $0.1 < $1.1 }
+        guard let (candidate, distance) = near, distance <= max(2, candidate.utf8.count / 3),
+            distance < candidate.utf8.count
+        else { return nil }
+        return candidate
     }
 
     /// Levenshtein's edit distance, over words that are short by nature.
     private static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
-        guard left.count <= 200 else { return .max }
+        guard left.count <= 64 else { return .max }
         var previous = Array(0...right.count)
         for (row, byte) in left.enumerated() {
             var current = [row + 1]

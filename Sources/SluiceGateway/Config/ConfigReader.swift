@@ -71,7 +71,7 @@ private struct ConfigReader {
             // sun_path has 108 bytes, the last one NUL (unix(7)).
             if resolved(text).utf8.count > 107 { unix.complain("the path of a socket has at most 107 bytes") }
         }
-        if keys.isEmpty, case .mapping = node.node { node.complain("names no address; give tcp, unix or both") }
+        if keys.isEmpty, node.isTable { node.complain("names no address; give tcp, unix or both") }
         return listen
     }
 

@@ -60,6 +60,9 @@ package final class Gateway: Sendable {
         return await lane.replicas.filter { !$0.isReachable }.map { "\($0.shard)/\($0.replica)" }
     }
 
+    /// Returns when no more than this many sessions are open.
+    package func waitForSessions(_ count: Int) async { await registry.wait(untilAtMost: count) }
+
     /// One line on what can be served.
     package func logReadiness() async {
         let down = await unreachableReplicas()
@@ -80,7 +83,7 @@ package final class Gateway: Sendable {
         registry.goAway()
         let grace = config.limits.shutdownGrace
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.registry.waitUntilEmpty() }
+            group.addTask { await self.registry.wait(untilAtMost: 0) }
             group.addTask {
                 // Cancelled as soon as the last session has ended.
                 try? await Task.sleep(for: grace)

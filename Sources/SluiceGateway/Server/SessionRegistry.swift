@@ -11,7 +11,7 @@ final class SessionRegistry: Sendable {
     private struct State {
         var entries: [UInt64: Entry] = [:]
         var opened: UInt64 = 0
-        var waiters: [CheckedContinuation<Void, Never>] = []
+        var waiters: [(atMost: Int, continuation: CheckedContinuation<Void, Never>)] = []
     }
 
     private let limit: Int
@@ -31,13 +31,13 @@ final class SessionRegistry: Sendable {
     func add(_ id: UInt64, _ entry: Entry) { state.withLock { $0.entries[id] = entry } }
 
     func remove(_ id: UInt64) {
-        let waiters = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+        let served = state.withLock { state -> [CheckedContinuation<Void, Never>] in
             state.entries[id] = nil
-            guard state.entries.isEmpty else { return [] }
-            defer { state.waiters.removeAll() }
-            return state.waiters
+            let count = state.entries.count
+            defer { state.waiters.removeAll { $0.atMost >= count } }
+            return state.waiters.filter { $0.atMost >= count }.map(\.continuation)
         }
-        for waiter in waiters { waiter.resume() }
+        for waiter in served { waiter.resume() }
     }
 
     func goAway() {
@@ -48,14 +48,15 @@ final class SessionRegistry: Sendable {
         for entry in state.withLock({ Array($0.entries.values) }) { entry.channel.close(promise: nil) }
     }
 
-    /// Returns when no session is open.
-    func waitUntilEmpty() async {
+    /// Returns when no more than this many sessions are open.
+    func wait(untilAtMost count: Int) async {
         await withCheckedContinuation { continuation in
-            let isEmpty = state.withLock { state in
-                if !state.entries.isEmpty { state.waiters.append(continuation) }
-                return state.entries.isEmpty
+            let isServed = state.withLock { state in
+                let isServed = state.entries.count <= count
+                if !isServed { state.waiters.append((count, continuation)) }
+                return isServed
             }
-            if isEmpty { continuation.resume() }
+            if isServed { continuation.resume() }
         }
     }
 }
