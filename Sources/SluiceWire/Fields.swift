@@ -1,6 +1,20 @@
 internal import NIOCore
 
-/// A payload's fields: tag, length, value. Unknown tags are skipped, so that minor versions stay compatible.
+/// A set of field tags below 64, without memory of its own.
+struct Tags: ExpressibleByArrayLiteral {
+    private(set) var bits: UInt64
+
+    init(arrayLiteral tags: UInt16...) { bits = tags.reduce(0) { $0 | Self.bit($1) } }
+
+    private static func bit(_ tag: UInt16) -> UInt64 { tag < 64 ? 1 << UInt64(tag) : 0 }
+
+    func contains(_ tag: UInt16) -> Bool { bits & Self.bit(tag) != 0 }
+
+    mutating func insert(_ tag: UInt16) { bits |= Self.bit(tag) }
+}
+
+/// A payload's fields: tag, length, value. Tags that a message does not know are skipped however often they come, so
+/// that a later minor version may add fields, repeatable ones too.
 struct FieldReader {
     struct Field {
         let tag: UInt16
@@ -9,14 +23,16 @@ struct FieldReader {
 
     private var rest: ByteBuffer
     private let message: String
-    private let repeatable: Set<UInt16>
-    private var seen: Set<UInt16> = []
+    private let once: Tags
+    private var seen: Tags = []
 
-    /// - Parameter message: what is read, for errors.
-    init(_ buffer: ByteBuffer, of message: String, repeatable: Set<UInt16> = []) {
+    /// - Parameters:
+    ///   - message: what is read, for errors.
+    ///   - once: the tags that may come only once.
+    init(_ buffer: ByteBuffer, of message: String, once: Tags) {
         rest = buffer
         self.message = message
-        self.repeatable = repeatable
+        self.once = once
     }
 
     mutating func next() throws(WireError) -> Field? {
@@ -24,8 +40,9 @@ struct FieldReader {
         guard let (tag, length) = rest.readMultipleIntegers(as: (UInt16, UInt32).self),
             Int(length) <= rest.readableBytes, let value = rest.readSlice(length: Int(length))
         else { throw WireError(.malformed, "\(message): a field is longer than the message") }
-        if !repeatable.contains(tag), !seen.insert(tag).inserted {
-            throw WireError(.malformed, "\(message): field \(tag) is there twice")
+        if once.contains(tag) {
+            guard !seen.contains(tag) else { throw WireError(.malformed, "\(message): field \(tag) is there twice") }
+            seen.insert(tag)
         }
         return Field(tag: tag, value: value)
     }

@@ -55,15 +55,21 @@ public struct VectorBytes: Hashable, Sendable {
         }
     }
 
+    /// Only of a vector whose length fits its dimensions.
     private func firstNotFinite() -> Int? {
-        let exponent = UInt32(0x7F80_0000).bigEndian
-        return bytes.withUnsafeReadableBytes { source in
-            for offset in stride(from: Self.headerLength, to: source.count - 3, by: 4) {
-                let word = source.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-                if word & exponent == exponent { return (offset - Self.headerLength) / 4 }
-            }
-            return nil
+        bytes.withUnsafeReadableBytes { source in
+            let count = (source.count - Self.headerLength) / 4
+            // Without a way out of the loop the compiler turns it into SIMD; where it was is asked only if it was.
+            var found: UInt32 = 0
+            for index in 0..<count { found |= Self.isNotFinite(source, index) ? 1 : 0 }
+            return found == 0 ? nil : (0..<count).first { Self.isNotFinite(source, $0) }
         }
+    }
+
+    @inline(__always)
+    private static func isNotFinite(_ source: UnsafeRawBufferPointer, _ index: Int) -> Bool {
+        let exponent = UInt32(0x7F80_0000).bigEndian
+        return source.loadUnaligned(fromByteOffset: headerLength + 4 * index, as: UInt32.self) & exponent == exponent
     }
 }
 
@@ -98,7 +104,7 @@ public struct SearchRequest: Hashable, Sendable {
 
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(collections: [], vector: VectorBytes(unchecked: ByteBuffer()), k: 0)
-        var reader = FieldReader(payload, of: "SEARCH", repeatable: [1, 4])
+        var reader = FieldReader(payload, of: "SEARCH", once: [2, 3, 5, 6, 7, 8])
         var hasVector = false
         var hasK = false
         while let field = try reader.next() {

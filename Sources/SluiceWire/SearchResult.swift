@@ -68,7 +68,7 @@ public struct LegReport: Hashable, Sendable {
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(
             collection: "", shard: "", replica: "", status: .ok, rows: 0, wait: .zero, execute: .zero, attempts: 0)
-        var reader = FieldReader(payload, of: "leg")
+        var reader = FieldReader(payload, of: "leg", once: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("leg")
@@ -220,7 +220,7 @@ public struct SearchResult: Hashable, Sendable {
 
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(legs: [], hits: PackedHits(), coverage: 0, elapsed: .zero)
-        var reader = FieldReader(payload, of: "RESULT", repeatable: [1])
+        var reader = FieldReader(payload, of: "RESULT", once: [2, 3, 4])
         while let field = try reader.next() {
             switch field.tag {
             case 1: legs.append(try LegReport(decoding: field.value))

@@ -23,7 +23,7 @@ public struct Hello: Hashable, Sendable {
 
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init()
-        var reader = FieldReader(payload, of: "HELLO")
+        var reader = FieldReader(payload, of: "HELLO", once: [1, 2, 3])
         while let field = try reader.next() {
             switch field.tag {
             case 1:
@@ -68,7 +68,7 @@ public struct Welcome: Hashable, Sendable {
 
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(server: "", features: [], maximumFrameLength: 0, maximumInFlight: 0, maximumK: 0, sessionID: 0)
-        var reader = FieldReader(payload, of: "WELCOME")
+        var reader = FieldReader(payload, of: "WELCOME", once: [1, 2, 3, 4, 5, 6])
         while let field = try reader.next() {
             switch field.tag {
             case 1: server = try field.text("WELCOME")
@@ -107,7 +107,7 @@ public struct GoAway: Hashable, Sendable {
 
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(code: .shuttingDown, message: "")
-        var reader = FieldReader(payload, of: "GOAWAY")
+        var reader = FieldReader(payload, of: "GOAWAY", once: [1, 2])
         while let field = try reader.next() {
             switch field.tag {
             case 1: code = ErrorCode(rawValue: try field.integer(as: UInt16.self, "GOAWAY"))
@@ -145,7 +145,7 @@ public struct ErrorReply: Hashable, Sendable {
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(code: .internalError, message: "")
         var hasCode = false
-        var reader = FieldReader(payload, of: "ERROR", repeatable: [5])
+        var reader = FieldReader(payload, of: "ERROR", once: [1, 2, 3, 4])
         while let field = try reader.next() {
             switch field.tag {
             case 1:
@@ -189,7 +189,7 @@ public struct CollectionDescription: Hashable, Sendable {
 
     init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(name: "", metric: "", dimensions: 0, columns: [], shards: [])
-        var reader = FieldReader(payload, of: "COLLECTION_LIST", repeatable: [4, 5])
+        var reader = FieldReader(payload, of: "COLLECTION_LIST", once: [1, 2, 3])
         while let field = try reader.next() {
             switch field.tag {
             case 1: name = try field.text("COLLECTION_LIST")
@@ -219,7 +219,7 @@ public struct CollectionList: Hashable, Sendable {
 
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(collections: [])
-        var reader = FieldReader(payload, of: "COLLECTION_LIST", repeatable: [1])
+        var reader = FieldReader(payload, of: "COLLECTION_LIST", once: [])
         while let field = try reader.next() {
             guard field.tag == 1 else { continue }
             collections.append(try CollectionDescription(decoding: field.value))

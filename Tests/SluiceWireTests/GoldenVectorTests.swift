@@ -235,4 +235,34 @@ struct Meaning: Decodable, Sendable {
             #expect(error.code.rawValue == vector.meaning.error, "\(error)")
         }
     }
+
+    /// The specification's own session is one: every byte of it is read, and written the same.
+    @Test func theSpecificationsSessionIsReal() throws {
+        let text = try String(
+            contentsOf: GoldenVector.folder.deletingLastPathComponent().appending(path: "PROTOCOL.md"), encoding: .utf8)
+        let section = try #require(text.range(of: "## 10."))
+        var session = ByteBuffer()
+        let dump = /^ *((?:[0-9a-f]{2} )*[0-9a-f]{2})(?: |$)/
+        for line in text[section.upperBound...].split(separator: "\n") {
+            guard let bytes = line.prefixMatch(of: dump)?.1 else { continue }
+            session.writeBytes(bytes.split(separator: " ").compactMap { UInt8($0, radix: 16) })
+        }
+        let isWhole = try Preface.check(&session)
+        #expect(isWhole)
+        var decoder = FrameDecoder(maximumFrameLength: 1_048_576, lz4: false)
+        var kinds: [FrameKind] = []
+        while let frame = try decoder.next(&session) {
+            kinds.append(frame.kind)
+            switch frame.kind {
+            case .hello: #expect(try Hello(decoding: frame.payload).clientName == "example")
+            case .welcome: #expect(try Welcome(decoding: frame.payload).sessionID == 42)
+            case .search: #expect(try SearchRequest(decoding: frame.payload).vector.floats() == [1, -2.5, 0.25])
+            default:
+                let result = try SearchResult(decoding: frame.payload)
+                let hits = try result.hits.hits(of: result.legs)
+                #expect(hits.map(\.id) == [17] && hits[0].cells == [ByteBuffer(string: "gzip")])
+            }
+        }
+        #expect(kinds == [.hello, .welcome, .search, .result] && session.readableBytes == 0)
+    }
 }
