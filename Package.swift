@@ -79,7 +79,7 @@ let package = Package(
         .testTarget(name: "SluiceReactorTests", dependencies: ["SluiceReactor"], swiftSettings: house),
         .testTarget(name: "SluicePostgresTests", dependencies: ["SluicePostgres"], swiftSettings: house),
         .testTarget(
-            name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceCore", logging],
+            name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceCore", "SluiceReactor", "SluiceGateway", logging],
             swiftSettings: house),
         .testTarget(
             name: "SluiceGatewayTests",

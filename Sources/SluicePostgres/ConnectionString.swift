@@ -3,7 +3,7 @@ internal import CLibpq
 /// A libpq connection string, taken apart. Holds a password, so it has no description of its own to print.
 public struct ConnectionString: Hashable, Sendable {
     /// libpq's keywords and values, without those that are not set.
-    var parameters: [String: String]
+    package var parameters: [String: String]
 
     /// - Throws: `PostgresFailure` of kind `unusable` that says what is wrong, without the string itself.
     public init(_ text: String, password: String? = nil) throws(PostgresFailure) {
@@ -37,7 +37,7 @@ public struct ConnectionString: Hashable, Sendable {
     public var hasPassword: Bool { parameters["password"] != nil }
 
     /// The name to look up in DNS; nil if there is none, or it is an address or a socket's folder already.
-    var nameToResolve: String? {
+    package var nameToResolve: String? {
         guard parameters["hostaddr"] == nil, let host = parameters["host"], !host.isEmpty else { return nil }
         let isAddress = host.hasPrefix("/") || host.hasPrefix("@") || AddressResolver.isNumeric(host)
         return isAddress ? nil : host
@@ -46,7 +46,7 @@ public struct ConnectionString: Hashable, Sendable {
     /// The parameters to dial with: what the caller wrote wins over these defaults, except the encoding.
     ///
     /// Keepalives of 1 s, 1 s and 3 probes and `tcp_user_timeout` end a connection into a black hole in about 4 s.
-    func dialling(address: String?, throughPooler: Bool) -> [(String, String)] {
+    package func dialling(address: String?, throughPooler: Bool) -> [(String, String)] {
         var result = [
             "application_name": "sluice", "keepalives": "1", "keepalives_idle": "1", "keepalives_interval": "1",
             "keepalives_count": "3", "tcp_user_timeout": "4000",

@@ -1,5 +1,5 @@
 /// The statements prepared on one connection, by their text; the least recently used makes room.
-struct StatementCache {
+package struct StatementCache {
     private struct Entry {
         var name: String
         var lastUse: UInt64
@@ -10,22 +10,22 @@ struct StatementCache {
     private var uses: UInt64 = 0
     private var named: UInt64 = 0
 
-    init(capacity: Int) { self.capacity = max(1, capacity) }
+    package init(capacity: Int) { self.capacity = max(1, capacity) }
 
-    mutating func name(of sql: String) -> String? {
+    package mutating func name(of sql: String) -> String? {
         uses += 1
         entries[sql]?.lastUse = uses
         return entries[sql]?.name
     }
 
     /// A name for a statement that is about to be prepared. Never one used before, so that a stale one cannot be meant.
-    mutating func newName() -> String {
+    package mutating func newName() -> String {
         named += 1
         return "sluice_\(named)"
     }
 
     /// The server has it. Returns the name of the statement that had to make room.
-    mutating func prepared(_ sql: String, as name: String) -> String? {
+    package mutating func prepared(_ sql: String, as name: String) -> String? {
         uses += 1
         let replaced = entries.updateValue(Entry(name: name, lastUse: uses), forKey: sql)?.name
         guard replaced == nil else { return replaced }
@@ -35,5 +35,5 @@ struct StatementCache {
         return entries.removeValue(forKey: oldest.key)?.name
     }
 
-    mutating func forget(_ sql: String) { entries[sql] = nil }
+    package mutating func forget(_ sql: String) { entries[sql] = nil }
 }

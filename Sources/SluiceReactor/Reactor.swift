@@ -3,8 +3,8 @@ internal import DequeModule
 internal import Glibc
 internal import Synchronization
 
-/// One thread with an epoll set: the executor of the connections that live on it and of the tasks that use them, so that
-/// a search runs on one thread from its first byte to PostgreSQL to the last.
+/// One thread with an epoll set: the executor of the connections that live on it and of the tasks that use them, so
+/// that a search runs on one thread from its first byte to PostgreSQL to the last.
 ///
 /// `@unchecked Sendable`: what other threads touch is `inbox` (a mutex) and constants; `loop` is touched by the
 /// reactor's own thread only, which `preconditionOnReactor` checks at every entry.

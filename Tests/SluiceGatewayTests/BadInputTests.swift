@@ -148,8 +148,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [[UInt8](arrayLiteral: 0, 0, 0, 8, 0x77, 0, 0, 0, 0, 0, 0, 1), [0, 0, 0, 8, 3, 0x80, 0, 0, 0, 0, 0, 1],
-        [0, 0, 0, 8, 3, 0, 0, 1, 0, 0, 0, 1], [0, 0, 0, 8, 3, 1, 0, 0, 0, 0, 0, 1], [0, 0, 0, 8, 0x10, 0, 0, 0, 0, 0, 0, 0]])
+    @Test(arguments: [
+        [UInt8](arrayLiteral: 0, 0, 0, 8, 0x77, 0, 0, 0, 0, 0, 0, 1), [0, 0, 0, 8, 3, 0x80, 0, 0, 0, 0, 0, 1],
+        [0, 0, 0, 8, 3, 0, 0, 1, 0, 0, 0, 1], [0, 0, 0, 8, 3, 1, 0, 0, 0, 0, 0, 1],
+        [0, 0, 0, 8, 0x10, 0, 0, 0, 0, 0, 0, 0],
+    ])
     func aHeaderThatTheProtocolDoesNotHave(bytes: [UInt8]) async throws {
         try await withDeafGateway { gateway in
             let client = try await RawClient(gateway)

@@ -1,6 +1,5 @@
 import Foundation
 import Logging
-import Logging
 import SluiceGateway
 import Testing
 
@@ -298,9 +297,10 @@ import Testing
     @Test func aByteOrderMarkAndWindowsLineEndsAreFine() throws {
         let text = "\u{FEFF}" + Self.text(replica: "dsn: host=h").replacing("\n", with: "\r\n") + "\r\n"
         #expect(try Self.parse(text).shards[0].replicas[0].dsn.revealed == "host=h")
-        #expect(Self.problems(text + "pool: {}\r\npool: {}\r\n") == [
-            "f:8: pool: this key is there twice; the first is on line 7"
-        ])
+        #expect(
+            Self.problems(text + "pool: {}\r\npool: {}\r\n") == [
+                "f:8: pool: this key is there twice; the first is on line 7"
+            ])
     }
 
     @Test func filesThatCannotBeRead() throws {

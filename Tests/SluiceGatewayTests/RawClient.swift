@@ -51,7 +51,9 @@ struct RawClient {
 
     func send(_ bytes: [UInt8]) async throws { try await channel.writeAndFlush(ByteBuffer(bytes: bytes)).get() }
 
-    func send(_ kind: FrameKind, _ requestID: UInt32, lz4: Bool = false, _ payload: (inout ByteBuffer) -> Void = { _ in })
+    func send(
+        _ kind: FrameKind, _ requestID: UInt32, lz4: Bool = false, _ payload: (inout ByteBuffer) -> Void = { _ in }
+    )
         async throws
     {
         try await channel.writeAndFlush(Self.frame(kind, requestID, lz4: lz4, payload)).get()

@@ -142,7 +142,9 @@ extension PostgreSQL {
             let samples = try Samples()
             try await withGateway(replicas.config()) { client, gateway in
                 let searches = (0..<50).map { place in
-                    Task { try await client.search(SearchQuery(collections: ["programs"], vector: samples.queries[place])) }
+                    Task {
+                        try await client.search(SearchQuery(collections: ["programs"], vector: samples.queries[place]))
+                    }
                 }
                 _ = try await searches[0].value
                 await gateway.shutDown()

@@ -49,6 +49,7 @@ struct Replicas {
             }
             return "  - name: \(shard.name)\n    replicas:\n" + list.joined()
         }
+        let columns = "[name, section, priority, installed_kib]"
         let text = """
             listen: {tcp: "127.0.0.1:0"}
             limits: \(limits)
@@ -56,8 +57,8 @@ struct Replicas {
             shards:
             \(shards.joined())
             collections:
-              - {name: programs, table: programs, metric: cosine, dimensions: 384, columns: [name, section, priority, installed_kib]}
-              - {name: libraries, table: libraries, metric: cosine, dimensions: 384, columns: [name, section, priority, installed_kib]}
+              - {name: programs, table: programs, metric: cosine, dimensions: 384, columns: \(columns)}
+              - {name: libraries, table: libraries, metric: cosine, dimensions: 384, columns: \(columns)}
             \(extraCollections)
             """
         return try GatewayConfig.parse(text, file: "test.yaml", environment: [:])
@@ -150,6 +151,8 @@ struct Samples {
 
     func nearest(_ query: [Float], _ k: Int) -> [(row: Row, distance: Double)] {
         let all = rows.map { (row: $0, distance: Self.distance(query, $0.vector)) }
-        return Array(all.sorted { ($0.distance, $0.row.collection, $0.row.id) < ($1.distance, $1.row.collection, $1.row.id) }.prefix(k))
+        return Array(
+            all.sorted { ($0.distance, $0.row.collection, $0.row.id) < ($1.distance, $1.row.collection, $1.row.id) }
+                .prefix(k))
     }
 }

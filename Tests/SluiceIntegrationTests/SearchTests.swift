@@ -80,7 +80,8 @@ extension PostgreSQL {
                         let place = round % samples.queries.count
                         group.addTask {
                             let reply = try await client.search(
-                                SearchQuery(collections: ["programs", "libraries"], vector: samples.queries[place], k: 1,
+                                SearchQuery(
+                                    collections: ["programs", "libraries"], vector: samples.queries[place], k: 1,
                                     exact: round.isMultiple(of: 3), allowPartial: false))
                             if round.isMultiple(of: 3) { #expect(reply.hits.first?.id == expected[place]) }
                         }

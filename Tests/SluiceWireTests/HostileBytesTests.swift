@@ -53,7 +53,8 @@ struct SplitMix64: RandomNumberGenerator {
     @Test(arguments: GoldenVector.good)
     func aPayloadCutAtEveryByteNeverTraps(vector: GoldenVector) throws {
         for length in 12..<max(13, vector.bytes.readableBytes) {
-            decodeMessages(try #require(vector.bytes.getSlice(at: 12, length: min(length, vector.bytes.readableBytes) - 12)))
+            decodeMessages(
+                try #require(vector.bytes.getSlice(at: 12, length: min(length, vector.bytes.readableBytes) - 12)))
         }
     }
 
@@ -74,7 +75,8 @@ struct SplitMix64: RandomNumberGenerator {
             let count = Int.random(in: 0...120, using: &random)
             let bytes = (0..<count).map { _ in
                 // Small numbers are likelier to be plausible lengths and tags.
-                Bool.random(using: &random) ? UInt8.random(in: 0...12, using: &random) : UInt8.random(in: 0...255, using: &random)
+                Bool.random(using: &random)
+                    ? UInt8.random(in: 0...12, using: &random) : UInt8.random(in: 0...255, using: &random)
             }
             decodeMessages(ByteBuffer(bytes: bytes))
             decodeEverything(ByteBuffer(bytes: bytes), lz4: true)
@@ -94,7 +96,9 @@ struct SplitMix64: RandomNumberGenerator {
         }
     }
 
-    @Test(arguments: [(UInt32(1_048_577), ErrorCode.frameTooLarge), (.max, .frameTooLarge), (400_000, .malformed), (7, .malformed)])
+    @Test(arguments: [
+        (UInt32(1_048_577), ErrorCode.frameTooLarge), (.max, .frameTooLarge), (400_000, .malformed), (7, .malformed),
+    ])
     func aCompressedFrameThatLies(declared: UInt32, code: ErrorCode) throws {
         var honest = ByteBuffer()
         FrameEncoder(lz4: true).write(.ping, requestID: 9, into: &honest) { $0.writeRepeatingByte(1, count: 100_000) }

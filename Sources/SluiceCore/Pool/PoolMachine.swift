@@ -148,8 +148,8 @@ public struct PoolMachine: Sendable {
         return .wait
     }
 
-    /// True if it was still waiting; false if it has been served or failed before, and the driver must give back what it
-    /// was granted.
+    /// True if it was still waiting; false if it has been served or failed before, and the driver must give back what
+    /// it was granted.
     public mutating func waiterCancelled(_ waiter: WaiterID) -> Bool { waiters.remove(waiter) }
 
     public mutating func connectionEstablished(_ connection: ConnectionID, now: Instant) -> Available {

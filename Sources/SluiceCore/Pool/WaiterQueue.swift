@@ -6,8 +6,8 @@ public struct WaiterID: Hashable, Sendable {
     public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 }
 
-/// Waiters in the order of their arrival. Removal from the middle is O(1): the entry stays as a gap until it reaches the
-/// front, or until gaps outnumber waiters and are squeezed out.
+/// Waiters in the order of their arrival. Removal from the middle is O(1): the entry stays as a gap until it reaches
+/// the front, or until gaps outnumber waiters and are squeezed out.
 struct WaiterQueue: Sendable {
     private var order: Deque<WaiterID> = []
     private var waiting: [WaiterID: Instant] = [:]

@@ -32,7 +32,8 @@ public struct SearchShape: Hashable, Sendable {
     ) -> String {
         let id = "t." + quoted(collection.idColumn)
         let distance =
-            "t.\(quoted(collection.vectorColumn)) OPERATOR(\(quoted(vectorSchema)).\(collection.metric.distanceOperator)) $1"
+            "t.\(quoted(collection.vectorColumn)) "
+            + "OPERATOR(\(quoted(vectorSchema)).\(collection.metric.distanceOperator)) $1"
         let selected = ([id, distance] + columns.map { "t." + quoted($0) }).joined(separator: ", ")
         // Without an index the order among equal distances is ours to fix; an index scan gives only the distance's.
         let order = exact ? "\(distance), \(id)" : distance

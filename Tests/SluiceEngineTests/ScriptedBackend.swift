@@ -1,0 +1,130 @@
+import Logging
+import SluiceCore
+import SluiceEngine
+import SluiceGateway
+import SluiceReactor
+import Synchronization
+
+/// A replica that does what a test says, and counts what is asked of it.
+final class ScriptedBackend: SearchBackend {
+    enum Step: Sendable {
+        case rows([(id: Int64, distance: Double)])
+        case fail(AttemptFailure, sqlState: String?)
+        /// Answers only when the task is cancelled.
+        case hang
+    }
+
+    struct Seen: Sendable {
+        var dials = 0
+        var searches: [BackendSearch] = []
+        var settled = 0
+        var open = 0
+        var openMost = 0
+    }
+
+    let shardName: String
+    let replicaName: String
+    private let isUp: Bool
+    private let step: Step
+    let seen = Mutex(Seen())
+    let begun = AsyncStream.makeStream(of: Void.self)
+
+    init(shard: String = "s0", replica: String = "s0-a", isUp: Bool = true, _ step: Step = .rows([])) {
+        shardName = shard
+        replicaName = replica
+        self.isUp = isUp
+        self.step = step
+    }
+
+    func connect(
+        lane: Int, deadline: Instant, onClose: @escaping @Sendable () -> Void
+    ) async throws(BackendFailure) -> any BackendConnection {
+        seen.withLock { $0.dials += 1 }
+        guard isUp else { throw BackendFailure(.unreachable, detail: "scripted") }
+        return Connection(backend: self)
+    }
+
+    private struct Connection: BackendConnection {
+        let backend: ScriptedBackend
+
+        func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows {
+            backend.seen.withLock { seen in
+                seen.searches.append(request)
+                seen.open += 1
+                seen.openMost = max(seen.openMost, seen.open)
+            }
+            defer { backend.seen.withLock { $0.open -= 1 } }
+            backend.begun.continuation.yield()
+            switch backend.step {
+            case .rows(let rows):
+                await Task.yield()
+                return LegRows(
+                    ids: rows.map(\.id), distances: rows.map(\.distance),
+                    offsets: Array(repeating: 0, count: rows.count + 1))
+            case .fail(let reason, let sqlState):
+                throw BackendFailure(reason, sqlState: sqlState, detail: "scripted")
+            case .hang:
+                let forever = AsyncStream.makeStream(of: Void.self)
+                for await _ in forever.stream {}
+                throw BackendFailure(.cancelled, detail: "scripted")
+            }
+        }
+
+        func settle() async -> Bool {
+            backend.seen.withLock { $0.settled += 1 }
+            return true
+        }
+
+        func close() async {}
+    }
+}
+
+/// A lane over scripted shards, each a list of replicas.
+func withLane(
+    _ shards: [[ScriptedBackend]], poolSize: Int = 2, maxWaiting: Int = 100, acquireTimeout: Duration = .seconds(5),
+    _ body: (SearchLane) async throws -> Void
+) async throws {
+    let reactor = try Reactor(name: "test")
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    let backends = shards.flatMap(\.self)
+    var next = 0
+    let catalogueShards = shards.enumerated().map { index, replicas in
+        let list = replicas.map { backend in
+            defer { next += 1 }
+            return Catalogue.Replica(name: backend.replicaName, backend: next)
+        }
+        return Catalogue.Shard(name: "s\(index)", replicas: list)
+    }
+    let all = Array(shards.indices)
+    func collection(_ name: String, _ metric: Metric) -> Collection {
+        Collection(
+            name: name, schema: "public", table: name, idColumn: "id", vectorColumn: "embedding", metric: metric,
+            dimensions: 3, columns: ["name"], shards: all)
+    }
+    let catalogue = Catalogue(
+        shards: catalogueShards,
+        collections: [collection("a", .cosine), collection("b", .cosine), collection("c", .l2)])
+    let lane = SearchLane(
+        index: 0, executor: reactor, catalogue: catalogue,
+        backends: backends.map { .init(backend: $0, pool: .init(size: poolSize, maxWaiting: maxWaiting)) },
+        configuration: .init(
+            maximumK: 100, acquireTimeout: acquireTimeout, connectTimeout: .seconds(5), maximumLegBytes: 1_000_000),
+        logger: logger)
+    await lane.start()
+    try await body(lane)
+    await lane.shutDown()
+    reactor.stop()
+}
+
+extension Search {
+    static func of(
+        _ collections: [String] = ["a"], k: Int = 3, columns: [String] = [], in time: Duration = .seconds(30),
+        efSearch: Int? = nil, exact: Bool = false, partial: Bool = false
+    ) -> Search {
+        Search(
+            collections: collections, vector: [0, 3, 0, 0], dimensions: 3, k: k, columns: columns,
+            deadline: Instant(nanoseconds: Reactor.now()).advanced(by: time), efSearch: efSearch, exact: exact,
+            allowsPartial: partial)
+    }
+}

@@ -1,0 +1,69 @@
+import SluicePostgres
+import Testing
+
+@Suite struct StatementCacheTests {
+    @Test func theLeastRecentlyUsedMakesRoom() {
+        var cache = StatementCache(capacity: 2)
+        #expect(prepare("a", &cache) == nil)
+        #expect(prepare("b", &cache) == nil)
+        let oldName = cache.name(of: "b")
+        _ = cache.name(of: "a")
+        #expect(prepare("c", &cache) == oldName)
+        let kept = cache.name(of: "a")
+        let gone = cache.name(of: "b")
+        #expect(kept != nil && gone == nil)
+    }
+
+    @Test func aNameIsNeverUsedTwice() {
+        var cache = StatementCache(capacity: 1)
+        var names: Set<String> = []
+        for round in 0..<50 {
+            _ = prepare("statement \(round % 3)", &cache)
+            cache.forget("statement \(round % 2)")
+            let name = cache.newName()
+            #expect(names.insert(name).inserted)
+        }
+    }
+
+    private func prepare(_ sql: String, _ cache: inout StatementCache) -> String? {
+        let name = cache.newName()
+        return cache.prepared(sql, as: name)
+    }
+}
+
+@Suite struct ConnectionStringTests {
+    @Test func keywordsAndURIsAreUnderstood() throws {
+        for text in ["host=db port=6432 dbname=v user=u", "postgresql://u@db:6432/v"] {
+            let target = try ConnectionString(text)
+            #expect(target.target == "db:6432/v" && target.nameToResolve == "db" && !target.hasPassword)
+        }
+    }
+
+    @Test(arguments: [
+        "host=127.0.0.1", "host=::1", "host=/var/run/postgresql", "hostaddr=10.0.0.1 host=db", "dbname=x",
+    ])
+    func nothingIsLookedUpThatNeedsNoLookUp(text: String) throws {
+        #expect(try ConnectionString(text).nameToResolve == nil)
+    }
+
+    @Test(arguments: ["host", "nonsense=1", "host=a,b", "port=1,2 host=a"])
+    func whatIsNoReplicaIsRefusedWithoutQuotingIt(text: String) {
+        #expect {
+            try ConnectionString(text + " password=geheim")
+        } throws: { error in
+            !"\(error)".contains("geheim") && (error as? PostgresFailure)?.kind == .unusable
+        }
+    }
+
+    @Test func whatTheCallerWroteWinsOverTheDefaults() throws {
+        let target = try ConnectionString("host=db keepalives_idle=7", password: "p")
+        let parameters = Dictionary(
+            target.dialling(address: "10.0.0.1", throughPooler: false)
+        ) { first, _ in first }
+        #expect(parameters["keepalives_idle"] == "7" && parameters["keepalives_count"] == "3")
+        #expect(parameters["hostaddr"] == "10.0.0.1" && parameters["host"] == "db" && parameters["password"] == "p")
+        #expect(parameters["options"] == "-c search_path=pg_catalog")
+        let pooled = target.dialling(address: nil, throughPooler: true)
+        #expect(!pooled.contains { $0.0 == "options" })
+    }
+}
