@@ -186,6 +186,10 @@ import Testing
         .init(
             "collections missing", "shards: [{name: s0, replicas: [{dsn: ''}]}]", "f:1: collections: is missing"),
         .init(
+            "columns without end",
+            right + "    columns: [" + (0..<257).map { "c\($0)" }.joined(separator: ", ") + "]",
+            "f:12: collections[0].columns: has 257 items; it may have 256"),
+        .init(
             "a collection's keys missing", right + "  - name: bare",
             "f:12: collections[1].dimensions: is missing", "f:12: collections[1].metric: is missing",
             "f:12: collections[1].table: is missing"),

@@ -9,6 +9,8 @@ struct ConfigDocument {
     /// too, such a key is made another one: this character (from Unicode's private area) and a number are appended.
     private static let marker: Character = "\u{E000}"
     private static let mostDuplicates = 20
+    /// What may be parsed again, in bytes, to find more of them.
+    private static let mostParsedAgain = 1_048_576
 
     private let problems: ConfigProblems
     private var anchorsSeen: Set<Anchor> = []
@@ -62,6 +64,7 @@ struct ConfigDocument {
         // libyaml takes a byte order mark for text when it is told that the text is UTF-8.
         var text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
         let mayRename = !text.contains(marker)
+        let mostRenamed = min(mostDuplicates, mostParsedAgain / max(1, text.utf8.count))
         var renamed = 0
         while true {
             do {
@@ -69,7 +72,7 @@ struct ConfigDocument {
                 return (try parser.singleRoot(), parser)
             } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
                 renamed += 1
-                guard mayRename, renamed <= mostDuplicates, let key = keys.first,
+                guard mayRename, renamed <= mostRenamed, let key = keys.first,
                     let other = DuplicateKey(key, at: context.mark).renamed(in: text, to: "\(key)\(marker)\(renamed)")
                 else { throw YamlError.duplicatedKeysInMapping(duplicates: keys, context: context) }
                 text = other

@@ -64,13 +64,17 @@ struct ConfigNode {
         return result
     }
 
-    func list(mayBeEmpty: Bool = false) -> [ConfigNode] {
+    /// The items of a list; of one that is too long, the first ones.
+    func list(_ counts: ClosedRange<Int>) -> [ConfigNode] {
         guard case .sequence(let sequence) = node else {
             complain("must be a list, not \(kind)")
             return []
         }
-        if sequence.isEmpty, !mayBeEmpty { complain("must not be empty") }
-        return sequence.enumerated().map { index, value in
+        if sequence.count < counts.lowerBound { complain("must not be empty") }
+        if sequence.count > counts.upperBound {
+            complain("has \(sequence.count) items; it may have \(counts.upperBound)")
+        }
+        return sequence.prefix(counts.upperBound).enumerated().map { index, value in
             ConfigNode(node: value, path: "\(path)[\(index)]", problems: problems)
         }
     }

@@ -35,6 +35,12 @@ extension GatewayConfig {
 
 /// Turns the file's nodes into a `GatewayConfig`, noting every problem on the way.
 private struct ConfigReader {
+    private static let mostShards = 1_024
+    private static let mostReplicas = 64
+    private static let mostCollections = 10_000
+    /// As many as a request may ask for.
+    private static let mostColumns = 256
+
     let problems: ConfigProblems
     let folder: String
 
@@ -104,7 +110,7 @@ private struct ConfigReader {
 
     private func readShards(_ node: ConfigNode, _ pool: GatewayConfig.PoolSettings) -> [GatewayConfig.Shard] {
         var names = Names()
-        return node.list().enumerated().map { index, item in
+        return node.list(1...Self.mostShards).map { item in
             let keys = item.table(["name", "replicas"])
             let name = names.take(keys["name"], in: item)
             guard let list = keys["replicas"] else {
@@ -112,7 +118,7 @@ private struct ConfigReader {
                 return .init(name: name, replicas: [])
             }
             var replicas = Names()
-            let read = list.list().enumerated().map { readReplica($1, "\(name)-\($0)", pool, &replicas) }
+            let read = list.list(1...Self.mostReplicas).enumerated().map { readReplica($1, "\(name)-\($0)", pool, &replicas) }
             return .init(name: name, replicas: read)
         }
     }
@@ -138,7 +144,7 @@ private struct ConfigReader {
 
     private func readCollections(_ node: ConfigNode, _ shards: [String]) -> [GatewayConfig.Collection] {
         var names = Names()
-        return node.list().map { item in
+        return node.list(1...Self.mostCollections).map { item in
             let keys = item.table([
                 "name", "table", "id", "vector", "metric", "dimensions", "columns", "shards",
             ])
@@ -150,7 +156,7 @@ private struct ConfigReader {
                 vectorColumn: keys["vector"]?.identifier() ?? "embedding",
                 metric: keys["metric"]?.choice(GatewayConfig.MetricName.self, or: .l2) ?? .l2,
                 dimensions: keys["dimensions"]?.integer(1...16_000, or: 1) ?? 1,
-                columns: keys["columns"].map { unique($0.list(mayBeEmpty: true)) { $0.identifier() } } ?? [],
+                columns: keys["columns"].map { unique($0.list(0...Self.mostColumns)) { $0.identifier() } } ?? [],
                 shards: shardNames(keys["shards"], shards))
         }
     }
@@ -167,7 +173,7 @@ private struct ConfigReader {
 
     private func shardNames(_ node: ConfigNode?, _ known: [String]) -> [String] {
         guard let node else { return known }
-        return unique(node.list()) { item in
+        return unique(node.list(1...Self.mostShards)) { item in
             guard let name = item.text() else { return nil }
             if !known.contains(name) {
                 item.complain("there is no shard \(item.quoted)" + Suggestion.text(for: name, among: known))
