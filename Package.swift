@@ -79,7 +79,8 @@ let package = Package(
         .testTarget(name: "SluiceReactorTests", dependencies: ["SluiceReactor"], swiftSettings: house),
         .testTarget(name: "SluicePostgresTests", dependencies: ["SluicePostgres"], swiftSettings: house),
         .testTarget(
-            name: "SluiceEngineTests", dependencies: ["SluiceEngine", "SluiceCore", "SluiceReactor", "SluiceGateway", logging],
+            name: "SluiceEngineTests",
+            dependencies: ["SluiceEngine", "SluiceCore", "SluiceReactor", "SluiceGateway", logging],
             swiftSettings: house),
         .testTarget(
             name: "SluiceGatewayTests",

@@ -102,70 +102,79 @@ extension PostgresConnection {
     private func sendSettings(
         _ settings: [(name: String, value: String)], _ steps: inout [Operation.Step]
     ) throws(PostgresFailure) {
-        let calls = settings.indices.map { "pg_catalog.set_config($\(2 * $0 + 1), $\(2 * $0 + 2), true)" }
-        var parameters: [[UInt8]] = []
-        for (name, value) in settings {
-            parameters.append(Array(name.utf8) + [0])
-            parameters.append(Array(value.utf8) + [0])
+        var texts: [UInt8] = []
+        for (_, value) in settings {
+            texts.append(contentsOf: value.utf8)
+            texts.append(0)
         }
-        try send(
-            "SELECT " + calls.joined(separator: ", "),
-            Parameters(types: parameters.map { _ in Self.textType }, values: parameters, areBinary: false), .ignored,
-            &steps)
+        let types = Array(repeating: Self.textType, count: settings.count)
+        try send(settingsStatement(settings.map(\.name)), types: types, .ignored, &steps) { name in
+            Self.withPointers(toTexts: texts, count: settings.count) { values in
+                PQsendQueryPrepared(handle, name, Int32(settings.count), values, nil, nil, 1)
+            }
+        }
+    }
+
+    /// The names are the planner's own words, so they may stand in the text; only the values are parameters.
+    private func settingsStatement(_ names: [String]) -> String {
+        if let known = settingsStatements.first(where: { $0.names == names }) { return known.sql }
+        let calls = names.enumerated().map { "pg_catalog.set_config('\($1)', $\($0 + 1), true)" }
+        let sql = "SELECT " + calls.joined(separator: ", ")
+        if settingsStatements.count < 32 { settingsStatements.append((names, sql)) }
+        return sql
     }
 
     private func sendQuery(
         _ sql: String, vector: [UInt8], reader: RowReader, _ steps: inout [Operation.Step]
     ) throws(PostgresFailure) {
-        try send(
-            sql, Parameters(types: [facts.vectorType], values: [vector], areBinary: true), .rows(reader), &steps)
+        try send(sql, types: [facts.vectorType], .rows(reader), &steps) { name in
+            vector.withUnsafeBytes { bytes in
+                var value = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
+                var length = Int32(clamping: bytes.count)
+                var format: Int32 = 1
+                return PQsendQueryPrepared(handle, name, 1, &value, &length, &format, 1)
+            }
+        }
     }
 
     /// Prepares the statement if it is new here, and runs it; behind a pooler it stays unnamed.
     private func send(
-        _ sql: String, _ parameters: Parameters, _ step: Operation.Step, _ steps: inout [Operation.Step]
+        _ sql: String, types: [UInt32], _ step: Operation.Step, _ steps: inout [Operation.Step],
+        execute: (_ name: String) -> Int32
     ) throws(PostgresFailure) {
-        let count = Int32(parameters.values.count)
         let known = settings.isPooled ? nil : statements.name(of: sql)
         let name = known ?? (settings.isPooled ? "" : statements.newName())
         if known == nil {
             try sent(
-                parameters.types.withUnsafeBufferPointer { PQsendPrepare(handle, name, sql, count, $0.baseAddress) })
+                types.withUnsafeBufferPointer {
+                    PQsendPrepare(handle, name, sql, Int32($0.count), $0.baseAddress)
+                })
             steps.append(.prepare(sql: sql, name: name))
         }
-        try sent(
-            parameters.withPointers { values, lengths, formats in
-                PQsendQueryPrepared(handle, name, count, values, lengths, formats, 1)
-            })
+        try sent(execute(name))
         steps.append(step)
+    }
+
+    /// Pointers to texts that follow each other, each with its NUL.
+    private static func withPointers(
+        toTexts texts: [UInt8], count: Int, _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> Int32
+    ) -> Int32 {
+        texts.withUnsafeBytes { bytes in
+            withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: count) { pointers in
+                var start = 0
+                for index in 0..<count {
+                    pointers.initializeElement(
+                        at: index, to: bytes.baseAddress?.advanced(by: start).assumingMemoryBound(to: CChar.self))
+                    while start < bytes.count, bytes[start] != 0 { start += 1 }
+                    start += 1
+                }
+                return body(UnsafePointer(pointers.baseAddress))
+            }
+        }
     }
 
     private func sent(_ result: Int32) throws(PostgresFailure) {
         guard result == 1 else { throw PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle))) }
-    }
-}
-
-/// The parameters of one statement, as libpq wants to be shown them.
-private struct Parameters {
-    var types: [UInt32]
-    var values: [[UInt8]]
-    var areBinary: Bool
-
-    func withPointers<Result>(
-        _ body: (UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<Int32>?, UnsafePointer<Int32>?) -> Result
-    ) -> Result {
-        let joined = values.flatMap(\.self)
-        let lengths = values.map { Int32(clamping: $0.count) }
-        let formats = values.map { _ in Int32(areBinary ? 1 : 0) }
-        return joined.withUnsafeBytes { bytes in
-            var offset = 0
-            var pointers: [UnsafePointer<CChar>?] = []
-            for value in values {
-                pointers.append(bytes.baseAddress?.advanced(by: offset).assumingMemoryBound(to: CChar.self))
-                offset += value.count
-            }
-            return body(pointers, lengths, formats)
-        }
     }
 }
 

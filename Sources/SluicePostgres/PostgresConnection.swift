@@ -27,6 +27,7 @@ public actor PostgresConnection: DescriptorOwner {
     var isWriteWatched = false
     var statements = StatementCache(capacity: 256)
     var obsoleteStatements: [String] = []
+    var settingsStatements: [(names: [String], sql: String)] = []
     var operation: Operation?
     var operationNumber: UInt64 = 0
     var fence = Fence()

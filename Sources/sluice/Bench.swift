@@ -4,6 +4,7 @@ import Histogram
 import SluiceClient
 import SluiceTools
 import Synchronization
+import UnixSignals
 
 struct Bench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -29,7 +30,7 @@ struct Bench: AsyncParsableCommand {
     @Option(help: "A .npy file to draw the vectors from; else they are random unit vectors.")
     var vectorFile: String?
 
-    @Option(name: .customShort("k"), help: "How many neighbours.")
+    @Option(name: [.customShort("k"), .customLong("k")], help: "How many neighbours.")
     var k = 10
 
     @Option(help: "hnsw.ef_search for the searches.")
@@ -58,14 +59,23 @@ struct Bench: AsyncParsableCommand {
             let clock = ContinuousClock()
             let start = clock.now.advanced(by: .seconds(warmup))
             let end = start.advanced(by: .seconds(seconds))
-            await withTaskGroup(of: Void.self) { group in
-                for worker in 0..<(concurrency * connections) {
-                    group.addTask {
-                        await self.work(client, vectors, worker: worker, start: start, end: end, tally)
+            let load = Task {
+                await withTaskGroup(of: Void.self) { group in
+                    for worker in 0..<(concurrency * connections) {
+                        group.addTask {
+                            await self.work(client, vectors, worker: worker, start: start, end: end, tally)
+                        }
                     }
                 }
             }
-            let report = tally.report(seconds: seconds, of: self)
+            // Ctrl-C ends the measurement, not the command: what was measured so far is reported.
+            let interrupt = Task {
+                for await _ in await UnixSignalsSequence(trapping: .sigint) { load.cancel() }
+            }
+            await load.value
+            interrupt.cancel()
+            let measured = max(.microseconds(1), start.duration(to: clock.now))
+            let report = tally.report(seconds: Double(Output.microseconds(measured)) / 1e6, of: self)
             if json { try Output.json(report) } else { report.show() }
             if report.searches == 0 { throw Exit.software }
         }
@@ -78,7 +88,7 @@ struct Bench: AsyncParsableCommand {
         let clock = ContinuousClock()
         var local = Tally.Part()
         var turn = worker
-        while clock.now < end {
+        while clock.now < end, !Task.isCancelled {
             let began = clock.now
             do throws(SluiceError) {
                 if ping {
@@ -90,7 +100,7 @@ struct Bench: AsyncParsableCommand {
                 }
                 if began >= start { local.latencies.append(began.duration(to: clock.now)) }
             } catch {
-                if began >= start { local.errors[error.code.description, default: 0] += 1 }
+                if began >= start, !Task.isCancelled { local.errors[error.code.description, default: 0] += 1 }
                 if error.code == .notConnected { try? await Task.sleep(for: .milliseconds(50)) }
             }
             turn += 1

@@ -21,7 +21,7 @@ struct SearchCommand: AsyncParsableCommand {
     @Option(help: "The vector itself, like [0.1,0.2].")
     var vector: String?
 
-    @Option(name: .customShort("k"), help: "How many neighbours.")
+    @Option(name: [.customShort("k"), .customLong("k")], help: "How many neighbours.")
     var k = 10
 
     @Option(help: "Columns to show, separated by commas.")

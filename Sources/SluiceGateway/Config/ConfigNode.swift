@@ -11,6 +11,11 @@ final class ConfigProblems {
         expansion = ConfigExpansion(environment: environment)
     }
 
+    /// The nearest right word. Not where nearly all is wrong: finding it takes time.
+    func suggestion(for word: String, among known: [String]) -> String {
+        found.count < 200 ? Suggestion.text(for: word, among: known) : ""
+    }
+
     func add(_ message: String, line: Int?, path: String) {
         found.append(ConfigProblem(file: file, line: line, keyPath: path, message: message))
     }
@@ -56,7 +61,8 @@ struct ConfigNode {
             let child = ConfigNode(node: value, path: Self.path(path, key: name), problems: problems)
             guard known.contains(name) else {
                 problems.add(
-                    "unknown key" + Suggestion.text(for: name, among: known), line: key.mark?.line, path: child.path)
+                    "unknown key" + problems.suggestion(for: name, among: known), line: key.mark?.line, path: child.path
+                )
                 continue
             }
             result[name] = child
@@ -175,7 +181,7 @@ struct ConfigNode {
         let words = Choice.allCases.map(\.rawValue)
         complain(
             "is \(quoted), not one of \(words.joined(separator: ", "))"
-                + Suggestion.text(for: text, among: words))
+                + problems.suggestion(for: text, among: words))
         return standIn
     }
 

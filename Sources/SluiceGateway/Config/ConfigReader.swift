@@ -118,7 +118,9 @@ private struct ConfigReader {
                 return .init(name: name, replicas: [])
             }
             var replicas = Names()
-            let read = list.list(1...Self.mostReplicas).enumerated().map { readReplica($1, "\(name)-\($0)", pool, &replicas) }
+            let read = list.list(1...Self.mostReplicas).enumerated().map {
+                readReplica($1, "\(name)-\($0)", pool, &replicas)
+            }
             return .init(name: name, replicas: read)
         }
     }
@@ -176,7 +178,7 @@ private struct ConfigReader {
         return unique(node.list(1...Self.mostShards)) { item in
             guard let name = item.text() else { return nil }
             if !known.contains(name) {
-                item.complain("there is no shard \(item.quoted)" + Suggestion.text(for: name, among: known))
+                item.complain("there is no shard \(item.quoted)" + problems.suggestion(for: name, among: known))
             }
             return name
         }
