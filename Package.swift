@@ -6,6 +6,8 @@ let house: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
+    // Async functions stay on their caller's thread: a leg crosses several, and each hop would cost a job.
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     .treatAllWarnings(as: .error),
 ]
 
@@ -66,7 +68,7 @@ let package = Package(
         // Executables.
         .executableTarget(
             name: "sluice",
-            dependencies: ["SluiceGateway", "SluiceClient", "SluiceTools", arguments, histogram, logging, lifecycle],
+            dependencies: ["SluiceGateway", "SluiceClient", "SluiceTools", arguments, histogram, logging, signals],
             swiftSettings: house),
         .executableTarget(
             name: "FirstSearch", dependencies: ["SluiceClient"], path: "Examples/FirstSearch",

@@ -12,8 +12,9 @@ extension SearchLane {
     func runLeg(_ leg: SearchPlan.Leg, _ settings: [BackendSetting], _ search: Search) async -> LegResult {
         var result = LegResult(report: LegReport(of: leg))
         let loads = leg.shard.replicas.map { replica in
-            let machine = backends[replica.backend].machine
-            return ReplicaLoad(isReachable: machine.isReachable, load: machine.load)
+            let backend = replica.backend
+            return ReplicaLoad(
+                isReachable: backends[backend].machine.isReachable, load: backends[backend].machine.load)
         }
         var machine = LegMachine(
             order: ReplicaChoice.order(loads, using: &random), deadline: search.deadline)

@@ -1,0 +1,104 @@
+import Foundation
+import Testing
+
+/// The `sluice` binary as scripts see it: exit codes, and what goes to which stream. What needs no gateway.
+@Suite struct CommandLineTests {
+    struct Outcome {
+        var code: Int32
+        var output: String
+        var errors: String
+    }
+
+    /// Beside the tests' own binary, where the build puts both; or where SLUICE_BINARY says.
+    static let binary =
+        ProcessInfo.processInfo.environment["SLUICE_BINARY"].map { URL(filePath: $0) }
+        ?? URL(filePath: ProcessInfo.processInfo.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
+        .appending(path: "sluice")
+
+    static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Outcome {
+        let process = Process()
+        let (output, errors) = (Pipe(), Pipe())
+        process.executableURL = binary
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        process.standardOutput = output
+        process.standardError = errors
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        // Both are far below a pipe's capacity.
+        process.waitUntilExit()
+        func text(_ pipe: Pipe) -> String {
+            String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        }
+        return Outcome(code: process.terminationStatus, output: text(output), errors: text(errors))
+    }
+
+    static func file(_ text: String) throws -> String {
+        let url = FileManager.default.temporaryDirectory.appending(path: "sluice-cli-\(UUID().uuidString)")
+        try Data(text.utf8).write(to: url)
+        return url.path
+    }
+
+    @Test(
+        arguments: [
+            ([], 0), (["--help"], 0), (["--version"], 0), (["search", "--help"], 0),
+            (["nonsense"], 64), (["serve"], 64), (["check"], 64), (["search", "--vector", "[1]"], 64),
+            (["search", "--collection", "c"], 64),
+            (["search", "--collection", "c", "--vector", "[1]", "--vector-file", "f"], 64),
+            (["search", "--collection", "c", "--vector", "1,2"], 64),
+            (["search", "--collection", "c", "--vector", "[1]", "--deadline", "40"], 64),
+            (["search", "--collection", "c", "--vector", "[1]", "-k", "ten"], 64),
+            (["bench"], 64), (["bench", "--collection", "c", "--seconds", "0"], 64), (["ping", "--count", "0"], 64),
+            (["ping", "--gateway", "http://127.0.0.1"], 64),
+            (["search", "--collection", "c", "--vector-file", "/nowhere/f.npy"], 65),
+            (["search", "--collection", "c", "--vector-file", "/dev/null"], 65),
+            (["ping", "--gateway", "sluice://127.0.0.1:1"], 69),
+            (["collections", "--gateway", "sluice+unix:///nowhere/s.sock"], 69),
+            (["search", "--collection", "c", "--vector", "[1]", "--gateway", "sluice://127.0.0.1:1"], 69),
+            (["serve", "--config", "/nowhere/c.yaml"], 78), (["check", "--config", "/nowhere/c.yaml"], 78),
+        ] as [([String], Int32)])
+    func exitCodes(arguments: [String], code: Int32) throws {
+        let outcome = try Self.run(arguments)
+        #expect(outcome.code == code, "\(outcome.errors)")
+        #expect(outcome.output.isEmpty == (code != 0) && outcome.errors.isEmpty == (code == 0))
+    }
+
+    @Test func checkSaysEverythingWithoutTheSecrets() throws {
+        let path = try Self.file(
+            """
+            shards:
+              - name: s0
+                replicas: [{dsn: "host=h password=${PW}", poler: none}]
+            collections:
+              - {name: c, table: t, metric: cosin, dimensions: 3}
+            """)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let expected = [
+            "\(path):3: shards[0].replicas[0].poler: unknown key; did you mean \"pooler\"?",
+            "\(path):5: collections[0].metric: is \"cosin\", not one of l2, inner_product, cosine, l1"
+                + "; did you mean \"cosine\"?",
+        ]
+        for command in ["check", "serve"] {
+            let outcome = try Self.run([command, "--config", path], environment: ["PW": "hunter2"])
+            #expect(outcome.code == 78 && outcome.output.isEmpty)
+            #expect(outcome.errors == expected.joined(separator: "\n") + "\n")
+        }
+        let json = try Self.run(["check", "--config", path, "--json"], environment: ["PW": "hunter2"])
+        #expect(json.code == 78 && !json.output.contains("hunter2"))
+        #expect(json.output.contains("\"key\":\"collections[0].metric\",\"line\":5"))
+    }
+
+    @Test func checkSumsUpWhatIsRight() throws {
+        let path = try Self.file(
+            """
+            shards: [{name: s0, replicas: [{dsn: host=h}]}]
+            collections: [{name: c, table: t, metric: l1, dimensions: 3}]
+            """)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let said = try Self.run(["check", "--config", path])
+        #expect(said.output == "\(path): fine: 1 shards, 1 replicas, 1 collections\n")
+        #expect(
+            try Self.run(["check", "--config", path, "--json"]).output
+                == "{\"collections\":1,\"problems\":[],\"replicas\":1,\"shards\":1}\n")
+    }
+}
