@@ -25,22 +25,20 @@ extension PostgresConnection {
     func abandon(_ number: UInt64, _ failure: PostgresFailure) {
         guard state == .running, let current = operation, current.number == number else { return }
         if let timer = current.timer { reactor.cancel(timer) }
-        operation?.timer = nil
-        operation?.waiter = nil
+        current.timer = nil
+        let waiter = current.waiter.take()
         state = .fencing
         fence.isDrained = false
         fence.isCancelEnded = true
-        current.waiter?.resume(returning: .failure(failure))
+        waiter?.resume(returning: .failure(failure))
         let now = Reactor.now()
         let limit = now + max(0, settings.fenceTimeout.wholeNanoseconds)
-        fence.timer = reactor.schedule(at: limit) { [weak self] in
-            self?.assumeIsolated { $0.fenceTimedOut(number) }
-        }
+        fence.timer = reactor.schedule(at: limit) { self.assumeIsolated { $0.fenceTimedOut(number) } }
         // After a deadline, statement_timeout is about to end the statement by itself: a cancel request costs the
         // server a process, so it is only sent if that does not happen.
         if failure.kind == .timedOut {
-            _ = reactor.schedule(at: now + Self.statementTimeoutGrace) { [weak self] in
-                self?.assumeIsolated { $0.cancelOnServer(number) }
+            _ = reactor.schedule(at: now + Self.statementTimeoutGrace) {
+                self.assumeIsolated { $0.cancelOnServer(number) }
             }
         } else {
             cancelOnServer(number)

@@ -2,12 +2,12 @@ internal import CLibpq
 internal import SluiceReactor
 
 /// What is being waited for on a connection: one pipeline up to its Sync.
-struct Operation {
+final class Operation {
     enum Step {
-        case prepare(sql: String, name: String)
+        case prepare(any StatementText, name: String)
         /// Only its success matters.
         case ignored
-        case rows(RowReader)
+        case rows
         /// The first row, as text.
         case texts
         case sync
@@ -20,23 +20,39 @@ struct Operation {
     }
 
     let number: UInt64
-    /// Still to be answered by the server, first first.
-    var steps: ArraySlice<Step>
+    var reader = RowReader(maximumRows: 0, maximumBytes: 0, columnCount: 0)
+    private var steps: [Step] = []
+    private var answered = 0
     var outcome = Outcome.nothing
     var failure: PostgresFailure?
     var timer: TimerID?
     var waiter: CheckedContinuation<Result<Outcome, PostgresFailure>, Never>?
+
+    init(number: UInt64) {
+        self.number = number
+        steps.reserveCapacity(4)
+    }
+
+    func expect(_ step: Step) { steps.append(step) }
+
+    /// The first step that the server has not finished.
+    var current: Step? { answered < steps.count ? steps[answered] : nil }
+
+    func stepEnded() { answered += 1 }
+
+    var isAnswered: Bool { answered >= steps.count }
 }
 
 extension PostgresConnection {
+    func newOperation() -> Operation { Operation(number: operationNumber + 1) }
+
     /// Sends what `send` puts into the pipeline, then a Sync, and waits for all of it.
     func perform(
-        deadline: Int64, send: () throws(PostgresFailure) -> [Operation.Step]
+        _ next: Operation, deadline: Int64, send: () throws(PostgresFailure) -> Void
     ) async throws(PostgresFailure) -> Operation.Outcome {
         guard state == .idle else { throw PostgresFailure(.connectionLost, "the connection is not ready") }
-        let steps: [Operation.Step]
         do throws(PostgresFailure) {
-            steps = try send()
+            try send()
             guard PQpipelineSync(handle) == 1 else {
                 throw PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle)))
             }
@@ -44,18 +60,19 @@ extension PostgresConnection {
             close(error)
             throw error
         }
-        operationNumber += 1
-        let number = operationNumber
-        operation = Operation(number: number, steps: (steps + [.sync])[...])
+        next.expect(.sync)
+        let number = next.number
+        operationNumber = number
+        operation = next
         state = .running
-        operation?.timer = reactor.schedule(at: deadline) { [weak self] in
-            self?.assumeIsolated { $0.abandon(number, PostgresFailure(.timedOut, "no answer before the deadline")) }
+        next.timer = reactor.schedule(at: deadline) {
+            self.assumeIsolated { $0.abandon(number, PostgresFailure(.timedOut, "no answer before the deadline")) }
         }
         flush()
         return try await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                if operation?.number == number {
-                    operation?.waiter = continuation
+                if operation === next {
+                    next.waiter = continuation
                 } else {
                     // The flush has already found the connection dead.
                     continuation.resume(returning: .failure(PostgresFailure(.connectionLost, "the connection broke")))
@@ -98,53 +115,55 @@ extension PostgresConnection {
             return
         }
         if isWriteWatched { flush() }
-        while handle != nil, PQisBusy(handle) == 0, let step = operation?.steps.first {
-            guard let result = PQgetResult(handle) else {
-                // The null that ends a command's results.
-                operation?.steps.removeFirst()
-                continue
-            }
-            defer { PQclear(result) }
-            take(result, for: step)
-        }
-        if operation?.steps.isEmpty == true { operationEnded() }
+        if let operation { takeResults(of: operation) }
         if handle != nil, PQstatus(handle) == CONNECTION_BAD {
             close(PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle))))
         }
     }
 
-    private func take(_ result: OpaquePointer, for step: Operation.Step) {
+    private func takeResults(of operation: Operation) {
+        while handle != nil, PQisBusy(handle) == 0, let step = operation.current {
+            guard let result = PQgetResult(handle) else {
+                // The null that ends a command's results.
+                operation.stepEnded()
+                continue
+            }
+            defer { PQclear(result) }
+            take(result, for: step, of: operation)
+        }
+        if handle != nil, operation.isAnswered { ended(operation) }
+    }
+
+    private func take(_ result: OpaquePointer, for step: Operation.Step, of operation: Operation) {
         switch PQresultStatus(result) {
         case PGRES_PIPELINE_SYNC:
             guard case .sync = step else { return violated("a Sync out of order") }
-            operation?.steps.removeFirst()
+            operation.stepEnded()
         case PGRES_PIPELINE_ABORTED:
             break
         case PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
-            if case .prepare(let sql, let name) = step, !settings.isPooled, let old = statements.prepared(sql, as: name)
-            {
-                obsoleteStatements.append(old)
-            }
+            guard case .prepare(let text, let name) = step, !settings.isPooled else { return }
+            if let old = statements.prepared(text, as: name) { obsoleteStatements.append(old) }
         case PGRES_TUPLES_OK:
-            takeRows(result, for: step)
+            takeRows(result, for: step, of: operation)
         case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
-            if operation?.failure == nil { operation?.failure = Self.failure(of: result) }
+            if operation.failure == nil { operation.failure = Self.failure(of: result) }
         default:
             violated("a reply that was not asked for")
         }
     }
 
-    private func takeRows(_ result: OpaquePointer, for step: Operation.Step) {
+    private func takeRows(_ result: OpaquePointer, for step: Operation.Step, of operation: Operation) {
         switch step {
-        case .rows(let reader):
+        case .rows:
             do {
-                operation?.outcome = .rows(try reader.read(result))
+                operation.outcome = .rows(try operation.reader.read(result))
             } catch {
                 close(error)
             }
         case .texts:
             guard PQntuples(result) > 0 else { return }
-            operation?.outcome = .texts(
+            operation.outcome = .texts(
                 (0..<PQnfields(result)).map { PQgetvalue(result, 0, $0).map { String(cString: $0) } ?? "" })
         case .ignored: break
         case .prepare, .sync: violated("rows where none belong")
@@ -169,12 +188,9 @@ extension PostgresConnection {
     // MARK: Ending
 
     /// Everything up to the Sync has been read: the connection is clean.
-    private func operationEnded() {
-        let result = operation.map { operation -> Result<Operation.Outcome, PostgresFailure> in
-            operation.failure.map { .failure($0) } ?? .success(operation.outcome)
-        }
+    private func ended(_ operation: Operation) {
         if state == .running { state = .idle }
-        finishOperation(result ?? .success(.nothing))
+        finishOperation(operation.failure.map { .failure($0) } ?? .success(operation.outcome))
         drained()
     }
 

@@ -3,10 +3,14 @@ internal import SluiceReactor
 
 /// A search as one connection runs it.
 public struct SearchStatement: Sendable {
-    /// The statement's text; `$1` is the vector. Made from the server's `ServerFacts`, so that operators are qualified.
-    public var sql: @Sendable (ServerFacts) -> String
-    /// Settings for this search only: names and values, in force until its transaction ends.
-    public var settings: [(name: String, value: String)]
+    /// `$1` is the vector.
+    public var query: any StatementText
+    /// Makes settings that are gone when the transaction ends: `$1` is the statement time-out, the others follow.
+    public var settings: any StatementText
+    /// At least 1: 0 would mean no time-out at all.
+    public var timeoutMilliseconds: Int32
+    /// The settings' values from `$2` on.
+    public var settingValues: [String]
     /// The query vector in pgvector's binary form.
     public var vector: [UInt8]
     /// How many columns follow id and distance.
@@ -15,11 +19,13 @@ public struct SearchStatement: Sendable {
     public var maximumBytes: Int
 
     public init(
-        sql: @escaping @Sendable (ServerFacts) -> String, settings: [(name: String, value: String)], vector: [UInt8],
-        columnCount: Int, maximumRows: Int, maximumBytes: Int
+        query: any StatementText, settings: any StatementText, timeoutMilliseconds: Int32, settingValues: [String],
+        vector: [UInt8], columnCount: Int, maximumRows: Int, maximumBytes: Int
     ) {
-        self.sql = sql
+        self.query = query
         self.settings = settings
+        self.timeoutMilliseconds = max(1, timeoutMilliseconds)
+        self.settingValues = settingValues
         self.vector = vector
         self.columnCount = columnCount
         self.maximumRows = maximumRows
@@ -35,29 +41,25 @@ extension PostgresConnection {
     /// behind its fence until `settle()` returns.
     /// - Parameter deadline: an instant of `Reactor.now()`.
     public func search(_ statement: SearchStatement, deadline: Int64) async throws(PostgresFailure) -> RowBatch {
-        let sql = statement.sql(facts)
         do {
-            return try await run(statement, sql: sql, deadline: deadline)
+            return try await run(statement, deadline: deadline)
         } catch  where error.mayBeStalePlan {
             // "cached plan must not change result type", or the statement is gone: prepared anew, once.
-            if let name = statements.name(of: sql) { obsoleteStatements.append(name) }
-            statements.forget(sql)
-            return try await run(statement, sql: sql, deadline: deadline)
+            if let name = statements.name(of: statement.query) { obsoleteStatements.append(name) }
+            statements.forget(statement.query)
+            return try await run(statement, deadline: deadline)
         }
     }
 
-    private func run(
-        _ statement: SearchStatement, sql: String, deadline: Int64
-    ) async throws(PostgresFailure) -> RowBatch {
-        let reader = RowReader(
+    private func run(_ statement: SearchStatement, deadline: Int64) async throws(PostgresFailure) -> RowBatch {
+        let operation = newOperation()
+        operation.reader = RowReader(
             maximumRows: statement.maximumRows, maximumBytes: statement.maximumBytes,
             columnCount: statement.columnCount)
-        let outcome = try await perform(deadline: deadline) { () throws(PostgresFailure) in
-            var steps: [Operation.Step] = []
-            try sendObsolete(&steps)
-            if !statement.settings.isEmpty { try sendSettings(statement.settings, &steps) }
-            try sendQuery(sql, vector: statement.vector, reader: reader, &steps)
-            return steps
+        let outcome = try await perform(operation, deadline: deadline) { () throws(PostgresFailure) in
+            try sendObsolete(operation)
+            try sendSettings(statement, operation)
+            try sendQuery(statement, operation)
         }
         guard case .rows(let batch) = outcome else {
             throw PostgresFailure(.protocolViolation, "the server sent no rows")
@@ -75,9 +77,10 @@ extension PostgresConnection {
                 AND t.typname OPERATOR(pg_catalog.=) 'vector'
             WHERE e.extname OPERATOR(pg_catalog.=) 'vector'
             """
-        let outcome = try await perform(deadline: deadline) { () throws(PostgresFailure) in
+        let operation = newOperation()
+        let outcome = try await perform(operation, deadline: deadline) { () throws(PostgresFailure) in
             try sent(PQsendQueryParams(handle, sql, 0, nil, nil, nil, nil, 0))
-            return [.texts]
+            operation.expect(.texts)
         }
         guard case .texts(let values) = outcome, values.count == 4, let type = UInt32(values[1]) else {
             throw PostgresFailure(.unusable, "the extension vector is not created in this database")
@@ -91,86 +94,47 @@ extension PostgresConnection {
     /// The OID of `text`, the same in every server (pg_type.dat).
     private static var textType: UInt32 { 25 }
 
-    private func sendObsolete(_ steps: inout [Operation.Step]) throws(PostgresFailure) {
+    private func sendObsolete(_ operation: Operation) throws(PostgresFailure) {
+        if obsoleteStatements.isEmpty { return }
         for name in obsoleteStatements {
             try sent(PQsendQueryParams(handle, "DEALLOCATE \(name)", 0, nil, nil, nil, nil, 1))
-            steps.append(.ignored)
+            operation.expect(.ignored)
         }
         obsoleteStatements.removeAll()
     }
 
-    private func sendSettings(
-        _ settings: [(name: String, value: String)], _ steps: inout [Operation.Step]
-    ) throws(PostgresFailure) {
-        var texts: [UInt8] = []
-        for (_, value) in settings {
-            texts.append(contentsOf: value.utf8)
-            texts.append(0)
+    private func sendSettings(_ statement: SearchStatement, _ operation: Operation) throws(PostgresFailure) {
+        let count = 1 + statement.settingValues.count
+        let name = try prepare(statement.settings, parameters: count, of: Self.textType, operation)
+        let result = ParameterTexts.with(statement.timeoutMilliseconds, statement.settingValues) { values in
+            PQsendQueryPrepared(handle, name, Int32(clamping: count), values, nil, nil, 1)
         }
-        let types = Array(repeating: Self.textType, count: settings.count)
-        try send(settingsStatement(settings.map(\.name)), types: types, .ignored, &steps) { name in
-            Self.withPointers(toTexts: texts, count: settings.count) { values in
-                PQsendQueryPrepared(handle, name, Int32(settings.count), values, nil, nil, 1)
-            }
-        }
+        try sent(result)
+        operation.expect(.ignored)
     }
 
-    /// The names are the planner's own words, so they may stand in the text; only the values are parameters.
-    private func settingsStatement(_ names: [String]) -> String {
-        if let known = settingsStatements.first(where: { $0.names == names }) { return known.sql }
-        let calls = names.enumerated().map { "pg_catalog.set_config('\($1)', $\($0 + 1), true)" }
-        let sql = "SELECT " + calls.joined(separator: ", ")
-        if settingsStatements.count < 32 { settingsStatements.append((names, sql)) }
-        return sql
+    private func sendQuery(_ statement: SearchStatement, _ operation: Operation) throws(PostgresFailure) {
+        let name = try prepare(statement.query, parameters: 1, of: facts.vectorType, operation)
+        let result = statement.vector.withUnsafeBytes { bytes in
+            var value = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
+            var length = Int32(clamping: bytes.count)
+            var format: Int32 = 1
+            return PQsendQueryPrepared(handle, name, 1, &value, &length, &format, 1)
+        }
+        try sent(result)
+        operation.expect(.rows)
     }
 
-    private func sendQuery(
-        _ sql: String, vector: [UInt8], reader: RowReader, _ steps: inout [Operation.Step]
-    ) throws(PostgresFailure) {
-        try send(sql, types: [facts.vectorType], .rows(reader), &steps) { name in
-            vector.withUnsafeBytes { bytes in
-                var value = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
-                var length = Int32(clamping: bytes.count)
-                var format: Int32 = 1
-                return PQsendQueryPrepared(handle, name, 1, &value, &length, &format, 1)
-            }
-        }
-    }
-
-    /// Prepares the statement if it is new here, and runs it; behind a pooler it stays unnamed.
-    private func send(
-        _ sql: String, types: [UInt32], _ step: Operation.Step, _ steps: inout [Operation.Step],
-        execute: (_ name: String) -> Int32
-    ) throws(PostgresFailure) {
-        let known = settings.isPooled ? nil : statements.name(of: sql)
-        let name = known ?? (settings.isPooled ? "" : statements.newName())
-        if known == nil {
-            try sent(
-                types.withUnsafeBufferPointer {
-                    PQsendPrepare(handle, name, sql, Int32($0.count), $0.baseAddress)
-                })
-            steps.append(.prepare(sql: sql, name: name))
-        }
-        try sent(execute(name))
-        steps.append(step)
-    }
-
-    /// Pointers to texts that follow each other, each with its NUL.
-    private static func withPointers(
-        toTexts texts: [UInt8], count: Int, _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> Int32
-    ) -> Int32 {
-        texts.withUnsafeBytes { bytes in
-            withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: count) { pointers in
-                var start = 0
-                for index in 0..<count {
-                    pointers.initializeElement(
-                        at: index, to: bytes.baseAddress?.advanced(by: start).assumingMemoryBound(to: CChar.self))
-                    while start < bytes.count, bytes[start] != 0 { start += 1 }
-                    start += 1
-                }
-                return body(UnsafePointer(pointers.baseAddress))
-            }
-        }
+    /// The name that the statement has here, prepared just now if it is new; behind a pooler it stays unnamed.
+    private func prepare(
+        _ text: any StatementText, parameters: Int, of type: UInt32, _ operation: Operation
+    ) throws(PostgresFailure) -> String {
+        if !settings.isPooled, let known = statements.name(of: text) { return known }
+        let name = settings.isPooled ? "" : statements.newName()
+        let types = Array(repeating: type, count: parameters)
+        try sent(PQsendPrepare(handle, name, text.sql(for: facts), Int32(clamping: parameters), types))
+        operation.expect(.prepare(text, name: name))
+        return name
     }
 
     private func sent(_ result: Int32) throws(PostgresFailure) {
@@ -180,4 +144,37 @@ extension PostgresConnection {
 
 extension PostgresFailure {
     var mayBeStalePlan: Bool { sqlState == "0A000" || sqlState == "26000" }
+}
+
+/// Parameters as libpq wants texts: pointers to bytes that a NUL ends, all on the stack.
+private enum ParameterTexts {
+    static func with(
+        _ number: Int32, _ texts: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> Int32
+    ) -> Int32 {
+        let digits = String(number)
+        let size = texts.reduce(digits.utf8.count + 1) { $0 + $1.utf8.count + 1 }
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { bytes in
+            withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: 1 + texts.count) { pointers in
+                var end = 0
+                pointers.initializeElement(at: 0, to: copy(digits, to: bytes, &end))
+                for (index, text) in texts.enumerated() {
+                    pointers.initializeElement(at: index + 1, to: copy(text, to: bytes, &end))
+                }
+                return body(UnsafePointer(pointers.baseAddress))
+            }
+        }
+    }
+
+    private static func copy(
+        _ text: String, to bytes: UnsafeMutableBufferPointer<CChar>, _ end: inout Int
+    ) -> UnsafePointer<CChar>? {
+        let start = end
+        for byte in text.utf8 {
+            bytes.initializeElement(at: end, to: CChar(bitPattern: byte))
+            end += 1
+        }
+        bytes.initializeElement(at: end, to: 0)
+        end += 1
+        return bytes.baseAddress.map { UnsafePointer($0 + start) }
+    }
 }

@@ -27,7 +27,6 @@ public actor PostgresConnection: DescriptorOwner {
     var isWriteWatched = false
     var statements = StatementCache(capacity: 256)
     var obsoleteStatements: [String] = []
-    var settingsStatements: [(names: [String], sql: String)] = []
     var operation: Operation?
     var operationNumber: UInt64 = 0
     var fence = Fence()
@@ -86,9 +85,7 @@ public actor PostgresConnection: DescriptorOwner {
         let parameters = settings.target.dialling(address: address, throughPooler: settings.isPooled)
         handle = Self.start(parameters)
         guard handle != nil else { throw PostgresFailure(.unreachable, "libpq has no memory") }
-        let timer = reactor.schedule(at: deadline) { [weak self] in
-            self?.assumeIsolated { $0.dialTimedOut() }
-        }
+        let timer = reactor.schedule(at: deadline) { self.assumeIsolated { $0.dialTimedOut() } }
         defer { reactor.cancel(timer) }
         do {
             try await pollUntilConnected()
@@ -189,11 +186,6 @@ public actor PostgresConnection: DescriptorOwner {
         guard let message else { return "unknown" }
         let text = String(cString: message).split(whereSeparator: \.isNewline).joined(separator: "; ")
         return String(text.prefix(300))
-    }
-
-    isolated deinit {
-        if let watch { reactor.unwatch(watch) }
-        if let handle { PQfinish(handle) }
     }
 }
 

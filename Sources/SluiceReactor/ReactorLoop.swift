@@ -18,7 +18,8 @@ public enum Interest: Sendable {
     }
 }
 
-/// Told on the reactor's thread that its descriptor can be read or written, or that the peer has gone.
+/// Told on the reactor's thread that its descriptor can be read or written, or that the peer has gone. Kept alive while
+/// it is watched.
 public protocol DescriptorOwner: AnyObject {
     func descriptorIsReady()
 }
@@ -38,7 +39,13 @@ public struct TimerID: Hashable, Sendable {
 final class ReactorLoop {
     private struct Entry {
         var generation: UInt32
-        weak var owner: (any DescriptorOwner)?
+        var owner: any DescriptorOwner
+    }
+
+    private struct TimerSlot {
+        /// Counts the slot's uses, so that a stale identifier finds nothing.
+        var generation: UInt32
+        var body: (() -> Void)?
     }
 
     private struct Timer: Comparable {
@@ -55,11 +62,12 @@ final class ReactorLoop {
     let epoll: Int32
     private var wakeEvent: Int32 = -1
     var jobs: Deque<UnownedJob> = []
-    private var entries: [Int32: Entry] = [:]
+    /// By descriptor: the kernel hands out the smallest free number, so this stays as short as it can be.
+    private var entries: [Entry?] = []
     private var nextGeneration: UInt32 = 0
     private var heap: Heap<Timer> = []
-    private var timers: [UInt64: () -> Void] = [:]
-    private var nextTimer: UInt64 = 0
+    private var timers: [TimerSlot] = []
+    private var freeTimers: [Int] = []
     private var events = Array(repeating: epoll_event(), count: eventsPerPoll)
 
     init(epoll: Int32) { self.epoll = epoll }
@@ -72,24 +80,35 @@ final class ReactorLoop {
     // MARK: Descriptors
 
     func watch(_ descriptor: Int32, for interest: Interest, owner: any DescriptorOwner) throws(ReactorError) -> Watch {
+        guard descriptor >= 0 else { throw ReactorError(operation: "epoll_ctl", errno: EBADF) }
         nextGeneration &+= 1
         let watch = Watch(descriptor: descriptor, generation: nextGeneration)
         let result = sluice_epoll_arm(epoll, descriptor, interest.events, Self.token(watch), 1)
         guard result == 0 else { throw ReactorError(operation: "epoll_ctl", errno: result) }
-        entries[descriptor] = Entry(generation: nextGeneration, owner: owner)
+        let missing = Int(descriptor) + 1 - entries.count
+        if missing > 0 { entries.append(contentsOf: repeatElement(nil, count: missing)) }
+        entries[Int(descriptor)] = Entry(generation: nextGeneration, owner: owner)
         return watch
     }
 
     func change(_ watch: Watch, to interest: Interest) throws(ReactorError) {
-        guard entries[watch.descriptor]?.generation == watch.generation else { return }
+        guard entry(watch.descriptor, watch.generation) != nil else { return }
         let result = sluice_epoll_arm(epoll, watch.descriptor, interest.events, Self.token(watch), 0)
         guard result == 0 else { throw ReactorError(operation: "epoll_ctl", errno: result) }
     }
 
     func unwatch(_ watch: Watch) {
-        guard entries[watch.descriptor]?.generation == watch.generation else { return }
-        entries[watch.descriptor] = nil
+        guard entry(watch.descriptor, watch.generation) != nil else { return }
+        entries[Int(watch.descriptor)] = nil
         _ = sluice_epoll_remove(epoll, watch.descriptor)
+    }
+
+    /// Nil for a descriptor that has another owner by now, or none.
+    private func entry(_ descriptor: Int32, _ generation: UInt32) -> Entry? {
+        guard entries.indices.contains(Int(descriptor)), let entry = entries[Int(descriptor)],
+            entry.generation == generation
+        else { return nil }
+        return entry
     }
 
     private static func token(_ watch: Watch) -> UInt64 {
@@ -99,25 +118,40 @@ final class ReactorLoop {
     // MARK: Timers
 
     func schedule(at instant: Int64, _ body: @escaping () -> Void) -> TimerID {
-        nextTimer += 1
-        timers[nextTimer] = body
-        heap.insert(Timer(at: instant, id: nextTimer))
-        return TimerID(rawValue: nextTimer)
+        let slot = freeTimers.popLast() ?? timers.count
+        if slot == timers.count { timers.append(TimerSlot(generation: 0, body: nil)) }
+        timers[slot].generation &+= 1
+        timers[slot].body = body
+        let id = UInt64(timers[slot].generation) << 32 | UInt64(slot)
+        heap.insert(Timer(at: instant, id: id))
+        return TimerID(rawValue: id)
     }
 
     /// The entry stays in the heap until its time, or until such gaps outnumber the timers.
     func cancel(_ timer: TimerID) {
-        guard timers.removeValue(forKey: timer.rawValue) != nil else { return }
-        if heap.count > 64, heap.count > 2 * timers.count {
-            heap = Heap(heap.unordered.filter { timers[$0.id] != nil })
+        guard take(timer.rawValue) != nil else { return }
+        if heap.count > 64, heap.count > 2 * (timers.count - freeTimers.count) {
+            heap = Heap(heap.unordered.filter { isScheduled($0.id) })
         }
     }
 
     func fireTimers(now: Int64) {
         while let first = heap.min, first.at <= now {
             _ = heap.popMin()
-            timers.removeValue(forKey: first.id)?()
+            take(first.id)?()
         }
+    }
+
+    private func isScheduled(_ id: UInt64) -> Bool {
+        let slot = Int(id & 0xFFFF_FFFF)
+        return timers.indices.contains(slot) && timers[slot].generation == UInt32(id >> 32) && timers[slot].body != nil
+    }
+
+    private func take(_ id: UInt64) -> (() -> Void)? {
+        guard isScheduled(id) else { return nil }
+        let slot = Int(id & 0xFFFF_FFFF)
+        freeTimers.append(slot)
+        return timers[slot].body.take()
     }
 
     // MARK: epoll
@@ -137,13 +171,12 @@ final class ReactorLoop {
         }
         let descriptor = Int32(bitPattern: UInt32(truncatingIfNeeded: token))
         // An event of an earlier owner of the same number is dropped.
-        guard let entry = entries[descriptor], entry.generation == UInt32(token >> 32) else { return }
-        entry.owner?.descriptorIsReady()
+        entry(descriptor, UInt32(token >> 32))?.owner.descriptorIsReady()
     }
 
     /// Rounded up, so that a timer is due when the wait ends.
     private func timeoutMilliseconds() -> Int32 {
-        while let first = heap.min, timers[first.id] == nil { _ = heap.popMin() }
+        while let first = heap.min, !isScheduled(first.id) { _ = heap.popMin() }
         guard let next = heap.min else { return -1 }
         let left = max(0, next.at.subtractingReportingOverflow(Reactor.now()).partialValue)
         return Int32(clamping: left / 1_000_000 + (left % 1_000_000 == 0 ? 0 : 1))
@@ -151,7 +184,7 @@ final class ReactorLoop {
 }
 
 extension Reactor {
-    /// Watches a descriptor until `unwatch`. On the reactor's thread only. The owner is held weakly.
+    /// Watches a descriptor until `unwatch`, and keeps the owner alive as long. On the reactor's thread only.
     public func watch(
         _ descriptor: Int32, for interest: Interest, owner: any DescriptorOwner
     ) throws(ReactorError) -> Watch {

@@ -40,8 +40,10 @@ import Testing
                     ORDER BY t."embedding" OPERATOR("ext".<=>) $1 LIMIT 7
                     """)
             #expect(searches[1].shape.sql(vectorSchema: "public").contains("$1, t.\"id\" LIMIT 7"))
-            #expect(searches[1].settings.contains(BackendSetting("enable_indexscan", "off")))
-            #expect(searches.allSatisfy { $0.settings.first?.name == "statement_timeout" })
+            #expect(searches[1].settings.shape.names == ["enable_indexscan"] && searches[1].settings.values == ["off"])
+            #expect(
+                searches[0].settings.shape.sql == "SELECT pg_catalog.set_config('statement_timeout', $1, true)")
+            #expect(searches.allSatisfy { $0.timeout > .zero && $0.timeout <= .seconds(30) })
         }
     }
 
@@ -52,9 +54,9 @@ import Testing
                 _ = await lane.search(.of(k: k, efSearch: efSearch))
             }
             let values = backend.seen.withLock { seen in
-                seen.searches.map { $0.settings.first { $0.name == "hnsw.ef_search" }?.value }
+                seen.searches.map { Array(zip($0.settings.shape.names, $0.settings.values).map { "\($0)=\($1)" }) }
             }
-            #expect(values == [nil, "80", "80", "200"])
+            #expect(values == [[], ["hnsw.ef_search=80"], ["hnsw.ef_search=80"], ["hnsw.ef_search=200"]])
         }
     }
 

@@ -2,32 +2,45 @@ import SluicePostgres
 import Testing
 
 @Suite struct StatementCacheTests {
+    private final class Text: StatementText {
+        func sql(for facts: ServerFacts) -> String { "SELECT 1" }
+    }
+
     @Test func theLeastRecentlyUsedMakesRoom() {
+        let (first, second, third) = (Text(), Text(), Text())
         var cache = StatementCache(capacity: 2)
-        #expect(prepare("a", &cache) == nil)
-        #expect(prepare("b", &cache) == nil)
-        let oldName = cache.name(of: "b")
-        _ = cache.name(of: "a")
-        #expect(prepare("c", &cache) == oldName)
-        let kept = cache.name(of: "a")
-        let gone = cache.name(of: "b")
+        #expect(prepare(first, &cache) == nil)
+        #expect(prepare(second, &cache) == nil)
+        let oldName = cache.name(of: second)
+        _ = cache.name(of: first)
+        #expect(prepare(third, &cache) == oldName)
+        let kept = cache.name(of: first)
+        let gone = cache.name(of: second)
         #expect(kept != nil && gone == nil)
     }
 
     @Test func aNameIsNeverUsedTwice() {
+        let texts = [Text(), Text(), Text()]
         var cache = StatementCache(capacity: 1)
         var names: Set<String> = []
         for round in 0..<50 {
-            _ = prepare("statement \(round % 3)", &cache)
-            cache.forget("statement \(round % 2)")
+            _ = prepare(texts[round % 3], &cache)
+            cache.forget(texts[round % 2])
             let name = cache.newName()
             #expect(names.insert(name).inserted)
         }
     }
 
-    private func prepare(_ sql: String, _ cache: inout StatementCache) -> String? {
+    @Test func equalTextsAreNotTheSameStatement() {
+        var cache = StatementCache(capacity: 4)
+        _ = prepare(Text(), &cache)
+        let other = cache.name(of: Text())
+        #expect(other == nil)
+    }
+
+    private func prepare(_ text: Text, _ cache: inout StatementCache) -> String? {
         let name = cache.newName()
-        return cache.prepared(sql, as: name)
+        return cache.prepared(text, as: name)
     }
 }
 

@@ -35,6 +35,7 @@ public struct Candidate: Hashable, Sendable {
 public struct TopKMerge: Sendable {
     private let k: Int
     private var heap: [Candidate] = []
+    /// The rows held, if there may be too many of them to look through.
     private var seen: Set<RowKey> = []
     /// Rows refused because their distance is not a number.
     public private(set) var unordered = 0
@@ -43,6 +44,9 @@ public struct TopKMerge: Sendable {
         var collection: Int
         var id: Int64
     }
+
+    /// Up to here a walk over what is held is cheaper than a set.
+    private static let walkable = 64
 
     /// - Parameter k: at least 1; less is taken as an empty answer.
     public init(k: Int) {
@@ -60,20 +64,30 @@ public struct TopKMerge: Sendable {
             return
         }
         if heap.count == k, let furthest = heap.first, !Candidate.precedes(candidate, furthest) { return }
-        let key = RowKey(collection: candidate.collection, id: candidate.id)
-        if seen.contains(key) {
+        if isHeld(candidate) {
             replaceIfNearer(candidate)
-            return
-        }
-        if heap.count == k, let furthest = heap.first {
-            seen.remove(RowKey(collection: furthest.collection, id: furthest.id))
+        } else if heap.count == k {
+            forget(heap[0])
             heap[0] = candidate
             siftDown(from: 0)
         } else {
             heap.append(candidate)
             siftUp(from: heap.count - 1)
         }
-        seen.insert(key)
+    }
+
+    /// True if the same row is held; else it is taken to be held from now on.
+    private mutating func isHeld(_ candidate: Candidate) -> Bool {
+        if k <= Self.walkable { return place(of: candidate) != nil }
+        return !seen.insert(RowKey(collection: candidate.collection, id: candidate.id)).inserted
+    }
+
+    private mutating func forget(_ candidate: Candidate) {
+        if k > Self.walkable { seen.remove(RowKey(collection: candidate.collection, id: candidate.id)) }
+    }
+
+    private func place(of candidate: Candidate) -> Int? {
+        heap.firstIndex { $0.id == candidate.id && $0.collection == candidate.collection }
     }
 
     /// The answer, nearest first.
@@ -84,8 +98,7 @@ public struct TopKMerge: Sendable {
 
     /// Duplicates are rare, so finding the one held may walk the heap.
     private mutating func replaceIfNearer(_ candidate: Candidate) {
-        let held = heap.firstIndex { $0.collection == candidate.collection && $0.id == candidate.id }
-        guard let held, Candidate.precedes(candidate, heap[held]) else { return }
+        guard let held = place(of: candidate), Candidate.precedes(candidate, heap[held]) else { return }
         heap[held] = candidate
         siftDown(from: held)
     }

@@ -21,21 +21,12 @@ public protocol BackendConnection: Sendable {
     func close() async
 }
 
-/// A setting for one search, gone afterwards.
-public struct BackendSetting: Hashable, Sendable {
-    public var name: String
-    public var value: String
-
-    public init(_ name: String, _ value: String) {
-        self.name = name
-        self.value = value
-    }
-}
-
 public struct BackendSearch: Sendable {
     public var shape: SearchShape
+    public var settings: SearchSettings
+    /// How long the server may take by its own clock.
+    public var timeout: Duration
     public var vector: [UInt8]
-    public var settings: [BackendSetting]
     public var maximumBytes: Int
 }
 

@@ -9,15 +9,9 @@ struct LegResult: Sendable {
 extension SearchLane {
     /// Runs one leg: chooses a replica, leases a connection for itself, asks, and asks another replica if the failure
     /// was the first one's own.
-    func runLeg(_ leg: SearchPlan.Leg, _ settings: [BackendSetting], _ search: Search) async -> LegResult {
+    func runLeg(_ leg: PlannedLeg, _ settings: SearchSettings, _ search: Search) async -> LegResult {
         var result = LegResult(report: LegReport(of: leg))
-        let loads = leg.shard.replicas.map { replica in
-            let backend = replica.backend
-            return ReplicaLoad(
-                isReachable: backends[backend].machine.isReachable, load: backends[backend].machine.load)
-        }
-        var machine = LegMachine(
-            order: ReplicaChoice.order(loads, using: &random), deadline: search.deadline)
+        var machine = LegMachine(order: replicaOrder(of: leg.shard), deadline: search.deadline)
         var action = machine.started(now: executor.now())
         while case .attempt(let index) = action {
             let replica = leg.shard.replicas[index]
@@ -39,7 +33,7 @@ extension SearchLane {
     }
 
     private func attempt(
-        _ backend: Int, _ leg: SearchPlan.Leg, _ settings: [BackendSetting], _ search: Search, _ result: inout LegResult
+        _ backend: Int, _ leg: PlannedLeg, _ settings: SearchSettings, _ search: Search, _ result: inout LegResult
     ) async throws(BackendFailure) -> LegRows {
         let asked = executor.now()
         let lease: Lease
@@ -53,10 +47,9 @@ extension SearchLane {
         result.report.wait += asked.duration(to: leased)
         do throws(BackendFailure) {
             if Task.isCancelled { throw BackendFailure(.cancelled, detail: "cancelled") }
-            let timeout = BackendSetting("statement_timeout", Self.milliseconds(leased.duration(to: search.deadline)))
             let request = BackendSearch(
-                shape: leg.shape, vector: search.vector, settings: [timeout] + settings,
-                maximumBytes: configuration.maximumLegBytes)
+                shape: leg.shape, settings: settings, timeout: leased.duration(to: search.deadline),
+                vector: search.vector, maximumBytes: configuration.maximumLegBytes)
             let rows = try await lease.connection.search(request, deadline: search.deadline)
             result.report.execute = leased.duration(to: executor.now())
             release(lease)
@@ -68,20 +61,16 @@ extension SearchLane {
         }
     }
 
-    /// Rounded up: 0 would mean no time-out at all.
-    private static func milliseconds(_ left: Duration) -> String {
-        String(max(1, min(left.microseconds / 1_000 + 1, Int64(Int32.max))))
+    private func replicaOrder(of shard: Catalogue.Shard) -> [Int] {
+        let loads = shard.replicas.map { replica in
+            let machine = backends[replica.backend].machine
+            return ReplicaLoad(isReachable: machine.isReachable, load: machine.load)
+        }
+        return ReplicaChoice.order(loads, using: &random)
     }
 }
 
 extension LegReport {
-    fileprivate init(of leg: SearchPlan.Leg) {
-        self.init(
-            collection: leg.shape.collection.name, shard: leg.shard.name, replica: "", status: .unavailable,
-            rows: LegRows(), columns: leg.shape.columns, wait: .zero, execute: .zero, attempts: 0, sqlState: nil,
-            message: nil)
-    }
-
     /// Keeps what a client may know of a failed attempt: never the server's or libpq's own words.
     fileprivate mutating func note(_ failure: BackendFailure) {
         status = LegStatus(failure.reason)

@@ -95,9 +95,7 @@ extension SearchLane {
     ) async -> Result<Lease, BackendFailure> {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let timer = executor.schedule(at: limit) { [weak self] in
-                    self?.assumeIsolated { $0.giveUp(waiter, reason) }
-                }
+                let timer = executor.schedule(at: limit) { self.assumeIsolated { $0.giveUp(waiter, reason) } }
                 waiters[waiter] = PendingLease(backend: backend, continuation: continuation, timer: timer)
             }
         } onCancel: {

@@ -40,7 +40,7 @@ public actor SearchLane {
     var backends: [BackendState]
     var waiters: [WaiterID: PendingLease] = [:]
     var nextWaiter: UInt64 = 0
-    var random = SystemRandomNumberGenerator()
+    var random = SplitMix64(seed: .random(in: .min ... .max))
 
     public init(
         index: Int, executor: any LaneExecutor, catalogue: Catalogue, backends: [BackendSlice],

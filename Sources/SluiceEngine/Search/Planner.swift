@@ -2,34 +2,49 @@ internal import SluiceCore
 
 /// A search made ready to run: its legs, and the settings they share.
 struct SearchPlan: Sendable {
-    struct Leg: Sendable {
-        /// The collection's place in the order of the names, which equal distances are ordered by.
-        var collectionRank: Int
-        var shape: SearchShape
-        var shard: Catalogue.Shard
-    }
-
-    var legs: [Leg]
-    /// Settings for each leg besides `statement_timeout`, which depends on the time left.
-    var settings: [BackendSetting]
+    let legs: [PlannedLeg]
+    let settings: SearchSettings
 }
 
-/// Checks a request against the catalogue and turns it into legs. Keeps the shapes it has made.
+/// One (collection, shard) of a kind of search: made once, shared by all searches of that kind.
+public final class PlannedLeg: Sendable {
+    public let collection: String
+    /// The collection's place in the order of the names, which equal distances are ordered by.
+    let collectionRank: Int
+    public let shape: SearchShape
+    let shard: Catalogue.Shard
+    public var shardName: String { shard.name }
+
+    init(collection: String, collectionRank: Int, shape: SearchShape, shard: Catalogue.Shard) {
+        self.collection = collection
+        self.collectionRank = collectionRank
+        self.shape = shape
+        self.shard = shard
+    }
+}
+
+/// Checks a request against the catalogue and turns it into legs. Keeps the legs it has made.
 struct Planner {
-    private struct ShapeKey: Hashable {
-        var collection: String
+    /// What two searches must share to have the same legs.
+    private struct Kind: Hashable {
+        var collections: [String]
         var columns: [String]
         var k: Int
         var exact: Bool
     }
 
+    private struct Known {
+        var collections: [Collection]
+        var legs: [PlannedLeg]
+    }
+
     /// HNSW's own range of ef_search (pgvector README, "Query Options").
     static let efSearchRange = 1...1_000
-    private static let shapesKept = 1_024
+    private static let kindsKept = 1_024
 
     private let catalogue: Catalogue
     private let maximumK: Int
-    private var shapes: [ShapeKey: SearchShape] = [:]
+    private var kinds: [Kind: Known] = [:]
 
     init(catalogue: Catalogue, maximumK: Int) {
         self.catalogue = catalogue
@@ -37,14 +52,35 @@ struct Planner {
     }
 
     mutating func plan(_ search: Search) throws(SearchError) -> SearchPlan {
-        guard !search.collections.isEmpty else {
-            throw SearchError(.invalidArgument, "no collection is named; name at least one")
-        }
         guard (1...maximumK).contains(search.k) else {
             throw SearchError(.invalidArgument, "k is \(search.k); it must be from 1 to \(maximumK)")
         }
         if let efSearch = search.efSearch, !Self.efSearchRange.contains(efSearch) {
             throw SearchError(.invalidArgument, "ef_search is \(efSearch); it must be from 1 to 1000")
+        }
+        let known = try known(search)
+        for collection in known.collections where collection.dimensions != search.dimensions {
+            throw SearchError(
+                .dimensionMismatch,
+                "collection \"\(collection.name)\" has \(collection.dimensions) dimensions, "
+                    + "the vector has \(search.dimensions)")
+        }
+        return SearchPlan(legs: known.legs, settings: Self.settings(search))
+    }
+
+    private mutating func known(_ search: Search) throws(SearchError) -> Known {
+        let kind = Kind(collections: search.collections, columns: search.columns, k: search.k, exact: search.exact)
+        if let known = kinds[kind] { return known }
+        let collections = try collections(search)
+        let made = Known(collections: collections, legs: legs(collections, search))
+        if kinds.count >= Self.kindsKept { kinds.removeAll(keepingCapacity: true) }
+        kinds[kind] = made
+        return made
+    }
+
+    private func collections(_ search: Search) throws(SearchError) -> [Collection] {
+        guard !search.collections.isEmpty else {
+            throw SearchError(.invalidArgument, "no collection is named; name at least one")
         }
         if let twice = firstDuplicate(search.columns) {
             throw SearchError(.invalidArgument, "column \"\(twice)\" is asked for twice")
@@ -59,17 +95,12 @@ struct Planner {
                 "\"\(first.name)\" is compared by \(first.metric.rawValue) and \"\(other.name)\" by "
                     + "\(other.metric.rawValue): their distances cannot be merged; search them one at a time")
         }
-        return SearchPlan(legs: legs(collections, search), settings: settings(search))
+        return collections
     }
 
     private func collection(_ name: String, for search: Search) throws(SearchError) -> Collection {
         guard let collection = catalogue.collections[name] else {
             throw SearchError(.unknownCollection, "there is no collection \"\(Self.shown(name))\"")
-        }
-        guard search.dimensions == collection.dimensions else {
-            throw SearchError(
-                .dimensionMismatch,
-                "collection \"\(name)\" has \(collection.dimensions) dimensions, the vector has \(search.dimensions)")
         }
         for column in search.columns where !collection.columns.contains(column) {
             throw SearchError(.unknownColumn, "collection \"\(name)\" has no column \"\(Self.shown(column))\"")
@@ -77,40 +108,34 @@ struct Planner {
         return collection
     }
 
-    private mutating func legs(_ collections: [Collection], _ search: Search) -> [SearchPlan.Leg] {
+    private func legs(_ collections: [Collection], _ search: Search) -> [PlannedLeg] {
         let names = collections.map(\.name).sorted()
-        var legs: [SearchPlan.Leg] = []
-        for collection in collections {
-            let shape = shape(collection, search)
+        return collections.flatMap { collection in
+            let shape = SearchShape(collection: collection, columns: search.columns, k: search.k, exact: search.exact)
             let rank = names.firstIndex(of: collection.name) ?? 0
-            for shard in collection.shards {
-                legs.append(.init(collectionRank: rank, shape: shape, shard: catalogue.shards[shard]))
+            return collection.shards.map { shard in
+                PlannedLeg(
+                    collection: collection.name, collectionRank: rank, shape: shape, shard: catalogue.shards[shard])
             }
         }
-        return legs
     }
 
-    private mutating func shape(_ collection: Collection, _ search: Search) -> SearchShape {
-        let key = ShapeKey(collection: collection.name, columns: search.columns, k: search.k, exact: search.exact)
-        if let known = shapes[key] { return known }
-        let made = SearchShape(collection: collection, columns: search.columns, k: search.k, exact: search.exact)
-        if shapes.count >= Self.shapesKept { shapes.removeAll(keepingCapacity: true) }
-        shapes[key] = made
-        return made
-    }
+    // MARK: Settings
 
-    private func settings(_ search: Search) -> [BackendSetting] {
-        if search.exact { return [BackendSetting("enable_indexscan", "off")] }
+    private static let noSettings = SearchSettings(shape: SettingShape([]), values: [])
+    private static let withoutIndexes = SearchSettings(shape: SettingShape(["enable_indexscan"]), values: ["off"])
+    private static let efSearchOnly = SettingShape(["hnsw.ef_search"])
+    private static let efSearchAndIteration = SettingShape(["hnsw.ef_search", "hnsw.iterative_scan"])
+
+    private static func settings(_ search: Search) -> SearchSettings {
+        if search.exact { return withoutIndexes }
         // HNSW finds at most ef_search rows, so less than k would cut the answer short; 40 is pgvector's default.
-        let needed = max(search.efSearch ?? Self.defaultEfSearch, min(search.k, Self.efSearchRange.upperBound))
-        var settings: [BackendSetting] = []
-        if search.efSearch != nil || needed != Self.defaultEfSearch {
-            settings.append(BackendSetting("hnsw.ef_search", String(needed)))
+        let needed = max(search.efSearch ?? defaultEfSearch, min(search.k, efSearchRange.upperBound))
+        if search.k > efSearchRange.upperBound {
+            return SearchSettings(shape: efSearchAndIteration, values: [String(needed), "strict_order"])
         }
-        if search.k > Self.efSearchRange.upperBound {
-            settings.append(BackendSetting("hnsw.iterative_scan", "strict_order"))
-        }
-        return settings
+        if search.efSearch == nil, needed == defaultEfSearch { return noSettings }
+        return SearchSettings(shape: efSearchOnly, values: [String(needed)])
     }
 
     private static let defaultEfSearch = 40

@@ -67,21 +67,25 @@ public enum LegStatus: UInt8, Hashable, Sendable {
 
 /// What became of one leg.
 public struct LegReport: Sendable {
-    public var collection: String
-    public var shard: String
+    public let leg: PlannedLeg
     /// The replica asked last; empty if none was reached.
-    public var replica: String
-    public var status: LegStatus
-    public var rows: LegRows
-    /// The names of the columns that each row has after id and distance.
-    public var columns: [String]
+    public var replica = ""
+    public var status = LegStatus.unavailable
+    public var rows = LegRows()
     /// Waiting for a connection, over all attempts.
-    public var wait: Duration
+    public var wait = Duration.zero
     /// From sending the statement to the last row, of the last attempt.
-    public var execute: Duration
-    public var attempts: Int
+    public var execute = Duration.zero
+    public var attempts = 0
     public var sqlState: String?
     public var message: String?
+
+    public var collection: String { leg.collection }
+    public var shard: String { leg.shardName }
+    /// The names of the columns that each row has after id and distance.
+    public var columns: [String] { leg.shape.columns }
+
+    init(of leg: PlannedLeg) { self.leg = leg }
 }
 
 /// Rows as a backend sends them. `cells` holds, for each row, its columns one after another: a big-endian Int32 length

@@ -1,21 +1,19 @@
 internal import SluiceCore
 
-/// A kind of statement: the same shape is prepared once on a connection and used with many vectors. The limit is part
-/// of it, as a literal: with a parameter PostgreSQL would cost the generic plan at a tenth of the table and plan anew
-/// at every execution.
-public struct SearchShape: Hashable, Sendable {
-    let collection: Collection
-    let columns: [String]
-    let k: Int
-    let exact: Bool
-    private let usual: String
+/// A kind of statement: the same shape is prepared once on a connection and used with many vectors; connections know it
+/// by its identity. The limit is part of it, as a literal: with a parameter PostgreSQL would cost the generic plan at a
+/// tenth of the table and plan anew at every execution.
+public final class SearchShape: Sendable {
+    public let columns: [String]
+    private let collection: Collection
+    private let k: Int
+    private let exact: Bool
 
     init(collection: Collection, columns: [String], k: Int, exact: Bool) {
         self.collection = collection
         self.columns = columns
         self.k = k
         self.exact = exact
-        usual = Self.text(collection, columns, k, exact, vectorSchema: "public")
     }
 
     public var columnCount: Int { columns.count }
@@ -24,28 +22,41 @@ public struct SearchShape: Hashable, Sendable {
     /// The statement's text; `$1` is the vector.
     /// - Parameter vectorSchema: the schema of the server's `vector` extension, which its operators are qualified with.
     public func sql(vectorSchema: String) -> String {
-        vectorSchema == "public" ? usual : Self.text(collection, columns, k, exact, vectorSchema: vectorSchema)
-    }
-
-    private static func text(
-        _ collection: Collection, _ columns: [String], _ k: Int, _ exact: Bool, vectorSchema: String
-    ) -> String {
-        let id = "t." + quoted(collection.idColumn)
+        let id = "t." + Self.quoted(collection.idColumn)
         let distance =
-            "t.\(quoted(collection.vectorColumn)) "
-            + "OPERATOR(\(quoted(vectorSchema)).\(collection.metric.distanceOperator)) $1"
-        let selected = ([id, distance] + columns.map { "t." + quoted($0) }).joined(separator: ", ")
+            "t.\(Self.quoted(collection.vectorColumn)) "
+            + "OPERATOR(\(Self.quoted(vectorSchema)).\(collection.metric.distanceOperator)) $1"
+        let selected = ([id, distance] + columns.map { "t." + Self.quoted($0) }).joined(separator: ", ")
         // Without an index the order among equal distances is ours to fix; an index scan gives only the distance's.
         let order = exact ? "\(distance), \(id)" : distance
-        return "SELECT \(selected) FROM \(quoted(collection.schema)).\(quoted(collection.table)) AS t"
+        return "SELECT \(selected) FROM \(Self.quoted(collection.schema)).\(Self.quoted(collection.table)) AS t"
             + " ORDER BY \(order) LIMIT \(k)"
     }
 
     static func quoted(_ identifier: String) -> String {
         "\"" + identifier.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
     }
+}
 
-    public static func == (left: SearchShape, right: SearchShape) -> Bool { left.usual == right.usual }
+/// Which settings a kind of search makes besides its time-out. A connection knows it by its identity.
+public final class SettingShape: Sendable {
+    /// PostgreSQL's names of them; never a client's words.
+    public let names: [String]
 
-    public func hash(into hasher: inout Hasher) { hasher.combine(usual) }
+    init(_ names: [String]) { self.names = names }
+
+    /// `$1` is `statement_timeout` in milliseconds, and the names' values follow; gone when the transaction ends.
+    public var sql: String {
+        let calls = (["statement_timeout"] + names).enumerated().map { place, name in
+            "pg_catalog.set_config('\(name)', $\(place + 1), true)"
+        }
+        return "SELECT " + calls.joined(separator: ", ")
+    }
+}
+
+/// Settings for one search, gone afterwards.
+public struct SearchSettings: Sendable {
+    public let shape: SettingShape
+    /// One for each of the shape's names.
+    public let values: [String]
 }

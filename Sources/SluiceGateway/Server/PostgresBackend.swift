@@ -1,6 +1,6 @@
 public import SluiceCore
 public import SluiceEngine
-internal import SluicePostgres
+public import SluicePostgres
 public import SluiceReactor
 
 /// A replica behind libpq, as the engine wants to see it.
@@ -28,10 +28,12 @@ private struct PostgresBackendConnection: BackendConnection {
 
     func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows {
         let shape = request.shape
+        // Rounded up: 0 would mean no time-out at all.
+        let milliseconds = Int32(clamping: request.timeout.microseconds / 1_000 + 1)
         let statement = SearchStatement(
-            sql: { shape.sql(vectorSchema: $0.vectorSchema) },
-            settings: request.settings.map { ($0.name, $0.value) }, vector: request.vector,
-            columnCount: shape.columnCount, maximumRows: shape.rowLimit, maximumBytes: request.maximumBytes)
+            query: shape, settings: request.settings.shape, timeoutMilliseconds: milliseconds,
+            settingValues: request.settings.values, vector: request.vector, columnCount: shape.columnCount,
+            maximumRows: shape.rowLimit, maximumBytes: request.maximumBytes)
         do throws(PostgresFailure) {
             let rows = try await connection.search(statement, deadline: deadline.nanoseconds)
             return LegRows(
@@ -45,6 +47,14 @@ private struct PostgresBackendConnection: BackendConnection {
     func settle() async -> Bool { await connection.settle() }
 
     func close() async { await connection.close() }
+}
+
+extension SearchShape: StatementText {
+    public func sql(for facts: ServerFacts) -> String { sql(vectorSchema: facts.vectorSchema) }
+}
+
+extension SettingShape: StatementText {
+    public func sql(for facts: ServerFacts) -> String { sql }
 }
 
 extension BackendFailure {
