@@ -91,10 +91,13 @@ extension ByteBuffer {
         setInteger(UInt32(clamping: writerIndex - start), at: lengthIndex)
     }
 
-    mutating func writeField(_ tag: UInt16, _ text: String) { writeField(tag) { $0.writeString(text) } }
+    mutating func writeField(_ tag: UInt16, _ text: String) {
+        writeMultipleIntegers(tag, UInt32(clamping: text.utf8.count))
+        writeString(text)
+    }
 
-    mutating func writeField(_ tag: UInt16, _ integer: some FixedWidthInteger) {
-        writeField(tag) { $0.writeInteger(integer) }
+    mutating func writeField<Integer: FixedWidthInteger>(_ tag: UInt16, _ integer: Integer) {
+        writeMultipleIntegers(tag, UInt32(MemoryLayout<Integer>.size), integer)
     }
 
     mutating func writeField(_ tag: UInt16, microsecondsOf duration: Duration) {
