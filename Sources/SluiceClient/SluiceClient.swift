@@ -72,8 +72,13 @@ public final class SluiceClient: Sendable {
 
     /// The nearest neighbours of a vector, over all the collections named, merged.
     public func search(_ query: SearchQuery) async throws(SluiceError) -> SearchReply {
-        guard query.k >= 1, query.k <= Int(UInt32.max), query.vector.count <= VectorBytes.maximumDimensions else {
-            throw SluiceError(.invalidArgument, "k must be at least 1, and a vector has at most 16000 dimensions")
+        guard query.k >= 1, query.k <= Int(UInt32.max) else {
+            throw SluiceError(.invalidArgument, "k is \(query.k); it must be at least 1")
+        }
+        guard query.vector.count <= VectorBytes.maximumDimensions else {
+            throw SluiceError(
+                .invalidArgument,
+                "the vector has \(query.vector.count) dimensions; \(VectorBytes.maximumDimensions) is the most")
         }
         let request = SearchRequest(
             collections: query.collections, vector: VectorBytes(query.vector), k: query.k, columns: query.columns,
@@ -85,19 +90,21 @@ public final class SluiceClient: Sendable {
     }
 
     /// What can be searched, sorted by name.
-    public func collections() async throws(SluiceError) -> [CollectionDescription] {
-        let frame = try await call(.collections, answeredBy: .collectionList) { _ in }
+    /// - Parameter timeout: how long to wait for the answer; then the call fails with `deadlineExceeded`.
+    public func collections(timeout: Duration? = nil) async throws(SluiceError) -> [CollectionDescription] {
+        let frame = try await call(.collections, patience: timeout, answeredBy: .collectionList) { _ in }
         return try decoded { () throws(WireError) in
             try CollectionList(decoding: frame.payload).collections.map(CollectionDescription.init)
         }
     }
 
     /// The time for a message to the gateway and back.
+    /// - Parameter timeout: how long to wait for the answer; then the call fails with `deadlineExceeded`.
     @discardableResult
-    public func ping() async throws(SluiceError) -> Duration {
+    public func ping(timeout: Duration? = nil) async throws(SluiceError) -> Duration {
         let clock = ContinuousClock()
         let start = clock.now
-        _ = try await call(.ping, answeredBy: .pong) { _ in }
+        _ = try await call(.ping, patience: timeout, answeredBy: .pong) { _ in }
         return start.duration(to: clock.now)
     }
 

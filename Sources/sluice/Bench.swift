@@ -44,6 +44,7 @@ struct Bench: AsyncParsableCommand {
 
     func validate() throws {
         guard ping || !collection.isEmpty else { throw ValidationError("give --collection, or --ping") }
+        try Checks.search(k: k, efSearch: efSearch)
         guard seconds > 0, seconds <= 86_400, warmup >= 0, warmup <= 3_600 else {
             throw ValidationError("--seconds must be above 0, --warmup at least 0")
         }

@@ -6,6 +6,8 @@ struct Ping: AsyncParsableCommand {
 
     @OptionGroup var gateway: GatewayOption
 
+    @OptionGroup var patience: TimeoutOption
+
     @Option(help: "How many.")
     var count = 1
 
@@ -14,8 +16,10 @@ struct Ping: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await withClient(gateway.gateway) { client in
-            for _ in 0..<count { print("pong in \(Output.microseconds(try await client.ping())) us") }
+        try await withClient(gateway.gateway, timeout: patience.limit) { client in
+            for _ in 0..<count {
+                print("pong in \(Output.microseconds(try await client.ping(timeout: patience.limit))) us")
+            }
         }
     }
 }
@@ -24,6 +28,8 @@ struct Collections: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List the collections that can be searched.")
 
     @OptionGroup var gateway: GatewayOption
+
+    @OptionGroup var patience: TimeoutOption
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -37,8 +43,8 @@ struct Collections: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await withClient(gateway.gateway) { client in
-            let list = try await client.collections()
+        try await withClient(gateway.gateway, timeout: patience.limit) { client in
+            let list = try await client.collections(timeout: patience.limit)
             if json {
                 return try Output.json(
                     [

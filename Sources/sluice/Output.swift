@@ -35,13 +35,16 @@ enum Output {
 }
 
 /// Runs a client's command and turns its errors into messages and exit codes.
+/// - Parameter timeout: what the body waits for each answer, if it does not wait for as long as a search may take. A
+///   gateway that lets it pass counts as one that cannot be reached.
 func withClient(
-    _ gateway: String, connections: Int = 1, _ body: (SluiceClient) async throws -> Void
+    _ gateway: String, connections: Int = 1, timeout: Duration? = nil, _ body: (SluiceClient) async throws -> Void
 ) async throws {
     do {
         var options = SluiceClient.Options()
         options.connections = connections
         options.name = "sluice-cli"
+        if let timeout { options.connectTimeout = timeout }
         let client = try await SluiceClient.connect(gateway, options: options)
         try await body(client)
         await client.close()
@@ -53,13 +56,36 @@ func withClient(
         }
         switch error.code {
         case .notConnected, .connectionLost: throw Exit.unreachable
+        case .deadlineExceeded where timeout != nil: throw Exit.unreachable
         case .invalidArgument where error.message.contains("address of a gateway"): throw Exit.usage
         default: throw Exit.software
         }
     }
 }
 
+/// What is wrong with a search whatever gateway it goes to. Upper limits are the gateway's to know.
+enum Checks {
+    static func search(k: Int, efSearch: Int?) throws {
+        guard k >= 1 else { throw ValidationError("-k must be at least 1, not \(k)") }
+        guard k <= Int(UInt32.max) else { throw ValidationError("-k is \(k); no gateway allows that many") }
+        if let efSearch, efSearch < 1 { throw ValidationError("--ef-search must be at least 1, not \(efSearch)") }
+    }
+}
+
 struct GatewayOption: ParsableArguments {
     @Option(help: "Where the gateway listens: sluice://HOST:PORT or sluice+unix:///PATH.")
     var gateway = "sluice://127.0.0.1:7411"
+}
+
+struct TimeoutOption: ParsableArguments {
+    @Option(help: "How long to wait for the connection, and then for each answer.")
+    var timeout = "5s"
+
+    var limit: Duration { DurationText.parse(timeout) ?? .seconds(5) }
+
+    func validate() throws {
+        guard let limit = DurationText.parse(timeout), limit > .zero else {
+            throw ValidationError("--timeout is a time like 500ms or 2s, not \"\(timeout)\"")
+        }
+    }
 }

@@ -46,6 +46,8 @@ struct SearchCommand: AsyncParsableCommand {
         guard (vector == nil) != (vectorFile == nil) else {
             throw ValidationError("give the vector by --vector or by --vector-file, one of the two")
         }
+        try Checks.search(k: k, efSearch: efSearch)
+        guard row >= 0 else { throw ValidationError("--row counts from 0, not from \(row)") }
         if let deadline, DurationText.parse(deadline) == nil {
             throw ValidationError("--deadline is a time like 40ms or 2s, not \"\(deadline)\"")
         }

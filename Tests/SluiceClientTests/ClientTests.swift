@@ -166,6 +166,15 @@ import Testing
         try await gateway.stop()
     }
 
+    @Test func pingAndCollectionsWaitAsLongAsTheyAreTold() async throws {
+        let gateway = try await ScriptedGateway.start(ScriptedGateway.welcoming { _, _ in })
+        let client = try await SluiceClient.connect(gateway.address)
+        #expect(await failure { try await client.ping(timeout: .milliseconds(10)) } == .deadlineExceeded)
+        #expect(await failure { _ = try await client.collections(timeout: .milliseconds(10)) } == .deadlineExceeded)
+        await client.close()
+        try await gateway.stop()
+    }
+
     @Test func garbageFromAGatewayIsAnErrorAndNotATrap() async throws {
         let bytes: [[UInt8]] = [
             [0, 0, 0, 3], [0xFF, 0xFF, 0xFF, 0xFF], [0, 0, 0, 8, 0x10, 0, 0, 0, 0, 0, 0, 1],

@@ -48,7 +48,14 @@ import Testing
             (["search", "--collection", "c", "--vector", "1,2"], 64),
             (["search", "--collection", "c", "--vector", "[1]", "--deadline", "40"], 64),
             (["search", "--collection", "c", "--vector", "[1]", "-k", "ten"], 64),
+            (["search", "--collection", "c", "--vector", "[1]", "-k", "0"], 64),
+            (["search", "--collection", "c", "--vector", "[1]", "-k=-1"], 64),
+            (["search", "--collection", "c", "--vector", "[1]", "-k", "9999999999"], 64),
+            (["search", "--collection", "c", "--vector", "[1]", "--ef-search", "0"], 64),
+            (["search", "--collection", "c", "--vector-file", "/dev/null", "--row=-1"], 64),
             (["bench"], 64), (["bench", "--collection", "c", "--seconds", "0"], 64), (["ping", "--count", "0"], 64),
+            (["bench", "--collection", "c", "-k", "0"], 64), (["ping", "--timeout", "0s"], 64),
+            (["ping", "--timeout", "soon"], 64), (["collections", "--timeout", "5"], 64),
             (["ping", "--gateway", "http://127.0.0.1"], 64),
             (["search", "--collection", "c", "--vector-file", "/nowhere/f.npy"], 65),
             (["search", "--collection", "c", "--vector-file", "/dev/null"], 65),
@@ -61,6 +68,12 @@ import Testing
         let outcome = try Self.run(arguments)
         #expect(outcome.code == code, "\(outcome.errors)")
         #expect(outcome.output.isEmpty == (code != 0) && outcome.errors.isEmpty == (code == 0))
+    }
+
+    /// One line says what is wrong, whether or not a gateway is there.
+    @Test func aKOfNothingIsTheCallersMistake() throws {
+        let outcome = try Self.run(["search", "--collection", "c", "--vector", "[1]", "-k", "0"])
+        #expect(outcome.code == 64 && outcome.errors.hasPrefix("Error: -k must be at least 1, not 0\n"))
     }
 
     @Test func checkSaysEverythingWithoutTheSecrets() throws {
