@@ -20,8 +20,11 @@ class Failure(Exception):
 
 
 def say(text):
-    sys.stdout.write(text + "\n")  # one write: threads print too
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text + "\n")  # one write: threads print too
+        sys.stdout.flush()
+    except BrokenPipeError:  # `scripts/demo | head`: what has to be stopped is stopped all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def can_enter(path, user):

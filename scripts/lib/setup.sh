@@ -4,7 +4,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 scratch=${SLUICE_SCRATCH:-$root/.build}
 case $scratch in /*) ;; *) scratch=$PWD/$scratch ;; esac
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$*" 2>/dev/null || true; }
 
 die() {
     printf '%s: %s\n' "$(basename "$0")" "$*" >&2

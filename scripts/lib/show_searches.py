@@ -34,7 +34,7 @@ def show(query, reply, spent):
     print("\n\"%s\"   %.2f ms in the gateway (%d legs), %.0f ms for the command"
           % (query, reply["elapsed_us"] / 1000, len(reply["legs"]), spent))
     for place, hit in enumerate(reply["hits"], 1):
-        print("  %d  %-9s  %-38s  %.4f   %s on %s" % (place, hit["collection"], hit["columns"]["name"],
+        print("  %d  %-9s  %-42s  %.4f   %s on %s" % (place, hit["collection"], hit["columns"]["name"],
                                                        hit["distance"], hit["shard"], hit["replica"]), flush=True)
 
 
