@@ -21,6 +21,9 @@ struct Serve: AsyncParsableCommand {
             Output.complain("sluice: the gateway cannot run: \(error)")
             throw Exit.software
         }
+        // Without exit handlers: OpenSSL's would take down what a dial on a reactor's thread may still be using.
+        fflush(nil)
+        _exit(0)
     }
 }
 
