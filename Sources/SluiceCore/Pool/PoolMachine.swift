@@ -1,231 +1,201 @@
-/// Identifies one connection of a pool: its place, and how often that place has been dialled. A report about an
-/// earlier connection in the same place is ignored.
-public struct ConnectionID: Hashable, Sendable {
-    public let slot: Int
-    public let generation: UInt64
-
-    public init(slot: Int, generation: UInt64) {
-        self.slot = slot
-        self.generation = generation
-    }
-}
-
-/// One pool of a fixed number of connections: who holds which, who waits, what is dialled again and when.
+/// One lane's slice of a backend's pool: who holds which connection, who waits, what is dialled, what is closed and when.
 ///
-/// Events are past tense, and each returns what the driver must do. It holds neither connections nor continuations,
-/// reads no clock, and is driven by one thread.
+/// Events are past tense, and each returns what the driver must do; orders (`drain`, `shutDown`) are imperative. It
+/// holds neither connections nor continuations, reads no clock, and is driven by one thread. A lease granted at once and
+/// a release with nobody waiting are O(1) and allocate nothing: every leg pays for them.
+///
+/// What holds after every event: idle + leased + dialling + closing <= `maxSize`, but after a shrink, when the sum only
+/// falls; nobody waits while a connection is idle; a waiter is granted, expired, refused or cancelled, once.
 public struct PoolMachine: Sendable {
-    public struct Configuration: Hashable, Sendable {
-        public var size: Int
-        public var maxWaiting: Int
-        public var redial: Backoff
-
-        public init(
-            size: Int, maxWaiting: Int,
-            redial: Backoff = Backoff(base: .milliseconds(100), cap: .seconds(5))
-        ) {
-            self.size = max(1, size)
-            self.maxWaiting = max(0, maxWaiting)
-            self.redial = redial
-        }
-    }
-
-    /// What each place in the pool is doing.
-    private enum Slot: Hashable {
-        case dialling
-        /// Between two dials. Goes to: dialling, when its time has come.
-        case backingOff
-        case idle
-        /// Used by a leg, or being cancelled behind the fence after one. Goes to: idle, backingOff, closed.
-        case leased
-        case closed
-    }
-
-    public enum LeaseAction: Hashable, Sendable {
-        case grant(ConnectionID)
-        case wait
-        case refuse(Refusal)
-    }
-
-    public enum Refusal: Hashable, Sendable {
-        /// Everybody is busy and the queue is full: saturation, which is ours and not the backend's fault.
-        case queueFull(depth: Int)
-        /// No connection is up, and the last dial failed.
-        case unreachable
+    enum Mode: Hashable {
+        case serving
+        case draining
+        /// For ever.
         case shutDown
     }
 
-    public enum AvailableAction: Hashable, Sendable {
-        case grant(WaiterID)
-        case park
-        /// The pool is shutting down, or it does not know this connection.
-        case close
-    }
+    public internal(set) var configuration: Configuration
+    public internal(set) var counters = Counters()
 
-    /// A connection became free: whom it goes to, and who is told that the deadline passed.
-    public struct Available: Hashable, Sendable {
-        public var action: AvailableAction
-        public var expired: [WaiterID]
-    }
+    var places = PlaceTable()
+    var waiters = WaiterQueue()
+    var mode = Mode.serving
 
-    /// A connection was lost or could not be made: when to dial again, and who is told that nothing can be had here.
-    public struct Lost: Hashable, Sendable {
-        public var redial: Redial?
-        public var failed: [WaiterID]
-    }
+    /// The last dial that ended, ended badly: the next ones go one at a time.
+    var lastDialFailed = false
+    /// Rounds of failed dials since a connection last proved to work: the exponent of the backoff.
+    var failedRounds = 0
+    /// Not before this instant is dialled again; nil: no pause.
+    var redialAt: Instant?
+    /// No idle connection is due for closing before this: exact after maintenance, else early rather than late.
+    var nextExpiry = Instant.distantFuture
+    /// How long a lease lasts, a moving average over about 8 of them, in nanoseconds.
+    var serviceNanoseconds: Int64 = 0
 
-    public struct Redial: Hashable, Sendable {
-        public var connection: ConnectionID
-        public var delay: Duration
-    }
-
-    /// A count of what the places are doing, for reports.
-    public struct Occupancy: Hashable, Sendable {
-        public var idle = 0
-        public var leased = 0
-        public var dialling = 0
-        public var backingOff = 0
-        public var waiting = 0
-
-        public init() {}
-    }
-
-    public let configuration: Configuration
-    private var slots: [Slot]
-    private var generations: [UInt64]
-    private var idle: [Int] = []
-    private var waiters = WaiterQueue()
-    private var failedDials = 0
-    private var isShutDown = false
+    // The configuration's durations as nanoseconds, since a `Duration` costs a division where every leg passes.
+    let maxIdleNanoseconds: Int64?
+    let checkAfterNanoseconds: Int64
 
     public init(_ configuration: Configuration) {
         self.configuration = configuration
-        slots = Array(repeating: .closed, count: configuration.size)
-        generations = Array(repeating: 0, count: configuration.size)
+        maxIdleNanoseconds = configuration.maxIdle?.nanoseconds
+        checkAfterNanoseconds = configuration.checkAfterIdle?.nanoseconds ?? .max
     }
+
+    // MARK: Reports, all O(1)
 
     public var occupancy: Occupancy {
         var result = Occupancy()
-        for slot in slots {
-            switch slot {
-            case .idle: result.idle += 1
-            case .leased: result.leased += 1
-            case .dialling: result.dialling += 1
-            case .backingOff: result.backingOff += 1
-            case .closed: break
-            }
-        }
+        result.idle = places.idle
+        result.leased = places.leased
+        result.dialling = places.dialling
+        result.closing = places.closing
+        result.backingOff = redialAt == nil ? 0 : missing
         result.waiting = waiters.count
+        result.limit = configuration.maxSize
         return result
     }
 
-    /// False while nothing is up and the last dial failed: a leg should look elsewhere first.
-    public var isReachable: Bool {
-        !isShutDown && (failedDials == 0 || slots.contains { $0 == .idle || $0 == .leased })
-    }
+    public var idleCount: Int { places.idle }
 
     /// Legs that hold or wait for a connection here: the load that replica choice compares.
-    public var load: Int { slots.count - idle.count + waiters.count }
+    public var load: Int { places.leased + waiters.count }
 
-    /// Dials every connection.
-    public mutating func started() -> [ConnectionID] {
-        slots.indices.map { slot in
-            slots[slot] = .dialling
-            generations[slot] += 1
-            return id(slot)
+    /// False while nothing is up and the last dial failed, and after the end. Says nothing about draining or about size.
+    public var isReachable: Bool { mode != .shutDown && (!lastDialFailed || places.up > 0) }
+
+    /// Whether a leg that comes now may be served: reachable, not draining, and with at least one place.
+    public var isAccepting: Bool { mode == .serving && isReachable && configuration.maxSize > 0 }
+
+    // MARK: Events
+
+    /// Dials up to `minSize`, as many at once as `maxDialling` allows; the others follow as these end.
+    public mutating func started() -> Actions { dialsOnly() }
+
+    public mutating func connectionEstablished(
+        _ connection: ConnectionID, now: Instant, using generator: inout some RandomNumberGenerator
+    ) -> Available {
+        switch places.state(of: connection) {
+        case .dialling: break
+        case .idle, .leased: return Available(.park)
+        case .vacant, .closing, nil: return Available(.close)
         }
+        lastDialFailed = false
+        redialAt = nil
+        places.establish(connection, now: now, expiry: expiry(from: now, using: &generator))
+        var available = becameFree(connection, now: now)
+        available.dials += startDials()
+        return available
     }
 
-    public mutating func leaseRequested(by waiter: WaiterID, deadline: Instant) -> LeaseAction {
-        if isShutDown { return .refuse(.shutDown) }
-        if let slot = idle.popLast() {
-            slots[slot] = .leased
-            return .grant(id(slot))
-        }
-        if !isReachable { return .refuse(.unreachable) }
-        if waiters.count >= configuration.maxWaiting { return .refuse(.queueFull(depth: waiters.count)) }
-        waiters.append(waiter, deadline: deadline)
-        return .wait
-    }
-
-    /// True if it was still waiting; false if it has been served or failed before, and the driver must give back what
-    /// it was granted.
-    public mutating func waiterCancelled(_ waiter: WaiterID) -> Bool { waiters.remove(waiter) }
-
-    public mutating func connectionEstablished(_ connection: ConnectionID, now: Instant) -> Available {
-        guard isCurrent(connection), slots[connection.slot] == .dialling else {
-            return Available(action: .close, expired: [])
-        }
-        failedDials = 0
-        return becameFree(connection, now: now)
-    }
-
+    /// A lease ended and its connection is clean. One that is not clean is reported lost.
     public mutating func connectionReleased(_ connection: ConnectionID, now: Instant) -> Available {
-        guard isCurrent(connection), slots[connection.slot] == .leased else {
-            return Available(action: .close, expired: [])
+        switch places.state(of: connection) {
+        case .leased: break
+        case .idle, .dialling: return Available(.park)
+        case .vacant, .closing, nil: return Available(.close)
         }
+        noteService(max(0, places.since(connection).nanoseconds(to: now)))
+        if places.prove(connection), !lastDialFailed { failedRounds = 0 }
         return becameFree(connection, now: now)
     }
 
-    /// A dial failed, or a connection was lost, whatever it was doing.
+    /// A dial failed, or a connection was lost, whatever it was doing. The driver has nothing to close.
     public mutating func connectionLost(
-        _ connection: ConnectionID, using generator: inout some RandomNumberGenerator
-    ) -> Lost {
-        guard isCurrent(connection) else { return Lost(redial: nil, failed: []) }
-        let slot = connection.slot
-        let wasDialling = slots[slot] == .dialling
-        guard slots[slot] != .closed, slots[slot] != .backingOff else { return Lost(redial: nil, failed: []) }
-        if slots[slot] == .idle { idle.removeAll { $0 == slot } }
-        if isShutDown {
-            slots[slot] = .closed
-            return Lost(redial: nil, failed: [])
+        _ connection: ConnectionID, now: Instant, using generator: inout some RandomNumberGenerator
+    ) -> Actions {
+        switch places.state(of: connection) {
+        case .vacant, nil: return Actions()
+        case .closing: return connectionClosed(connection)
+        case .dialling:
+            counters.dialFailures &+= 1
+            dialFailed(now: now, using: &generator)
+        case .idle, .leased:
+            // A server that accepts and then hangs up would be dialled in a tight loop if that counted as success.
+            if let established = places.unprovenSince(connection),
+                established.nanoseconds(to: now) < configuration.redial.cap.nanoseconds
+            {
+                dialFailed(now: now, using: &generator)
+            }
         }
-        if wasDialling { failedDials += 1 }
-        slots[slot] = .backingOff
-        generations[slot] += 1
-        // A connection that worked is dialled again at once, once; the backoff begins with the first failed dial.
-        let delay: Duration =
-            wasDialling
-            ? configuration.redial.delay(attempt: min(failedDials / slots.count, 30), using: &generator)
-            : .zero
-        return Lost(redial: Redial(connection: id(slot), delay: delay), failed: isReachable ? [] : waiters.removeAll())
+        places.vacate(connection)
+        var actions = Actions()
+        if !isReachable { refuseWaiters(.unreachable, &actions) }
+        actions.dials = startDials()
+        return actions
     }
 
-    /// The backoff of this place is over. True if it should be dialled now.
-    public mutating func redialDue(_ connection: ConnectionID) -> Bool {
-        guard !isShutDown, isCurrent(connection), slots[connection.slot] == .backingOff else { return false }
-        slots[connection.slot] = .dialling
-        return true
-    }
-
-    /// No more leases. Returns the waiters to refuse and the idle connections to close; leased ones are closed as they
-    /// come back.
-    public mutating func shutDown() -> (refused: [WaiterID], close: [ConnectionID]) {
-        isShutDown = true
-        let closing = idle.map { id($0) }
-        for slot in slots.indices where slots[slot] == .idle || slots[slot] == .backingOff { slots[slot] = .closed }
-        idle.removeAll()
-        return (waiters.removeAll(), closing)
+    /// A connection that was told to close is gone from the server, so its place is free. Ignored for any other.
+    public mutating func connectionClosed(_ connection: ConnectionID) -> Actions {
+        guard places.state(of: connection) == .closing else { return Actions() }
+        places.vacate(connection)
+        return dialsOnly()
     }
 
     private mutating func becameFree(_ connection: ConnectionID, now: Instant) -> Available {
-        if isShutDown {
-            slots[connection.slot] = .closed
-            return Available(action: .close, expired: [])
+        if mode != .serving || places.up + places.dialling > configuration.maxSize || isOverAge(connection, now: now) {
+            places.close(connection)
+            var available = Available(.close)
+            // Its replacement waits for its place unless there is another.
+            available.dials = startDials()
+            return available
         }
         var expired: [WaiterID] = []
-        if let waiter = waiters.popFirst(now: now, expired: &expired) {
-            slots[connection.slot] = .leased
-            return Available(action: .grant(waiter), expired: expired)
+        if !waiters.isEmpty {
+            let waiter = waiters.popFirst(now: now, expired: &expired)
+            counters.expired &+= UInt64(expired.count)
+            if let waiter {
+                places.leaseAgain(connection, now: now)
+                counters.leases &+= 1
+                return Available(.grant(waiter), expired: expired)
+            }
         }
-        slots[connection.slot] = .idle
-        idle.append(connection.slot)
-        return Available(action: .park, expired: expired)
+        places.park(connection, now: now)
+        noteExpiry(ofParked: connection)
+        return Available(.park, expired: expired)
     }
 
-    private func id(_ slot: Int) -> ConnectionID { ConnectionID(slot: slot, generation: generations[slot]) }
+    // MARK: Dials
 
-    private func isCurrent(_ connection: ConnectionID) -> Bool {
-        slots.indices.contains(connection.slot) && generations[connection.slot] == connection.generation
+    /// Connections that are wanted and neither up nor being dialled, as far as there are places for them.
+    private var missing: Int {
+        // With nothing up after a failure everybody is refused, so nobody would ask for the dial that ends it.
+        let atLeast = lastDialFailed && places.up == 0 ? 1 : 0
+        let wanted = max(configuration.minSize - places.up, waiters.count, atLeast) - places.dialling
+        return max(0, min(wanted, configuration.maxSize - places.total))
+    }
+
+    /// Dials that may begin now, wanted or not.
+    var dialsAllowed: Int {
+        guard mode == .serving, redialAt == nil else { return 0 }
+        let parallel = (lastDialFailed ? 1 : configuration.maxDialling) - places.dialling
+        return max(0, min(parallel, configuration.maxSize - places.total))
+    }
+
+    var dialsDue: Int { min(missing, dialsAllowed) }
+
+    mutating func startDial() -> ConnectionID {
+        counters.dials &+= 1
+        return places.dial()
+    }
+
+    mutating func startDials() -> [ConnectionID] {
+        var dials: [ConnectionID] = []
+        for _ in 0..<dialsDue { dials.append(startDial()) }
+        return dials
+    }
+
+    mutating func dialsOnly() -> Actions {
+        var actions = Actions()
+        actions.dials = startDials()
+        return actions
+    }
+
+    /// Dials that ran side by side and failed together are one round, and lengthen the pause once.
+    private mutating func dialFailed(now: Instant, using generator: inout some RandomNumberGenerator) {
+        lastDialFailed = true
+        guard mode == .serving, redialAt == nil else { return }
+        redialAt = now.advanced(by: configuration.redial.delay(attempt: failedRounds, using: &generator))
+        failedRounds = min(failedRounds + 1, 62)
     }
 }

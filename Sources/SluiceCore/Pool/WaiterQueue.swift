@@ -13,10 +13,13 @@ struct WaiterQueue: Sendable {
     private var waiting: [WaiterID: Instant] = [:]
 
     var count: Int { waiting.count }
+    var isEmpty: Bool { waiting.isEmpty }
 
-    mutating func append(_ waiter: WaiterID, deadline: Instant) {
-        guard waiting.updateValue(deadline, forKey: waiter) == nil else { return }
+    /// False if it waits already: then only its deadline is changed.
+    mutating func append(_ waiter: WaiterID, deadline: Instant) -> Bool {
+        guard waiting.updateValue(deadline, forKey: waiter) == nil else { return false }
         order.append(waiter)
+        return true
     }
 
     /// True if it was waiting.
@@ -37,9 +40,10 @@ struct WaiterQueue: Sendable {
     }
 
     mutating func removeAll() -> [WaiterID] {
-        let all = Array(order.filter { waiting[$0] != nil })
+        if order.isEmpty { return [] }
+        var all: [WaiterID] = []
+        for waiter in order where waiting.removeValue(forKey: waiter) != nil { all.append(waiter) }
         order.removeAll()
-        waiting.removeAll()
         return all
     }
 }

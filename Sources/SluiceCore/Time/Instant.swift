@@ -10,15 +10,21 @@ public struct Instant: Hashable, Comparable, Sendable {
 
     public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
 
-    public func advanced(by duration: Duration) -> Instant {
-        let (sum, overflow) = nanoseconds.addingReportingOverflow(duration.nanoseconds)
-        return Instant(nanoseconds: overflow ? (duration < .zero ? .min : .max) : sum)
+    public func advanced(by duration: Duration) -> Instant { advanced(byNanoseconds: duration.nanoseconds) }
+
+    /// The same for a hot path that has its durations as whole nanoseconds already. Saturates.
+    func advanced(byNanoseconds nanoseconds: Int64) -> Instant {
+        let (sum, overflow) = self.nanoseconds.addingReportingOverflow(nanoseconds)
+        return Instant(nanoseconds: overflow ? (nanoseconds < 0 ? .min : .max) : sum)
     }
 
     /// The time from this instant to a later one; negative if `other` is earlier.
-    public func duration(to other: Instant) -> Duration {
+    public func duration(to other: Instant) -> Duration { .nanoseconds(nanoseconds(to: other)) }
+
+    /// The same in whole nanoseconds. Saturates.
+    func nanoseconds(to other: Instant) -> Int64 {
         let (difference, overflow) = other.nanoseconds.subtractingReportingOverflow(nanoseconds)
-        return .nanoseconds(overflow ? (other > self ? .max : .min) : difference)
+        return overflow ? (other > self ? .max : .min) : difference
     }
 }
 
