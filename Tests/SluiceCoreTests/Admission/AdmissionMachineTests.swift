@@ -1,0 +1,210 @@
+import SluiceCore
+import Testing
+
+@Suite struct AdmissionMachineTests {
+    private typealias Arrival = AdmissionMachine.Arrival
+
+    private static func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
+
+    /// A fixed limit.
+    private func machine(
+        limit: Int, waiting: Int, wait: Duration = .seconds(1), batch: Double = 0.5
+    ) -> AdmissionMachine {
+        AdmissionMachine(
+            .init(
+                limit: .init(minimum: limit, maximum: limit), maxWaiting: waiting, maxWait: wait, batchShare: batch))
+    }
+
+    private func arrive(
+        _ machine: inout AdmissionMachine, _ id: UInt64, _ priority: SearchPriority = .interactive,
+        deadline: Int64 = 1_000_000, at now: Int64 = 0
+    ) -> Arrival {
+        machine.searchArrived(id: id, priority: priority, deadline: Self.at(deadline), now: Self.at(now))
+    }
+
+    private func end(
+        _ machine: inout AdmissionMachine, took: Int64 = 1, at now: Int64 = 0
+    ) -> AdmissionMachine.Departure {
+        machine.searchEnded(took: .milliseconds(took), outcome: .ok, now: Self.at(now))
+    }
+
+    @Test func admitsUpToTheLimitThenQueuesThenSheds() {
+        var machine = machine(limit: 2, waiting: 2)
+        #expect(arrive(&machine, 1) == .admit && arrive(&machine, 2) == .admit)
+        #expect(arrive(&machine, 3) == .queue(displaced: nil) && arrive(&machine, 4) == .queue(displaced: nil))
+        #expect(arrive(&machine, 5) == .shed(retryAfter: .milliseconds(10), depth: 2))
+        #expect(machine.inFlight == 2 && machine.waiting == 2)
+        #expect(end(&machine).admitted == [3])
+        #expect(end(&machine).admitted == [4])
+        #expect(end(&machine) == .init() && end(&machine) == .init() && end(&machine) == .init())
+        #expect(machine.inFlight == 0)
+    }
+
+    @Test func withoutAQueueItShedsAtOnce() {
+        var machine = machine(limit: 1, waiting: 0)
+        _ = arrive(&machine, 1)
+        #expect(arrive(&machine, 2) == .shed(retryAfter: .milliseconds(10), depth: 0))
+        var impatient = self.machine(limit: 1, waiting: 10, wait: .zero)
+        _ = arrive(&impatient, 1)
+        #expect(arrive(&impatient, 2) == .shed(retryAfter: .milliseconds(10), depth: 0))
+    }
+
+    @Test func whoseDeadlineHasPassedIsNotStarted() {
+        var machine = machine(limit: 1, waiting: 3)
+        _ = arrive(&machine, 1)
+        _ = arrive(&machine, 2, deadline: 100)
+        _ = arrive(&machine, 3, deadline: 200)
+        #expect(end(&machine, at: 100) == .init(admitted: [3], expired: [2]))
+    }
+
+    @Test func whoCannotBeAnsweredInTimeIsNotStarted() {
+        var machine = machine(limit: 1, waiting: 3)
+        _ = arrive(&machine, 1)
+        _ = end(&machine, took: 50)
+        _ = arrive(&machine, 2)
+        #expect(arrive(&machine, 3, deadline: 99) == .shed(retryAfter: .milliseconds(50), depth: 0))
+        #expect(arrive(&machine, 4, deadline: 120) == .queue(displaced: nil))
+        #expect(arrive(&machine, 5, deadline: 160) == .queue(displaced: nil))
+        #expect(end(&machine, took: 50, at: 80) == .init(admitted: [5], expired: [4]))
+    }
+
+    @Test func nobodyWaitsLongerThanAllowed() {
+        var machine = machine(limit: 1, waiting: 3, wait: .milliseconds(30))
+        _ = arrive(&machine, 1)
+        _ = arrive(&machine, 2)
+        _ = arrive(&machine, 3, .batch, deadline: 10)
+        #expect(machine.timerFired(now: Self.at(9)) == [])
+        #expect(machine.timerFired(now: Self.at(10)) == [3])
+        #expect(machine.timerFired(now: Self.at(30)) == [2])
+        #expect(machine.waiting == 0 && machine.inFlight == 1)
+    }
+
+    @Test func theInteractiveGoFirstAndDisplaceTheBatchThatCameLast() {
+        var machine = machine(limit: 1, waiting: 2)
+        _ = arrive(&machine, 1)
+        #expect(arrive(&machine, 2, .batch) == .queue(displaced: nil))
+        #expect(arrive(&machine, 3, .batch) == .queue(displaced: nil))
+        #expect(arrive(&machine, 4, .batch) == .shed(retryAfter: .milliseconds(10), depth: 2))
+        #expect(arrive(&machine, 5) == .queue(displaced: 3))
+        #expect(end(&machine).admitted == [5])
+        #expect(end(&machine).admitted == [2])
+    }
+
+    @Test func oneThatIsTooLateMakesRoom() {
+        var machine = machine(limit: 1, waiting: 1)
+        _ = arrive(&machine, 1)
+        _ = arrive(&machine, 2, deadline: 10)
+        #expect(arrive(&machine, 3, .batch, at: 10) == .queue(displaced: 2))
+    }
+
+    @Test func batchHasTheWholeLimitUntilAnInteractiveOneMustWait() {
+        var machine = machine(limit: 4, waiting: 10)
+        for id: UInt64 in 1...4 { #expect(arrive(&machine, id, .batch) == .admit) }
+        #expect(arrive(&machine, 5) == .queue(displaced: nil))
+        #expect(arrive(&machine, 6, .batch) == .queue(displaced: nil))
+        #expect(end(&machine).admitted == [5])
+        #expect(end(&machine).admitted == [], "three run; batch may use two places now")
+        #expect(end(&machine).admitted == [])
+        #expect(end(&machine).admitted == [6])
+        #expect(arrive(&machine, 7, .batch, at: 999) == .queue(displaced: nil))
+        #expect(arrive(&machine, 8, at: 999) == .admit)
+        #expect(arrive(&machine, 9, at: 999) == .admit)
+        #expect(end(&machine, at: 1_000).admitted == [7], "a second later the pressure is over")
+    }
+
+    @Test func batchIsNeverStuck() {
+        var machine = machine(limit: 1, waiting: 10, batch: 0)
+        _ = arrive(&machine, 1)
+        _ = arrive(&machine, 2)
+        _ = arrive(&machine, 3, .batch)
+        #expect(end(&machine).admitted == [2])
+        #expect(end(&machine).admitted == [3])
+    }
+
+    @Test func aWaiterThatCancelsIsNeverAdmitted() {
+        var machine = machine(limit: 1, waiting: 3)
+        for id: UInt64 in 1...4 { _ = arrive(&machine, id) }
+        let results = [3, 3, 1, 9].map { machine.waiterCancelled($0) }
+        #expect(results == [true, false, false, false])
+        #expect(arrive(&machine, 2) == .queue(displaced: nil), "it waits already")
+        #expect(machine.waiting == 2)
+        #expect(end(&machine).admitted == [2])
+        #expect(end(&machine).admitted == [4])
+    }
+
+    /// Any sequence: who is queued is resolved once, and the counts are what they should be.
+    @Test(arguments: 0..<200)
+    func everyoneIsResolvedOnce(seed: UInt64) {
+        var generator = SplitMix64(seed: seed)
+        let most = Int.random(in: 1...20, using: &generator)
+        let room = Int.random(in: 0...20, using: &generator)
+        var machine = AdmissionMachine(
+            .init(limit: .init(minimum: 1, maximum: most, initial: most), maxWaiting: room, maxWait: .milliseconds(50)))
+        var waiting: [UInt64: Instant] = [:]
+        var inFlight = 0
+        var now = Instant(nanoseconds: 0)
+        func resolve(_ id: UInt64) { #expect(waiting.removeValue(forKey: id) != nil) }
+        for id: UInt64 in 1...3_000 {
+            now = now.advanced(by: .microseconds(Int64.random(in: 0...2_000, using: &generator)))
+            switch Int.random(in: 0..<10, using: &generator) {
+            case 0..<5:
+                let deadline = now.advanced(by: .milliseconds(Int64.random(in: -1...60, using: &generator)))
+                let priority = SearchPriority.allCases.randomElement(using: &generator) ?? .batch
+                switch machine.searchArrived(id: id, priority: priority, deadline: deadline, now: now) {
+                case .admit:
+                    inFlight += 1
+                    #expect(inFlight <= machine.currentLimit)
+                case .queue(let displaced):
+                    displaced.map(resolve)
+                    waiting[id] = deadline
+                case .shed(let after, let depth):
+                    #expect(after >= .milliseconds(10) && after <= .seconds(2) && depth == waiting.count)
+                }
+            case 5..<8 where inFlight > 0:
+                let outcome: AdmissionMachine.Outcome =
+                    [.ok, .ok, .dropped, .ignored].randomElement(using: &generator) ?? .ok
+                let took = Duration.microseconds(Int64.random(in: 0...20_000, using: &generator))
+                let departure = machine.searchEnded(took: took, outcome: outcome, now: now)
+                inFlight += departure.admitted.count - 1
+                for id in departure.admitted { #expect(waiting[id].map { $0 > now } == true) }
+                (departure.admitted + departure.expired).forEach(resolve)
+            case 8:
+                if let id = waiting.keys.randomElement(using: &generator) {
+                    let wasWaiting = machine.waiterCancelled(id)
+                    #expect(wasWaiting)
+                    resolve(id)
+                }
+            case 9: machine.timerFired(now: now).forEach(resolve)
+            default: break
+            }
+            #expect(machine.inFlight == inFlight && machine.waiting == waiting.count && waiting.count <= room)
+        }
+        while inFlight > 0 {
+            let departure = machine.searchEnded(took: .zero, outcome: .ignored, now: now)
+            inFlight += departure.admitted.count - 1
+            (departure.admitted + departure.expired).forEach(resolve)
+        }
+        #expect(waiting.isEmpty, "with nothing in flight nobody waits")
+    }
+
+    @Test(arguments: [Int64.min, -1, 0, .max])
+    func noInputTrapsIt(nanoseconds: Int64) {
+        for bound in [Int.min, 0, 1, .max] {
+            var machine = AdmissionMachine(
+                .init(
+                    limit: .init(minimum: bound, maximum: bound, initial: bound, tolerance: .nan, smoothing: .infinity),
+                    maxWaiting: bound, maxWait: .seconds(nanoseconds), batchShare: .nan))
+            for now in [nanoseconds, .max, .min, 0].map(Instant.init(nanoseconds:)) {
+                for (id, priority) in zip(UInt64(0)..., SearchPriority.allCases + SearchPriority.allCases) {
+                    _ = machine.searchArrived(id: id, priority: priority, deadline: .distantFuture, now: now)
+                    _ = machine.searchArrived(id: id, priority: priority, deadline: now, now: now)
+                    for outcome in [AdmissionMachine.Outcome.ok, .dropped, .ignored] {
+                        _ = machine.searchEnded(took: .seconds(nanoseconds), outcome: outcome, now: now)
+                    }
+                    _ = machine.timerFired(now: now)
+                }
+            }
+            #expect(machine.inFlight >= 0 && machine.currentLimit >= 1)
+        }
+    }
+}
