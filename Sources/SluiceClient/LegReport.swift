@@ -10,6 +10,8 @@ public struct LegReport: Hashable, Sendable {
         case backendError = "backend_error"
         case cancelled
         case invalid
+        /// Every replica has been failing, and is given a rest.
+        case breakerOpen = "breaker_open"
         /// A newer gateway said something that this version has no name for.
         case unknown
     }
@@ -25,8 +27,10 @@ public struct LegReport: Hashable, Sendable {
     public var wait: Duration
     /// From sending the statement to its last row.
     public var execute: Duration
-    /// How many replicas were asked.
+    /// How often a replica was asked, hedges included.
     public var attempts: Int
+    /// Attempts made while another still ran.
+    public var hedges: Int
     /// PostgreSQL's error code, if it refused.
     public var sqlState: String?
     public var message: String?
@@ -40,6 +44,7 @@ public struct LegReport: Hashable, Sendable {
         wait = leg.wait
         execute = leg.execute
         attempts = leg.attempts
+        hedges = leg.hedges
         sqlState = leg.sqlstate
         message = leg.message
     }

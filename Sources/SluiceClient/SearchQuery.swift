@@ -16,6 +16,18 @@ public struct SearchQuery: Sendable {
     public var exact: Bool
     /// Accept an answer that not all shards have contributed to; `SearchReply.coverage` says how much did.
     public var allowPartial: Bool
+    /// The share of the rows, 0...1, that an answer must cover: once it is reached, laggards get little time. Nil for
+    /// all, or as `allowPartial` says.
+    public var minCoverage: Double?
+    /// Let the gateway ask a second replica when the first takes longer than most.
+    public var allowHedges = true
+    public var priority = Priority.interactive
+
+    public enum Priority: UInt8, Hashable, Sendable {
+        case interactive = 0
+        /// Shed first when the gateway is full.
+        case batch = 1
+    }
 
     public init(
         collections: [String], vector: [Float], k: Int = 10, columns: [String] = [], deadline: Duration? = nil,

@@ -80,10 +80,16 @@ public final class SluiceClient: Sendable {
                 .invalidArgument,
                 "the vector has \(query.vector.count) dimensions; \(VectorBytes.maximumDimensions) is the most")
         }
-        let request = SearchRequest(
+        if let share = query.minCoverage, !(0...1).contains(share) {
+            throw SluiceError(.invalidArgument, "minCoverage is \(share); it must be from 0 to 1")
+        }
+        var request = SearchRequest(
             collections: query.collections, vector: VectorBytes(query.vector), k: query.k, columns: query.columns,
             deadline: query.deadline.map { max(.zero, $0) }, efSearch: query.efSearch.map { max(0, $0) },
             exact: query.exact, allowPartial: query.allowPartial)
+        request.minCoverage = query.minCoverage
+        request.allowHedges = query.allowHedges
+        request.priority = query.priority.rawValue
         let patience = query.deadline.map { max(.zero, $0) + Self.grace }
         let frame = try await call(.search, patience: patience, answeredBy: .result) { request.encode(into: &$0) }
         return try decoded { () throws(WireError) in try SearchReply(SearchResult(decoding: frame.payload)) }

@@ -21,6 +21,14 @@ extension PostgresConnection {
         }
     }
 
+    /// On the reactor's thread: ends the search that runs, if there is one, with `cancelled`.
+    public nonisolated func interrupt() {
+        assumeIsolated { connection in
+            guard let number = connection.operation?.number else { return }
+            connection.abandon(number, PostgresFailure(.cancelled, "interrupted"))
+        }
+    }
+
     /// Answers the waiter of a search now, and stops the server's work behind the fence.
     func abandon(_ number: UInt64, _ failure: PostgresFailure) {
         guard state == .running, let current = operation, current.number == number else { return }

@@ -20,7 +20,7 @@ final class Operation {
     }
 
     let number: UInt64
-    var reader = RowReader(maximumRows: 0, maximumBytes: 0, columnCount: 0)
+    var reader = RowReader(token: 0, maximumRows: 0, maximumBytes: 0, columnCount: 0)
     private var steps: [Step] = []
     private var answered = 0
     var outcome = Outcome.nothing

@@ -3,7 +3,7 @@ internal import SluiceReactor
 
 /// A search as one connection runs it.
 public struct SearchStatement: Sendable {
-    /// `$1` is the vector.
+    /// `$1` is the vector; `$2` is the token, which is each row's first column, before id and distance.
     public var query: any StatementText
     /// Makes settings that are gone when the transaction ends: `$1` is the statement time-out, the others follow.
     public var settings: any StatementText
@@ -13,6 +13,8 @@ public struct SearchStatement: Sendable {
     public var settingValues: [String]
     /// The query vector in pgvector's binary form.
     public var vector: [UInt8]
+    /// Rows that do not carry it belong to another request.
+    public var token: Int64
     /// How many columns follow id and distance.
     public var columnCount: Int
     public var maximumRows: Int
@@ -20,13 +22,14 @@ public struct SearchStatement: Sendable {
 
     public init(
         query: any StatementText, settings: any StatementText, timeoutMilliseconds: Int32, settingValues: [String],
-        vector: [UInt8], columnCount: Int, maximumRows: Int, maximumBytes: Int
+        vector: [UInt8], token: Int64, columnCount: Int, maximumRows: Int, maximumBytes: Int
     ) {
         self.query = query
         self.settings = settings
         self.timeoutMilliseconds = max(1, timeoutMilliseconds)
         self.settingValues = settingValues
         self.vector = vector
+        self.token = token
         self.columnCount = columnCount
         self.maximumRows = maximumRows
         self.maximumBytes = maximumBytes
@@ -54,7 +57,7 @@ extension PostgresConnection {
     private func run(_ statement: SearchStatement, deadline: Int64) async throws(PostgresFailure) -> RowBatch {
         let operation = newOperation()
         operation.reader = RowReader(
-            maximumRows: statement.maximumRows, maximumBytes: statement.maximumBytes,
+            token: statement.token, maximumRows: statement.maximumRows, maximumBytes: statement.maximumBytes,
             columnCount: statement.columnCount)
         let outcome = try await perform(operation, deadline: deadline) { () throws(PostgresFailure) in
             try sendObsolete(operation)
@@ -89,10 +92,45 @@ extension PostgresConnection {
             vectorSchema: values[0], vectorType: type, vectorVersion: values[2], isStandby: values[3] == "t")
     }
 
+    /// Asks the server what it is, and the planner's estimate of its tables' rows (nil where it has none).
+    ///
+    /// At most 100 tables are asked for; those after them get nil.
+    public func inspect(
+        _ tables: [(schema: String, table: String)], deadline: Int64
+    ) async throws(PostgresFailure) -> (isStandby: Bool, estimatedRows: [Double?]) {
+        let asked = tables.prefix(100)
+        let estimates = asked.indices.map { place in
+            """
+            , (SELECT c.reltuples FROM pg_catalog.pg_class c
+            JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+            WHERE n.nspname OPERATOR(pg_catalog.=) $\(2 * place + 1)
+            AND c.relname OPERATOR(pg_catalog.=) $\(2 * place + 2))
+            """
+        }
+        let sql = "SELECT pg_catalog.pg_is_in_recovery()" + estimates.joined()
+        let texts = asked.flatMap { [$0.schema, $0.table] }
+        let types = Array(repeating: Self.textType, count: texts.count)
+        let operation = newOperation()
+        let outcome = try await perform(operation, deadline: deadline) { () throws(PostgresFailure) in
+            try sent(
+                ParameterTexts.with(texts) { values in
+                    PQsendQueryParams(handle, sql, Int32(clamping: texts.count), types, values, nil, nil, 0)
+                })
+            operation.expect(.texts)
+        }
+        guard case .texts(let values) = outcome, values.count == asked.count + 1 else {
+            throw PostgresFailure(.protocolViolation, "the server sent another number of values")
+        }
+        // A table that was never analyzed has -1.
+        let rows = values.dropFirst().map { Double($0).flatMap { $0 >= 0 ? $0 : nil } }
+        return (values[0] == "t", rows + Array(repeating: nil, count: tables.count - asked.count))
+    }
+
     // MARK: Sending
 
-    /// The OID of `text`, the same in every server (pg_type.dat).
+    /// The OIDs of `text` and `bigint`, the same in every server (pg_type.dat).
     private static var textType: UInt32 { 25 }
+    private static var bigintType: UInt32 { 20 }
 
     private func sendObsolete(_ operation: Operation) throws(PostgresFailure) {
         if obsoleteStatements.isEmpty { return }
@@ -105,8 +143,9 @@ extension PostgresConnection {
 
     private func sendSettings(_ statement: SearchStatement, _ operation: Operation) throws(PostgresFailure) {
         let count = 1 + statement.settingValues.count
-        let name = try prepare(statement.settings, parameters: count, of: Self.textType, operation)
-        let result = ParameterTexts.with(statement.timeoutMilliseconds, statement.settingValues) { values in
+        let name = try prepare(
+            statement.settings, types: { Array(repeating: Self.textType, count: count) }, operation)
+        let result = ParameterTexts.with(String(statement.timeoutMilliseconds), statement.settingValues) { values in
             PQsendQueryPrepared(handle, name, Int32(clamping: count), values, nil, nil, 1)
         }
         try sent(result)
@@ -114,25 +153,44 @@ extension PostgresConnection {
     }
 
     private func sendQuery(_ statement: SearchStatement, _ operation: Operation) throws(PostgresFailure) {
-        let name = try prepare(statement.query, parameters: 1, of: facts.vectorType, operation)
-        let result = statement.vector.withUnsafeBytes { bytes in
-            var value = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
-            var length = Int32(clamping: bytes.count)
-            var format: Int32 = 1
-            return PQsendQueryPrepared(handle, name, 1, &value, &length, &format, 1)
+        let name = try prepare(
+            statement.query, types: { [facts.vectorType, Self.bigintType] }, operation)
+        let result = statement.vector.withUnsafeBytes { vector in
+            withUnsafeBytes(of: statement.token.bigEndian) { token in
+                sendBinary(name, vector, token)
+            }
         }
         try sent(result)
         operation.expect(.rows)
     }
 
+    private func sendBinary(
+        _ name: String, _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer
+    ) -> Int32 {
+        let values: InlineArray<2, UnsafePointer<CChar>?> = [
+            first.baseAddress?.assumingMemoryBound(to: CChar.self),
+            second.baseAddress?.assumingMemoryBound(to: CChar.self),
+        ]
+        let lengths: InlineArray<2, Int32> = [Int32(clamping: first.count), Int32(clamping: second.count)]
+        let formats: InlineArray<2, Int32> = [1, 1]
+        return values.span.withUnsafeBufferPointer { values in
+            lengths.span.withUnsafeBufferPointer { lengths in
+                formats.span.withUnsafeBufferPointer { formats in
+                    PQsendQueryPrepared(
+                        handle, name, 2, values.baseAddress, lengths.baseAddress, formats.baseAddress, 1)
+                }
+            }
+        }
+    }
+
     /// The name that the statement has here, prepared just now if it is new; behind a pooler it stays unnamed.
     private func prepare(
-        _ text: any StatementText, parameters: Int, of type: UInt32, _ operation: Operation
+        _ text: any StatementText, types: () -> [UInt32], _ operation: Operation
     ) throws(PostgresFailure) -> String {
         if !settings.isPooled, let known = statements.name(of: text) { return known }
         let name = settings.isPooled ? "" : statements.newName()
-        let types = Array(repeating: type, count: parameters)
-        try sent(PQsendPrepare(handle, name, text.sql(for: facts), Int32(clamping: parameters), types))
+        let types = types()
+        try sent(PQsendPrepare(handle, name, text.sql(for: facts), Int32(clamping: types.count), types))
         operation.expect(.prepare(text, name: name))
         return name
     }
@@ -148,15 +206,19 @@ extension PostgresFailure {
 
 /// Parameters as libpq wants texts: pointers to bytes that a NUL ends, all on the stack.
 private enum ParameterTexts {
+    static func with(_ texts: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> Int32) -> Int32 {
+        guard let first = texts.first else { return body(nil) }
+        return with(first, Array(texts.dropFirst()), body)
+    }
+
     static func with(
-        _ number: Int32, _ texts: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> Int32
+        _ first: String, _ texts: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> Int32
     ) -> Int32 {
-        let digits = String(number)
-        let size = texts.reduce(digits.utf8.count + 1) { $0 + $1.utf8.count + 1 }
+        let size = texts.reduce(first.utf8.count + 1) { $0 + $1.utf8.count + 1 }
         return withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { bytes in
             withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: 1 + texts.count) { pointers in
                 var end = 0
-                pointers.initializeElement(at: 0, to: copy(digits, to: bytes, &end))
+                pointers.initializeElement(at: 0, to: copy(first, to: bytes, &end))
                 for (index, text) in texts.enumerated() {
                     pointers.initializeElement(at: index + 1, to: copy(text, to: bytes, &end))
                 }

@@ -87,12 +87,24 @@ public actor PostgresConnection: DescriptorOwner {
         guard handle != nil else { throw PostgresFailure(.unreachable, "libpq has no memory") }
         let timer = reactor.schedule(at: deadline) { self.assumeIsolated { $0.dialTimedOut() } }
         defer { reactor.cancel(timer) }
-        do {
+        let result = await withTaskCancellationHandler {
+            await establish(deadline: deadline)
+        } onCancel: {
+            reactor.execute { self.assumeIsolated { $0.dialTimedOut() } }
+        }
+        if case .failure(let failure) = result {
+            discard()
+            throw failure
+        }
+    }
+
+    private func establish(deadline: Int64) async -> Result<Void, PostgresFailure> {
+        do throws(PostgresFailure) {
             try await pollUntilConnected()
             try await prepareSession(deadline: deadline)
+            return .success(())
         } catch {
-            discard()
-            throw error
+            return .failure(error)
         }
     }
 

@@ -15,6 +15,8 @@ public struct PostgresFailure: Error, Hashable, Sendable, CustomStringConvertibl
         case server
         /// The server sent what it must not: the connection is closed.
         case protocolViolation
+        /// The rows were not this request's own: the connection is closed.
+        case integrity
         /// The server cannot be used as it is set up.
         case unusable
     }

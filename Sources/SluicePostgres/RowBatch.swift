@@ -15,36 +15,53 @@ public struct RowBatch: Sendable {
     public var count: Int { ids.count }
 }
 
-/// Reads `id, distance, column…` out of a result, trusting nothing about it.
+/// Reads `token, id, distance, column…` out of a result, trusting nothing about it.
 struct RowReader {
+    /// What each row must carry.
+    let token: Int64
     let maximumRows: Int
     let maximumBytes: Int
     let columnCount: Int
 
     func read(_ result: OpaquePointer) throws(PostgresFailure) -> RowBatch {
         let rows = Int(PQntuples(result))
-        guard Int(PQnfields(result)) == columnCount + 2 else { throw violation("another number of columns") }
+        guard Int(PQnfields(result)) == columnCount + Self.ownColumns else {
+            throw violation("another number of columns")
+        }
         guard rows <= maximumRows else { throw violation("more rows than asked for") }
-        for field in 0..<Int32(columnCount + 2) where PQfformat(result, field) != 1 {
+        for field in 0..<Int32(columnCount + Self.ownColumns) where PQfformat(result, field) != 1 {
             throw violation("text where binary was asked for")
         }
         var batch = RowBatch()
-        batch.columnTypes = (0..<Int32(columnCount)).map { PQftype(result, $0 + 2) }
+        batch.columnTypes = (0..<Int32(columnCount)).map { PQftype(result, $0 + Int32(Self.ownColumns)) }
         batch.ids.reserveCapacity(rows)
         batch.distances.reserveCapacity(rows)
         batch.offsets.reserveCapacity(rows + 1)
         for row in 0..<Int32(rows) {
+            try checkToken(result, row)
             batch.ids.append(try id(result, row))
             batch.distances.append(try distance(result, row))
-            for column in 0..<Int32(columnCount) { appendCell(result, row, column + 2, to: &batch.cells) }
+            for column in 0..<Int32(columnCount) {
+                appendCell(result, row, column + Int32(Self.ownColumns), to: &batch.cells)
+            }
             guard batch.cells.count <= maximumBytes else { throw violation("more bytes than a reply may have") }
             batch.offsets.append(batch.cells.count)
         }
         return batch
     }
 
+    /// The token, the id and the distance.
+    private static let ownColumns = 3
+
+    private func checkToken(_ result: OpaquePointer, _ row: Int32) throws(PostgresFailure) {
+        let bytes = try value(result, row, 0, "null as a token")
+        guard bytes.count == 8, Int64(bigEndian: bytes.loadUnaligned(as: Int64.self)) == token else {
+            throw PostgresFailure(.integrity, "the server sent rows of another request")
+        }
+    }
+
     private func id(_ result: OpaquePointer, _ row: Int32) throws(PostgresFailure) -> Int64 {
-        let bytes = try value(result, row, 0, "null as an id")
+        let bytes = try value(result, row, 1, "null as an id")
         switch bytes.count {
         case 8: return Int64(bigEndian: bytes.loadUnaligned(as: Int64.self))
         case 4: return Int64(Int32(bigEndian: bytes.loadUnaligned(as: Int32.self)))
@@ -55,8 +72,8 @@ struct RowReader {
 
     private func distance(_ result: OpaquePointer, _ row: Int32) throws(PostgresFailure) -> Double {
         // A row without a vector has no distance, and no place in the order.
-        if PQgetisnull(result, row, 1) != 0 { return .nan }
-        let bytes = try value(result, row, 1, "null as a distance")
+        if PQgetisnull(result, row, 2) != 0 { return .nan }
+        let bytes = try value(result, row, 2, "null as a distance")
         guard bytes.count == 8 else { throw violation("a distance that is not a float8") }
         return Double(bitPattern: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)))
     }

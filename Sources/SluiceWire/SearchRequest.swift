@@ -84,6 +84,12 @@ public struct SearchRequest: Hashable, Sendable {
     public var efSearch: Int?
     public var exact: Bool
     public var allowPartial: Bool
+    /// The share of the rows, 0...1, that an answer must cover; nil for all, or as `allowPartial` says.
+    public var minCoverage: Double?
+    /// False to never ask a second replica while the first is still at it.
+    public var allowHedges = true
+    /// 0 interactive, 1 batch: which is shed first.
+    public var priority: UInt8 = 0
 
     public static let maximumCollections = 64
     public static let maximumColumns = 256
@@ -104,7 +110,7 @@ public struct SearchRequest: Hashable, Sendable {
 
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(collections: [], vector: VectorBytes(unchecked: ByteBuffer()), k: 0)
-        var reader = FieldReader(payload, of: "SEARCH", once: [2, 3, 5, 6, 7, 8])
+        var reader = FieldReader(payload, of: "SEARCH", once: [2, 3, 5, 6, 7, 8, 9, 10, 11])
         var hasVector = false
         var hasK = false
         while let field = try reader.next() {
@@ -129,12 +135,25 @@ public struct SearchRequest: Hashable, Sendable {
             case 6: efSearch = Int(try field.integer(as: UInt32.self, "SEARCH"))
             case 7: exact = try field.flag("SEARCH")
             case 8: allowPartial = try field.flag("SEARCH")
+            case 9: minCoverage = try Self.share(field)
+            case 10: allowHedges = try field.flag("SEARCH")
+            case 11:
+                priority = try field.integer(as: UInt8.self, "SEARCH")
+                guard priority <= 1 else { throw WireError(.malformed, "SEARCH: field 11 must be 0 or 1") }
             default: break
             }
         }
         guard !collections.isEmpty else { throw WireError(.malformed, "SEARCH: without a collection") }
         guard hasVector else { throw WireError(.malformed, "SEARCH: without a vector") }
         guard hasK else { throw WireError(.malformed, "SEARCH: without k") }
+    }
+
+    private static func share(_ field: FieldReader.Field) throws(WireError) -> Double {
+        let share = Double(bitPattern: try field.integer(as: UInt64.self, "SEARCH"))
+        guard share >= 0, share <= 1 else {
+            throw WireError(.invalidArgument, "the coverage asked for must be from 0 to 1")
+        }
+        return share
     }
 
     public func encode(into buffer: inout ByteBuffer) {
@@ -146,5 +165,8 @@ public struct SearchRequest: Hashable, Sendable {
         if let efSearch { buffer.writeField(6, UInt32(clamping: efSearch)) }
         if exact { buffer.writeField(7, UInt8(1)) }
         if allowPartial { buffer.writeField(8, UInt8(1)) }
+        if let minCoverage { buffer.writeField(9, minCoverage.bitPattern) }
+        if !allowHedges { buffer.writeField(10, UInt8(0)) }
+        if priority != 0 { buffer.writeField(11, priority) }
     }
 }

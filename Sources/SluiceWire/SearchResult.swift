@@ -12,8 +12,11 @@ public struct LegStatus: RawRepresentable, Hashable, Sendable {
     public static let backendError = LegStatus(rawValue: 4)
     public static let cancelled = LegStatus(rawValue: 5)
     public static let invalid = LegStatus(rawValue: 6)
+    public static let breakerOpen = LegStatus(rawValue: 7)
 
-    private static let names = ["ok", "timeout", "unavailable", "saturated", "backend_error", "cancelled", "invalid"]
+    private static let names = [
+        "ok", "timeout", "unavailable", "saturated", "backend_error", "cancelled", "invalid", "breaker_open",
+    ]
 
     public var name: String {
         Self.names.indices.contains(Int(rawValue)) ? Self.names[Int(rawValue)] : "status_\(rawValue)"
@@ -45,12 +48,15 @@ public struct LegReport: Hashable, Sendable {
     public var sqlstate: String?
     public var message: String?
     public var columns: [ColumnType]
+    /// Hedges included.
     public var attempts: Int
+    /// Attempts made while another still ran.
+    public var hedges: Int
 
     public init(
         collection: String, shard: String, replica: String, status: LegStatus, rows: Int, wait: Duration,
         execute: Duration, sqlstate: String? = nil, message: String? = nil, columns: [ColumnType] = [],
-        attempts: Int = 1
+        attempts: Int = 1, hedges: Int = 0
     ) {
         self.collection = collection
         self.shard = shard
@@ -63,12 +69,13 @@ public struct LegReport: Hashable, Sendable {
         self.message = message
         self.columns = columns
         self.attempts = attempts
+        self.hedges = hedges
     }
 
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(
             collection: "", shard: "", replica: "", status: .ok, rows: 0, wait: .zero, execute: .zero, attempts: 0)
-        var reader = FieldReader(payload, of: "leg", once: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+        var reader = FieldReader(payload, of: "leg", once: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("leg")
@@ -82,6 +89,7 @@ public struct LegReport: Hashable, Sendable {
             case 9: message = try field.text("leg", maximumBytes: 4_096)
             case 10: columns = try Self.columns(field.value)
             case 11: attempts = Int(try field.integer(as: UInt32.self, "leg"))
+            case 12: hedges = Int(try field.integer(as: UInt32.self, "leg"))
             default: break
             }
         }
@@ -99,6 +107,7 @@ public struct LegReport: Hashable, Sendable {
         if let message { buffer.writeField(9, message) }
         if !columns.isEmpty { buffer.writeField(10) { Self.write(columns, into: &$0) } }
         buffer.writeField(11, UInt32(clamping: attempts))
+        if hedges > 0 { buffer.writeField(12, UInt32(clamping: hedges)) }
     }
 
     private static func columns(_ value: ByteBuffer) throws(WireError) -> [ColumnType] {

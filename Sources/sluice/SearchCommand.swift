@@ -39,6 +39,15 @@ struct SearchCommand: AsyncParsableCommand {
     @Flag(help: "Accept an answer that not all shards have contributed to.")
     var allowPartial = false
 
+    @Option(help: "The share of the rows, 0 to 1, that the answer must cover.")
+    var minCoverage: Double?
+
+    @Flag(inversion: .prefixedNo, help: "Let the gateway ask a second replica when the first is slow.")
+    var hedges = true
+
+    @Flag(help: "Less urgent than other searches: shed first when the gateway is full.")
+    var batch = false
+
     @Flag(help: "Print JSON (docs/cli.md describes it).")
     var json = false
 
@@ -48,6 +57,9 @@ struct SearchCommand: AsyncParsableCommand {
         }
         try Checks.search(k: k, efSearch: efSearch)
         guard row >= 0 else { throw ValidationError("--row counts from 0, not from \(row)") }
+        if let minCoverage, !(0...1).contains(minCoverage) {
+            throw ValidationError("--min-coverage is a share from 0 to 1, not \(minCoverage)")
+        }
         if let deadline, DurationText.parse(deadline) == nil {
             throw ValidationError("--deadline is a time like 40ms or 2s, not \"\(deadline)\"")
         }
@@ -57,12 +69,15 @@ struct SearchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let query = SearchQuery(
+        var query = SearchQuery(
             collections: collection, vector: try queryVector(), k: k,
             columns: columns.map { $0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } } ?? [],
             deadline: deadline.flatMap(DurationText.parse), efSearch: efSearch, exact: exact,
             allowPartial: allowPartial)
-        try await withClient(gateway.gateway) { client in
+        query.minCoverage = minCoverage
+        query.allowHedges = hedges
+        query.priority = batch ? .batch : .interactive
+        try await withClient(gateway.gateway) { [query] client in
             let reply = try await client.search(query)
             if json { try Output.json(SearchReport(reply)) } else { show(reply, columns: query.columns) }
         }
@@ -130,6 +145,7 @@ struct SearchReport: Encodable {
         var waitUs: Int64
         var executeUs: Int64
         var attempts: Int
+        var hedges: Int
         var sqlstate: String?
         var message: String?
     }
@@ -151,7 +167,7 @@ struct SearchReport: Encodable {
                 collection: $0.collection, shard: $0.shard, replica: $0.replica, status: $0.status.rawValue,
                 rows: $0.rows,
                 waitUs: Output.microseconds($0.wait), executeUs: Output.microseconds($0.execute),
-                attempts: $0.attempts, sqlstate: $0.sqlState, message: $0.message)
+                attempts: $0.attempts, hedges: $0.hedges, sqlstate: $0.sqlState, message: $0.message)
         }
         elapsedUs = Output.microseconds(reply.elapsed)
     }

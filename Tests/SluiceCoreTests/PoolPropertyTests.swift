@@ -46,8 +46,8 @@ import Testing
         }
     }
 
-    /// Random events against a sick backend, then a healthy one: no rule breaks at any step, and in the end everybody is
-    /// served and the pool has its minimum.
+    /// Random events against a sick backend, then a healthy one: no rule breaks at any step, and in the end everybody
+    /// is served and the pool has its minimum.
     @Test(arguments: 0..<8 as Range<UInt64>)
     func noSequenceOfEventsBreaksARuleAndTheEndIsGood(group: UInt64) {
         for seed in (group * Self.seedsAGroup)..<((group + 1) * Self.seedsAGroup) {

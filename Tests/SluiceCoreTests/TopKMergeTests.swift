@@ -1,21 +1,6 @@
 import SluiceCore
 import Testing
 
-/// A small seeded generator, so that a failing case can be run again.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
-}
-
 @Suite struct TopKMergeTests {
     private func candidate(_ distance: Double, _ collection: Int, _ id: Int64, leg: Int = 0, row: Int = 0) -> Candidate
     {

@@ -10,7 +10,7 @@ final class ScriptedBackend: SearchBackend {
     enum Step: Sendable {
         case rows([(id: Int64, distance: Double)])
         case fail(AttemptFailure, sqlState: String?)
-        /// Answers only when the task is cancelled.
+        /// Answers only when the task is cancelled or the search interrupted.
         case hang
     }
 
@@ -44,8 +44,18 @@ final class ScriptedBackend: SearchBackend {
         return Connection(backend: self)
     }
 
-    private struct Connection: BackendConnection {
+    private final class Connection: BackendConnection {
         let backend: ScriptedBackend
+        let role = ReplicaRole.primary
+        private let hanging = Mutex<AsyncStream<Void>.Continuation?>(nil)
+
+        init(backend: ScriptedBackend) { self.backend = backend }
+
+        func interrupt() { hanging.withLock { $0 }?.finish() }
+
+        func inspect(_ tables: [TableName], deadline: Instant) async throws(BackendFailure) -> BackendFacts {
+            BackendFacts(role: .primary, estimatedRows: Array(repeating: nil, count: tables.count))
+        }
 
         func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows {
             backend.seen.withLock { seen in
@@ -65,6 +75,7 @@ final class ScriptedBackend: SearchBackend {
                 throw BackendFailure(reason, sqlState: sqlState, detail: "scripted")
             case .hang:
                 let forever = AsyncStream.makeStream(of: Void.self)
+                hanging.withLock { $0 = forever.continuation }
                 for await _ in forever.stream {}
                 throw BackendFailure(.cancelled, detail: "scripted")
             }
@@ -82,7 +93,8 @@ final class ScriptedBackend: SearchBackend {
 /// A lane over scripted shards, each a list of replicas.
 func withLane(
     _ shards: [[ScriptedBackend]], poolSize: Int = 2, maxWaiting: Int = 100, acquireTimeout: Duration = .seconds(5),
-    _ body: (SearchLane) async throws -> Void
+    shardConfiguration: ShardMachine.Configuration = .init(), legs: LegMachine.Policy = .init(),
+    admission: AdmissionMachine.Configuration? = nil, _ body: (SearchLane) async throws -> Void
 ) async throws {
     let reactor = try Reactor(name: "test")
     var logger = Logger(label: "test")
@@ -105,12 +117,22 @@ func withLane(
     let catalogue = Catalogue(
         shards: catalogueShards,
         collections: [collection("a", .cosine), collection("b", .cosine), collection("c", .l2)])
+    let now = reactor.now()
+    let shared = SharedState(
+        catalogue: catalogue, backends: backends,
+        shards: shards.enumerated().map { index, replicas in
+            ShardState(
+                name: "s\(index)", shardConfiguration, replicas: replicas.map { _ in .init() }, lanes: 1, now: now)
+        },
+        admission: Admission(admission), lanes: 1)
+    var configuration = SearchLane.Configuration(
+        maximumK: 100, acquireTimeout: acquireTimeout, connectTimeout: .seconds(5), maximumLegBytes: 1_000_000)
+    configuration.legs = legs
     let lane = SearchLane(
-        index: 0, executor: reactor, catalogue: catalogue,
-        backends: backends.map { .init(backend: $0, pool: .init(size: poolSize, maxWaiting: maxWaiting)) },
-        configuration: .init(
-            maximumK: 100, acquireTimeout: acquireTimeout, connectTimeout: .seconds(5), maximumLegBytes: 1_000_000),
-        logger: logger)
+        index: 0, executor: reactor, shared: shared,
+        pools: backends.map { _ in .init(minSize: poolSize, maxSize: poolSize, maxWaiting: maxWaiting) },
+        configuration: configuration, logger: logger)
+    shared.introduce([lane])
     await lane.start()
     try await body(lane)
     await lane.shutDown()

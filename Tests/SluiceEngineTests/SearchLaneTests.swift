@@ -36,7 +36,7 @@ import Testing
             let searches = backend.seen.withLock { $0.searches }
             #expect(
                 searches[0].shape.sql(vectorSchema: "ext") == """
-                    SELECT t."id", t."embedding" OPERATOR("ext".<=>) $1, t."name" FROM "public"."a" AS t \
+                    SELECT $2 AS token, t."id", t."embedding" OPERATOR("ext".<=>) $1, t."name" FROM "public"."a" AS t \
                     ORDER BY t."embedding" OPERATOR("ext".<=>) $1 LIMIT 7
                     """)
             #expect(searches[1].shape.sql(vectorSchema: "public").contains("$1, t.\"id\" LIMIT 7"))
@@ -64,7 +64,9 @@ import Testing
     func aFailureOfOneReplicaIsMadeGoodByAnother(failure: AttemptFailure) async throws {
         let bad = ScriptedBackend(.fail(failure, sqlState: "57P01"))
         let good = ScriptedBackend(replica: "s0-b", .rows([(1, 0.5)]))
-        try await withLane([[bad, good]]) { lane in
+        var generous = ShardMachine.Configuration()
+        generous.budget = .init(share: 1, minimumPerSecond: 1_000)
+        try await withLane([[bad, good]], shardConfiguration: generous) { lane in
             for _ in 0..<20 {
                 let answer = try await lane.search(.of()).result.get()
                 #expect(answer.legs[0].replica == "s0-b" && answer.legs[0].status == .ok)
@@ -117,7 +119,7 @@ import Testing
             #expect(code(outcome) == .cancelled)
             for work in outcome.unsettled { await work.value }
             #expect(first.seen.withLock(\.settled) == 1 && second.seen.withLock(\.settled) == 1)
-            #expect(await lane.replicas.allSatisfy { $0.occupancy.idle == 1 })
+            #expect(await lane.pools.allSatisfy { $0.occupancy.idle == 1 })
         }
     }
 
@@ -128,10 +130,10 @@ import Testing
             var begun = backend.begun.stream.makeAsyncIterator()
             await begun.next()
             let waiter = Task { await lane.search(.of()) }
-            while await lane.replicas[0].occupancy.waiting == 0 { await Task.yield() }
+            while await lane.pools[0].occupancy.waiting == 0 { await Task.yield() }
             waiter.cancel()
             #expect(code(await waiter.value) == .cancelled)
-            #expect(await lane.replicas[0].occupancy.waiting == 0)
+            #expect(await lane.pools[0].occupancy.waiting == 0)
             holder.cancel()
             _ = await holder.value
         }
@@ -144,7 +146,7 @@ import Testing
             var begun = backend.begun.stream.makeAsyncIterator()
             await begun.next()
             let waiter = Task { await lane.search(.of()) }
-            while await lane.replicas[0].occupancy.waiting == 0 { await Task.yield() }
+            while await lane.pools[0].occupancy.waiting == 0 { await Task.yield() }
             #expect(code(await lane.search(.of())) == .busy)
             #expect(code(await waiter.value) == .busy)
             holder.cancel()

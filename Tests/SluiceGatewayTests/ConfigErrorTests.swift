@@ -55,15 +55,15 @@ import Testing
         .init(
             "duplicate section", right + "shards: []", "f:12: shards: this key is there twice; the first is on line 1"),
         .init(
-            "duplicate in flow style", right + "pool: {size: 3, size: 4}",
-            "f:12: pool.size: this key is there twice; the first is on line 12"),
+            "duplicate in flow style", right + "pool: {max_size: 3, max_size: 4}",
+            "f:12: pool.max_size: this key is there twice; the first is on line 12"),
         .init(
             "duplicate in quotes", right + "limits:\n  'max_k': 3\n  # max_k: 5\n  \"max_k\": 4",
             "f:15: limits.max_k: this key is there twice; the first is on line 13"),
         .init(
-            "key three times", right + "pool:\n  size: 3\n  size: 4\n  size: 5",
-            "f:14: pool.size: this key is there twice; the first is on line 13",
-            "f:15: pool.size: this key is there twice; the first is on line 13"),
+            "key three times", right + "pool:\n  max_size: 3\n  max_size: 4\n  max_size: 5",
+            "f:14: pool.max_size: this key is there twice; the first is on line 13",
+            "f:15: pool.max_size: this key is there twice; the first is on line 13"),
         .init("key that is no word", right + "? [a]\n: b", "f:12: a key must be a plain word"),
         .init("list for a table", right + "limits: [1]", "f:12: limits: must be a table of keys, not a list"),
         .init("value for a table", right + "limits: 1", "f:12: limits: must be a table of keys, not a single value"),
@@ -87,7 +87,8 @@ import Testing
         .init(
             "k too large", right + "limits: {max_k: 10001}",
             "f:12: limits.max_k: is \"10001\"; it must be from 1 to 10000"),
-        .init("size of zero", right + "pool:\n  size: 0", "f:13: pool.size: is \"0\"; it must be from 1 to 1000"),
+        .init(
+            "size of zero", right + "pool:\n  max_size: 0", "f:13: pool.max_size: is \"0\"; it must be from 1 to 1000"),
         .init(
             "negative", right + "pool: {max_waiting: -1}",
             "f:12: pool.max_waiting: is \"-1\"; it must be from 0 to 100000"),
@@ -240,8 +241,8 @@ import Testing
         let text = """
             lisen: 5
             pool:
-              size: 0
-              size: 3
+              max_size: 0
+              max_size: 3
             shards:
               - name: s 0
                 replicas:
@@ -259,7 +260,7 @@ import Testing
             """
         #expect(
             Self.problems(text).map { String($0.prefix { $0 != " " }) + " " + $0.split(separator: ": ")[1] } == [
-                "f:1: lisen", "f:3: pool.size", "f:4: pool.size", "f:6: shards[0].name",
+                "f:1: lisen", "f:3: pool.max_size", "f:4: pool.max_size", "f:6: shards[0].name",
                 "f:8: shards[0].replicas[0].dsn", "f:9: shards[0].replicas[0].pool.siz",
                 "f:10: shards[0].replicas[1].dsn", "f:10: shards[0].replicas[1].pooler", "f:11: shards[1].name",
                 "f:11: shards[1].replicas", "f:13: collections[0].name", "f:14: collections[0].metric",

@@ -59,7 +59,7 @@ import Testing
         #expect(config.listen.tcp?.host == "127.0.0.1" && config.listen.tcp?.port == 7_411)
         #expect(config.listen.unixPath == nil)
         #expect(config.reactors == max(1, ProcessInfo.processInfo.activeProcessorCount / 2))
-        #expect(config.pool.size == 8 && config.pool.maxWaiting == 256)
+        #expect(config.pool.maxSize == 8 && config.pool.maxWaiting == 256)
         #expect(config.pool.acquireTimeout == .seconds(2) && config.pool.connectTimeout == .seconds(3))
         let limits = config.limits
         #expect(limits.maxK == 1_000 && limits.maxFrame == 1_048_576)
@@ -79,11 +79,11 @@ import Testing
         let text = """
             listen: {tcp: "[::1]:0", unix: run/s.sock}
             reactors: 3
-            pool: {size: 4, acquire_timeout: 1.5s, connect_timeout: 250ms, max_waiting: 0}
+            pool: {max_size: 4, acquire_timeout: 1.5s, connect_timeout: 250ms, max_waiting: 0}
             shards:
               - name: left
                 replicas:
-                  - {name: a, dsn: "postgresql://u@h:5433/d", pooler: transaction, pool: {size: 2}}
+                  - {name: a, dsn: "postgresql://u@h:5433/d", pooler: transaction, pool: {max_size: 2}}
               - {name: right, replicas: [{dsn: host=h options='-c a=b'}]}
             collections:
               - {name: c, table: other.t, id: key, vector: v, metric: inner_product, dimensions: 1_000,
@@ -96,11 +96,11 @@ import Testing
         #expect(config.listen.tcp?.host == "::1" && config.listen.tcp?.port == 0)
         #expect(config.listen.unixPath == "dir/run/s.sock")
         #expect(config.reactors == 3 && config.logLevel == .debug)
-        #expect(config.pool.size == 4 && config.pool.maxWaiting == 0)
+        #expect(config.pool.maxSize == 4 && config.pool.maxWaiting == 0)
         #expect(config.pool.acquireTimeout == .milliseconds(1_500))
         #expect(config.pool.connectTimeout == .milliseconds(250))
         #expect(config.shards.map(\.name) == ["left", "right"])
-        #expect(config.shards[0].replicas[0].pool.size == 2 && config.shards[0].replicas[0].pooler == .transaction)
+        #expect(config.shards[0].replicas[0].pool.maxSize == 2 && config.shards[0].replicas[0].pooler == .transaction)
         #expect(config.shards[1].replicas[0].dsn.revealed == "host=h options='-c a=b'")
         let collection = config.collections[0]
         #expect(collection.schema == "other" && collection.table == "t" && collection.idColumn == "key")
@@ -222,7 +222,7 @@ import Testing
             reactors: ${PW}
             password: hunter2key
             listen: {tcp: "${PW}", unix: "${PW}${PW}${PW}${PW}${PW}${PW}${PW}${PW}${PW}${PW}${PW}${PW}"}
-            pool: {connect_timeout: "${PW}", size: "${PW}"}
+            pool: {connect_timeout: "${PW}", max_size: "${PW}"}
             limits: {max_frame: "${PW}"}
             log: {level: "${PW}"}
             """
@@ -268,11 +268,11 @@ import Testing
     }
 
     @Test func anchorsAreRefusedOnceEach() {
-        let text = Self.text(replica: "&a {dsn: host=h}") + "\npool: &p {size: 3}\nlimits: *p\n"
+        let text = Self.text(replica: "&a {dsn: host=h}") + "\npool: &p {max_size: 3}\nlimits: *p\n"
         #expect(
             Self.problems(text) == [
                 "f:4: shards[0].replicas[0]: YAML anchors and aliases are not supported; write the value out",
-                "f:7: limits.size: unknown key",
+                "f:7: limits.max_size: unknown key",
                 "f:7: pool: YAML anchors and aliases are not supported; write the value out",
             ])
     }

@@ -81,7 +81,7 @@ extension PostgreSQL {
                         collections: ["programs"], vector: vector, k: 3, deadline: .milliseconds(400),
                         allowPartial: true))
                 #expect(began.duration(to: clock.now) < .seconds(2))
-                #expect(reply.coverage == 0.5)
+                #expect(abs(reply.coverage - 0.5) < 0.03, "by estimated rows")
                 #expect(reply.legs.contains { $0.shard == "s0" && $0.status == .timeout })
             }
         }

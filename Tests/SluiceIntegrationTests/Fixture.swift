@@ -39,7 +39,7 @@ struct Replicas {
 
     /// A configuration of a gateway on any free port.
     func config(
-        limits: String = "{}", pool: String = "{size: 4}", extraCollections: String = "",
+        limits: String = "{}", pool: String = "{max_size: 4}", extraCollections: String = "", extra: String = "",
         dsn: (Topology.Shard.Replica) -> String = { "host=127.0.0.1 port=\($0.port) dbname=sluice user=sluice" },
         replicas: (Topology.Shard.Replica) -> Bool = { _ in true }
     ) throws -> GatewayConfig {
@@ -60,6 +60,7 @@ struct Replicas {
               - {name: programs, table: programs, metric: cosine, dimensions: 384, columns: \(columns)}
               - {name: libraries, table: libraries, metric: cosine, dimensions: 384, columns: \(columns)}
             \(extraCollections)
+            \(extra)
             """
         return try GatewayConfig.parse(text, file: "test.yaml", environment: [:])
     }

@@ -74,7 +74,9 @@ extension PostgreSQL {
         @Test func manySearchesAtOnceGetTheirOwnAnswers() async throws {
             let samples = try Samples()
             let expected = samples.queries.map { samples.nearest($0, 1)[0].row.id }
-            try await withGateway(Replicas().config()) { client, _ in
+            let config = try Replicas().config(
+                pool: "{max_size: 4, max_waiting: 2000}", extra: "admission: {enabled: false}")
+            try await withGateway(config) { client, _ in
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for round in 0..<400 {
                         let place = round % samples.queries.count

@@ -1,5 +1,5 @@
-/// Those who wait to be admitted: one list a priority, each in order of arrival, over one table of places. All operations
-/// on one waiter are O(1); nothing allocates while the table is large enough.
+/// Those who wait to be admitted: one list a priority, each in order of arrival, over one table of places. All
+/// operations on one waiter are O(1); nothing allocates while the table is large enough.
 struct AdmissionQueue: Sendable {
     private struct Place: Sendable {
         var id: UInt64

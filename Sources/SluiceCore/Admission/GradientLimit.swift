@@ -1,13 +1,14 @@
 /// How many searches may run at a time, learned from their latency: while the recent latency stays near the usual one,
-/// the limit grows by its square root; when the recent one is longer by more than the tolerance, it falls in proportion.
+/// the limit grows by its square root; when the recent one is longer by more than the tolerance, it falls in
+/// proportion.
 ///
 /// It moves once a round: after some searches have ended that also began since the last move. Earlier ones tell of the
 /// limit before, and following them overshoots and swings.
 ///
-/// Source: Netflix concurrency-limits, `Gradient2Limit` (gradient of long-term to short-term latency, tolerance, smoothing,
-/// square root as the allowed queue; no change while less than half of the limit is used) in a `WindowedLimit`. Different
-/// here: the usual latency learns quickly only while there is room. There it follows the overload itself, and the limit
-/// drifts to its maximum within seconds.
+/// Source: Netflix concurrency-limits, `Gradient2Limit` (gradient of long-term to short-term latency, tolerance,
+/// smoothing, square root as the allowed queue; no change while less than half of the limit is used) in a
+/// `WindowedLimit`. Different here: the usual latency learns quickly only while there is room. There it follows the
+/// overload itself, and the limit drifts to its maximum within seconds.
 public struct GradientLimit: Sendable {
     public struct Configuration: Hashable, Sendable {
         /// At least 1.

@@ -1,5 +1,5 @@
-/// How long laggards are waited for once enough has answered: a share of what the others took, within bounds. A leg that
-/// takes much longer than the others is not worth the whole deadline.
+/// How long laggards are waited for once enough has answered: a share of what the others took, within bounds. A leg
+/// that takes much longer than the others is not worth the whole deadline.
 ///
 /// Source: Vespa, "Graceful query coverage degradation" (adaptive timeout: minimum and maximum wait after coverage).
 public struct AdaptiveTimeout: Hashable, Sendable {

@@ -1,58 +1,116 @@
-/// Why one attempt of a leg did not give rows.
-public enum AttemptFailure: Hashable, Sendable {
-    /// No connection is up and none can be made.
-    case unreachable
-    /// Our own pool is full: never the backend's fault.
-    case saturated
-    /// The connection broke while the statement ran.
-    case connectionLost
-    /// The server is starting, stopping or changing its role.
-    case notServing
-    /// A standby had to choose between replaying and this read.
-    case recoveryConflict
-    /// The statement itself is at fault, or what it found: it would fail the same way anywhere.
-    case statement
-    case timedOut
-    case cancelled
-
-    /// Searches only read, so another replica may be asked whenever the fault was this one's.
-    var isWorthAnotherReplica: Bool {
-        switch self {
-        case .unreachable, .saturated, .connectionLost, .notServing, .recoveryConflict: true
-        case .statement, .timedOut, .cancelled: false
-        }
-    }
+/// Why an attempt is made.
+public enum AttemptKind: Hashable, Sendable {
+    case first
+    /// After one failed.
+    case retry
+    /// While another still runs.
+    case hedge
 }
 
-/// One leg: which replica to ask, and whether to ask another after a failure. Each replica is asked at most once.
+/// The replicas of a shard by their place in its list, at most 64.
+public struct ReplicaSet: Hashable, Sendable {
+    private var bits: UInt64 = 0
+
+    public init() {}
+
+    public var isEmpty: Bool { bits == 0 }
+    public func contains(_ replica: Int) -> Bool { bits & Self.bit(replica) != 0 }
+    public mutating func insert(_ replica: Int) { bits |= Self.bit(replica) }
+
+    private static func bit(_ replica: Int) -> UInt64 { (0..<64).contains(replica) ? 1 << UInt64(replica) : 0 }
+}
+
+/// One leg: whether to ask again after a failure, whether to ask a second replica while the first is still at it, and
+/// when it is over. Which replica is asked is `ShardMachine`'s choice.
 public struct LegMachine: Sendable {
+    public struct Policy: Hashable, Sendable {
+        /// Attempts of one leg, retries and hedges included.
+        public var maxAttempts: Int
+        /// Before a retry.
+        public var backoff: Backoff
+
+        public init(
+            maxAttempts: Int = 3, backoff: Backoff = Backoff(base: .milliseconds(2), cap: .milliseconds(100))
+        ) {
+            self.maxAttempts = max(1, maxAttempts)
+            self.backoff = backoff
+        }
+    }
+
     public enum Action: Hashable, Sendable {
-        /// Ask the replica at this place in the shard's list.
-        case attempt(replica: Int)
+        /// Ask a replica at this instant; at once if it has passed.
+        case attempt(AttemptKind, at: Instant)
+        /// Another attempt still runs.
+        case wait
+        /// The leg has its rows: cancel what still runs.
+        case succeed
         case fail(AttemptFailure)
     }
 
-    private var untried: ArraySlice<Int>
-    private let deadline: Instant
+    private let policy: Policy
+    public let deadline: Instant
+    private var running = 0
+    private var failures = 0
+    private var lastFailure: AttemptFailure?
+    private var isOver = false
+    /// Those asked so far.
+    public private(set) var tried = ReplicaSet()
     public private(set) var attempts = 0
+    public private(set) var hedges = 0
 
-    /// - Parameter order: the shard's replicas in the order to ask them.
-    public init(order: [Int], deadline: Instant) {
-        untried = order[...]
+    public init(policy: Policy, deadline: Instant) {
+        self.policy = policy
         self.deadline = deadline
     }
 
-    public mutating func started(now: Instant) -> Action { next(after: .unreachable, now: now) }
-
-    public mutating func attemptFailed(_ failure: AttemptFailure, now: Instant) -> Action {
-        guard failure.isWorthAnotherReplica else { return .fail(failure) }
-        return next(after: failure, now: now)
+    public mutating func started(now: Instant) -> Action {
+        now < deadline ? .attempt(.first, at: now) : end(.timedOut)
     }
 
-    private mutating func next(after failure: AttemptFailure, now: Instant) -> Action {
-        guard now < deadline else { return .fail(.timedOut) }
-        guard let replica = untried.popFirst() else { return .fail(failure) }
+    public mutating func attemptStarted(_ kind: AttemptKind, replica: Int) {
+        running += 1
         attempts += 1
-        return .attempt(replica: replica)
+        if kind == .hedge { hedges += 1 }
+        tried.insert(replica)
+    }
+
+    /// An attempt that was due found no replica to ask, or no budget for it.
+    public mutating func attemptRefused(_ kind: AttemptKind, _ reason: AttemptFailure) -> Action {
+        if isOver || running > 0 { return .wait }
+        // A failure that was met says more than that nobody is left to ask.
+        return end(lastFailure ?? reason)
+    }
+
+    /// The first attempt takes longer than most.
+    public mutating func hedgeDue(now: Instant) -> Action {
+        guard !isOver, running == 1, hedges == 0, attempts < policy.maxAttempts, now < deadline else { return .wait }
+        return .attempt(.hedge, at: now)
+    }
+
+    public mutating func attemptSucceeded() -> Action {
+        running = max(0, running - 1)
+        if isOver { return .wait }
+        isOver = true
+        return .succeed
+    }
+
+    public mutating func attemptFailed(
+        _ failure: AttemptFailure, now: Instant, using generator: inout some RandomNumberGenerator
+    ) -> Action {
+        running = max(0, running - 1)
+        failures += 1
+        lastFailure = failure
+        if isOver { return .wait }
+        if failure.advice == .never { return end(failure) }
+        if running > 0 { return .wait }
+        guard now < deadline else { return end(.timedOut) }
+        guard attempts < policy.maxAttempts else { return end(failure) }
+        let due = now.advanced(by: policy.backoff.delay(attempt: failures - 1, using: &generator))
+        return due < deadline ? .attempt(.retry, at: due) : end(failure)
+    }
+
+    private mutating func end(_ failure: AttemptFailure) -> Action {
+        isOver = true
+        return .fail(failure)
     }
 }

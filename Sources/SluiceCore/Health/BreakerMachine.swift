@@ -4,8 +4,8 @@
 /// Every attempt that was started is ended, once. Attempts that began before the switch opened and end after say
 /// nothing new, and count for nothing until it is closed.
 ///
-/// Sources: Nygard, "Release It!" (the pattern); Envoy, "Outlier detection", and gRPC A50 (what ejects, a time that grows
-/// with each ejection); resilience4j (slow-call share, minimum volume, permitted calls in half open).
+/// Sources: Nygard, "Release It!" (the pattern); Envoy, "Outlier detection", and gRPC A50 (what ejects, a time that
+/// grows with each ejection); resilience4j (slow-call share, minimum volume, permitted calls in half open).
 public struct BreakerMachine: Sendable {
     enum State: Hashable {
         case closed(since: Instant)

@@ -1,5 +1,6 @@
-/// When a second replica is asked although the first still works: after the leg's own recent p95, within bounds, so that
-/// about one leg in twenty is hedged, and those are the slow ones. Whether the budget allows it is `RetryBudget`'s part.
+/// When a second replica is asked although the first still works: after the leg's own recent p95, within bounds, so
+/// that about one leg in twenty is hedged, and those are the slow ones. Whether the budget allows it is `RetryBudget`'s
+/// part.
 ///
 /// Source: Dean and Barroso, "The Tail at Scale", 2013.
 public struct HedgePolicy: Hashable, Sendable {

@@ -1,9 +1,9 @@
 /// A quantile of the recent latencies, for the hedge delay. A histogram with eight buckets to each power of two, whose
 /// middle stands for what fell in: at most 6.25 % off between 1 µs and 68 s; what is outside counts as the bound.
 ///
-/// Two halves take turns: one is filled, the other is the past. So the quantile is over the last 15 to 30 s, or the last
-/// 2,048 to 4,096 values if those are fewer: when a whole shard gets slow, the delay follows at once, and hedges do not
-/// double its load. Nothing allocates after `init`; a quantile is found anew only after some values.
+/// Two halves take turns: one is filled, the other is the past. So the quantile is over the last 15 to 30 s, or the
+/// last 2,048 to 4,096 values if those are fewer: when a whole shard gets slow, the delay follows at once, and hedges
+/// do not double its load. Nothing allocates after `init`; a quantile is found anew only after some values.
 ///
 /// Source of the buckets: HdrHistogram (G. Tene), with three bits of precision.
 public struct LatencyWindow: Sendable {

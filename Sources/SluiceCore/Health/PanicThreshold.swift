@@ -12,8 +12,8 @@ public enum Ejection: Hashable, Sendable {
 ///
 /// Source: Envoy, "Panic threshold" of its load balancers; Finagle's PanicMode has the same default, a half.
 public struct PanicThreshold: Hashable, Sendable {
-    /// Of all the shard's replicas, how many must be left without the slow ones, 0...1. With 0 the slow ones are used only
-    /// when nobody else is left.
+    /// Of all the shard's replicas, how many must be left without the slow ones, 0...1. With 0 the slow ones are used
+    /// only when nobody else is left.
     public var minimumHealthyShare: Double
 
     public init(minimumHealthyShare: Double = 0.5) { self.minimumHealthyShare = minimumHealthyShare }

@@ -1,7 +1,7 @@
 /// The places of a pool, what each is doing, and how many do what. Knows no policy.
 ///
-/// Idle connections form a list through the places themselves, so that taking the newest, adding one and losing one from
-/// the middle are all O(1) and touch no allocator.
+/// Idle connections form a list through the places themselves, so that taking the newest, adding one and losing one
+/// from the middle are all O(1) and touch no allocator.
 struct PlaceTable: Sendable {
     enum State: UInt8, Sendable {
         /// Nothing is here. Goes to: dialling.

@@ -1,13 +1,14 @@
 extension PoolMachine {
-    /// When to call `maintenanceDue`; nil: nothing is pending. O(1). It may move with every event. It may be early, which
-    /// costs one call that finds nothing; it is never late. So a driver with one timer arms it anew only if this is
-    /// earlier than what is armed, and after each call.
+    /// When to call `maintenanceDue`; nil: nothing is pending. O(1). It may move with every event. It may be early,
+    /// which costs one call that finds nothing; it is never late. So a driver with one timer arms it anew only if this
+    /// is earlier than what is armed, and after each call.
     public var nextMaintenance: Instant? {
         guard let redialAt else { return nextExpiry == .distantFuture ? nil : nextExpiry }
         return min(redialAt, nextExpiry)
     }
 
-    /// Dials again if the pause is over, and closes idle connections that are too old or too many. Harmless at any time.
+    /// Dials again if the pause is over, and closes idle connections that are too old or too many. Harmless at any
+    /// time.
     public mutating func maintenanceDue(now: Instant) -> Actions {
         if let redialAt, redialAt <= now { self.redialAt = nil }
         var actions = Actions()
@@ -39,13 +40,15 @@ extension PoolMachine {
         return places.since(connection).advanced(byNanoseconds: maxIdleNanoseconds)
     }
 
-    /// The end of a connection's life: `maxLifetime` less up to a tenth, so that those born together do not die together.
+    /// The end of a connection's life: `maxLifetime` less up to a tenth, so that those born together do not die
+    /// together.
     func expiry(from now: Instant, using generator: inout some RandomNumberGenerator) -> Instant {
         guard let lifetime = configuration.maxLifetime?.nanoseconds else { return .distantFuture }
         return now.advanced(byNanoseconds: lifetime - Int64.random(in: 0...(lifetime / 10), using: &generator))
     }
 
-    /// Whether a connection that comes back has outlived its time. While dials fail, waiters are served with what works.
+    /// Whether a connection that comes back has outlived its time. While dials fail, waiters are served with what
+    /// works.
     func isOverAge(_ connection: ConnectionID, now: Instant) -> Bool {
         let expiry = places.expiry(connection)
         return expiry <= now && expiry != .distantFuture && (!lastDialFailed || waiters.isEmpty)

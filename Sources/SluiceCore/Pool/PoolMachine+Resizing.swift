@@ -14,7 +14,8 @@ extension PoolMachine {
         return actions
     }
 
-    /// No more leases until `undrain`: idle connections are closed, waiters refused, leased ones closed as they come back.
+    /// No more leases until `undrain`: idle connections are closed, waiters refused, leased ones closed as they come
+    /// back.
     public mutating func drain() -> Actions {
         mode == .serving ? stop(.draining, .draining) : Actions()
     }

@@ -22,12 +22,12 @@ extension PoolMachine {
         return .wait(dial: dialsDue > 0 ? startDial() : nil)
     }
 
-    /// True if it was still waiting; false if it has been served, expired or refused before. If it was served, the driver
-    /// gives back what it was granted. O(1).
+    /// True if it was still waiting; false if it has been served, expired or refused before. If it was served, the
+    /// driver gives back what it was granted. O(1).
     public mutating func waiterCancelled(_ waiter: WaiterID) -> Bool { waiters.remove(waiter) }
 
-    /// When a leg that is refused as `queueFull` may try again: what those before it will take, from the recent length of
-    /// a lease. 10 ms...5 s.
+    /// When a leg that is refused as `queueFull` may try again: what those before it will take, from the recent length
+    /// of a lease. 10 ms...5 s.
     public var retryAfter: Duration {
         let queued = Double(serviceNanoseconds) * Double(waiters.count + 1) / Double(max(1, configuration.maxSize))
         return .nanoseconds(Int64(min(max(queued, 10_000_000), 5_000_000_000)))

@@ -1,8 +1,9 @@
-/// One lane's slice of a backend's pool: who holds which connection, who waits, what is dialled, what is closed and when.
+/// One lane's slice of a backend's pool: who holds which connection, who waits, what is dialled, what is closed and
+/// when.
 ///
 /// Events are past tense, and each returns what the driver must do; orders (`drain`, `shutDown`) are imperative. It
-/// holds neither connections nor continuations, reads no clock, and is driven by one thread. A lease granted at once and
-/// a release with nobody waiting are O(1) and allocate nothing: every leg pays for them.
+/// holds neither connections nor continuations, reads no clock, and is driven by one thread. A lease granted at once
+/// and a release with nobody waiting are O(1) and allocate nothing: every leg pays for them.
 ///
 /// What holds after every event: idle + leased + dialling + closing <= `maxSize`, but after a shrink, when the sum only
 /// falls; nobody waits while a connection is idle; a waiter is granted, expired, refused or cancelled, once.
@@ -61,7 +62,8 @@ public struct PoolMachine: Sendable {
     /// Legs that hold or wait for a connection here: the load that replica choice compares.
     public var load: Int { places.leased + waiters.count }
 
-    /// False while nothing is up and the last dial failed, and after the end. Says nothing about draining or about size.
+    /// False while nothing is up and the last dial failed, and after the end. Says nothing about draining or about
+    /// size.
     public var isReachable: Bool { mode != .shutDown && (!lastDialFailed || places.up > 0) }
 
     /// Whether a leg that comes now may be served: reachable, not draining, and with at least one place.

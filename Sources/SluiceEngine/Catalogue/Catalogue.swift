@@ -1,4 +1,5 @@
 public import SluiceCore
+internal import Synchronization
 
 /// What the gateway serves: its shards with their replicas, and the collections on them. Made from the configuration,
 /// never changed.
@@ -7,10 +8,13 @@ public struct Catalogue: Sendable {
         public var name: String
         /// Which backend serves it: an index into the list that a lane is made with.
         public var backend: Int
+        /// The most that one attempt on it may take.
+        public var timeout: Duration?
 
-        public init(name: String, backend: Int) {
+        public init(name: String, backend: Int, timeout: Duration? = nil) {
             self.name = name
             self.backend = backend
+            self.timeout = timeout
         }
     }
 
@@ -28,11 +32,48 @@ public struct Catalogue: Sendable {
     public let collections: [String: Collection]
     /// Sorted by name.
     public var listed: [Collection] { collections.values.sorted { $0.name < $1.name } }
+    private let estimates: [Place: RowEstimate]
+
+    private struct Place: Hashable {
+        var collection: String
+        var shard: Int
+    }
 
     /// A collection's `shards` are indices into `shards`.
     public init(shards: [Shard], collections: [Collection]) {
         self.shards = shards
         self.collections = Dictionary(collections.map { ($0.name, $0) }) { first, _ in first }
+        let places = collections.flatMap { collection in
+            collection.shards.map { (Place(collection: collection.name, shard: $0), RowEstimate()) }
+        }
+        estimates = Dictionary(places) { first, _ in first }
+    }
+
+    /// How many rows of a collection a shard has, as far as is known.
+    func estimate(of collection: String, shard: Int) -> RowEstimate {
+        estimates[Place(collection: collection, shard: shard)] ?? RowEstimate()
+    }
+
+    /// The tables that a backend holds a part of.
+    func tables(of backend: Int) -> [(table: TableName, estimate: RowEstimate)] {
+        let shards = Set(served(by: backend).map(\.shard))
+        return listed.flatMap { collection in
+            collection.shards.filter(shards.contains).map { shard in
+                (
+                    TableName(schema: collection.schema, table: collection.table),
+                    estimate(of: collection.name, shard: shard)
+                )
+            }
+        }
+    }
+
+    /// The replicas that are one backend: several if the same server has several names.
+    func served(by backend: Int) -> [ServedReplica] {
+        shards.enumerated().flatMap { shard, value in
+            value.replicas.enumerated().compactMap { replica, value in
+                value.backend == backend ? ServedReplica(shard: shard, replica: replica) : nil
+            }
+        }
     }
 }
 
@@ -48,10 +89,12 @@ public struct Collection: Hashable, Sendable {
     public var columns: [String]
     /// Indices into the catalogue's shards.
     public var shards: [Int]
+    /// The most that a search of it may take.
+    public var timeout: Duration?
 
     public init(
         name: String, schema: String, table: String, idColumn: String, vectorColumn: String, metric: Metric,
-        dimensions: Int, columns: [String], shards: [Int]
+        dimensions: Int, columns: [String], shards: [Int], timeout: Duration? = nil
     ) {
         self.name = name
         self.schema = schema
@@ -62,5 +105,19 @@ public struct Collection: Hashable, Sendable {
         self.dimensions = dimensions
         self.columns = columns
         self.shards = shards
+        self.timeout = timeout
     }
+}
+
+/// About how many rows a (collection, shard) has, by the planner's statistics of one of its replicas.
+final class RowEstimate: Sendable {
+    private let bits = Atomic<UInt64>(Double.nan.bitPattern)
+
+    /// Nil until known.
+    var rows: Double? {
+        let rows = Double(bitPattern: bits.load(ordering: .relaxed))
+        return rows.isNaN ? nil : rows
+    }
+
+    func update(_ rows: Double) { bits.store(max(1, rows).bitPattern, ordering: .relaxed) }
 }

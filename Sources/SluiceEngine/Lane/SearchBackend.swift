@@ -1,7 +1,7 @@
 public import SluiceCore
 
-/// One replica as the engine sees it: something to make connections to. The gateway implements it with libpq; tests
-/// with a script.
+/// One replica's server as the engine sees it: something to make connections to. The gateway implements it with libpq;
+/// tests with a script.
 public protocol SearchBackend: Sendable {
     var replicaName: String { get }
     var shardName: String { get }
@@ -14,11 +14,39 @@ public protocol SearchBackend: Sendable {
 }
 
 public protocol BackendConnection: Sendable {
+    /// What the server said when the connection was made.
+    var role: ReplicaRole { get }
+
     /// Runs one search. Cancelling the task stops the backend's work.
     func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows
+    /// On the lane's thread: ends the search that runs, if there is one, with `cancelled`.
+    func interrupt()
     /// After a failure: waits until nothing of the search is left. False if the connection has been closed.
     func settle() async -> Bool
+    /// Asks the server what it is and how many rows its tables have.
+    func inspect(_ tables: [TableName], deadline: Instant) async throws(BackendFailure) -> BackendFacts
     func close() async
+}
+
+public struct TableName: Hashable, Sendable {
+    public var schema: String
+    public var table: String
+
+    public init(schema: String, table: String) {
+        self.schema = schema
+        self.table = table
+    }
+}
+
+public struct BackendFacts: Sendable {
+    public var role: ReplicaRole
+    /// The planner's estimates, in the order of the tables asked for; nil where there is none.
+    public var estimatedRows: [Double?]
+
+    public init(role: ReplicaRole, estimatedRows: [Double?]) {
+        self.role = role
+        self.estimatedRows = estimatedRows
+    }
 }
 
 public struct BackendSearch: Sendable {
@@ -27,6 +55,8 @@ public struct BackendSearch: Sendable {
     /// How long the server may take by its own clock.
     public var timeout: Duration
     public var vector: [UInt8]
+    /// Every row must carry it: a row that does not belongs to another request.
+    public var token: Int64
     public var maximumBytes: Int
 }
 
@@ -34,12 +64,21 @@ public struct BackendSearch: Sendable {
 public struct BackendFailure: Error, Hashable, Sendable {
     public var reason: AttemptFailure
     public var sqlState: String?
+    /// How long to wait before asking again, where that is known.
+    public var retryAfter: Duration?
+    /// How many legs waited before this one, if it was refused for that.
+    public var queueDepth: Int?
     /// For the log.
     public var detail: String
 
-    public init(_ reason: AttemptFailure, sqlState: String? = nil, detail: String) {
+    public init(
+        _ reason: AttemptFailure, sqlState: String? = nil, retryAfter: Duration? = nil, queueDepth: Int? = nil,
+        detail: String
+    ) {
         self.reason = reason
         self.sqlState = sqlState
+        self.retryAfter = retryAfter
+        self.queueDepth = queueDepth
         self.detail = detail
     }
 }

@@ -1,122 +1,195 @@
+internal import Logging
 internal import SluiceCore
 
-/// What a leg came to, and what of it the backends may still be ending.
-struct LegResult: Sendable {
-    var report: LegReport
-    var unsettled: [Task<Void, Never>] = []
-}
-
 extension SearchLane {
-    /// Runs one leg: chooses a replica, leases a connection for itself, asks, and asks another replica if the failure
-    /// was the first one's own.
-    func runLeg(_ leg: PlannedLeg, _ settings: SearchSettings, _ search: Search) async -> LegResult {
+    /// Makes the entry of a leg that is about to run.
+    func open(_ leg: PlannedLeg, _ running: RunningSearch) -> SlotID {
+        let machine = LegMachine(policy: configuration.legs, deadline: deadline(of: leg, running))
+        return legs.insert(RunningLeg(leg: leg, running: running, machine: machine))
+    }
+
+    /// The request's deadline, capped by the collection's own time-out.
+    private func deadline(of leg: PlannedLeg, _ running: RunningSearch) -> Instant {
+        guard let timeout = leg.timeout else { return running.search.deadline }
+        return min(running.search.deadline, running.started.advanced(by: timeout))
+    }
+
+    /// Runs one leg: chooses a replica, leases a connection for itself, asks, and asks another replica if the first one
+    /// fails or takes longer than most.
+    func runLeg(_ place: SlotID) async -> LegResult {
+        defer { legs.remove(place) }
+        guard let leg = legs[place]?.leg else { preconditionFailure("a leg runs once, in the entry made for it") }
         var result = LegResult(report: LegReport(of: leg))
-        var machine = LegMachine(order: replicaOrder(of: leg.shard), deadline: search.deadline)
-        var action = machine.started(now: executor.now())
-        while case .attempt(let index) = action {
-            let replica = leg.shard.replicas[index]
-            result.report.replica = replica.name
-            result.report.attempts = machine.attempts
-            do throws(BackendFailure) {
-                result.report.rows = try await attempt(replica.backend, leg, settings, search, &result)
-                result.report.status = .ok
-                result.report.message = nil
-                result.report.sqlState = nil
-                return result
-            } catch {
-                result.report.note(error)
-                action = machine.attemptFailed(error.reason, now: executor.now())
+        var action = legs[place]?.machine.started(now: executor.now()) ?? .fail(.cancelled)
+        while case .attempt(let kind, let due) = action {
+            if due > executor.now() { await pause(place, until: due) }
+            if Task.isCancelled || legs[place]?.isGivenUp == true {
+                action = .fail(.cancelled)
+            } else {
+                action = await attempt(kind, place, &result)
             }
         }
-        if case .fail(let reason) = action { result.report.status = LegStatus(reason) }
+        if case .fail(let reason) = action { result.report.conclude(reason) }
+        if legs[place]?.isGivenUp == true, result.report.status == .cancelled { result.report.noteGivenUp() }
+        result.report.attempts = legs[place]?.machine.attempts ?? 0
+        result.report.hedges = legs[place]?.machine.hedges ?? 0
         return result
     }
 
-    private func attempt(
-        _ backend: Int, _ leg: PlannedLeg, _ settings: SearchSettings, _ search: Search, _ result: inout LegResult
-    ) async throws(BackendFailure) -> LegRows {
-        let asked = executor.now()
-        let lease: Lease
-        do throws(BackendFailure) {
-            lease = try await self.lease(backend, deadline: search.deadline)
-        } catch {
-            result.report.wait += asked.duration(to: executor.now())
-            throw error
+    /// One attempt, with the hedge that it may get: returns when neither runs any more, or the leg has its rows.
+    private func attempt(_ kind: AttemptKind, _ place: SlotID, _ result: inout LegResult) async -> LegMachine.Action {
+        guard let pick = pick(kind, place, &result) else {
+            return legs[place]?.machine.attemptRefused(kind, result.report.refusal) ?? .fail(.cancelled)
         }
-        let leased = executor.now()
-        result.report.wait += asked.duration(to: leased)
-        do throws(BackendFailure) {
-            if Task.isCancelled { throw BackendFailure(.cancelled, detail: "cancelled") }
-            let request = BackendSearch(
-                shape: leg.shape, settings: settings, timeout: leased.duration(to: search.deadline),
-                vector: search.vector, maximumBytes: configuration.maximumLegBytes)
-            let rows = try await lease.connection.search(request, deadline: search.deadline)
-            result.report.execute = leased.duration(to: executor.now())
-            release(lease)
-            return rows
-        } catch {
-            result.report.execute = leased.duration(to: executor.now())
-            result.unsettled.append(settle(lease))
-            throw error
+        let hedgeTimer = armHedge(place, after: pick.hedgeAfter)
+        var end = await perform(pick, legs[place], for: place)
+        legs[place]?.current = .between
+        if let hedgeTimer { executor.cancel(hedgeTimer) }
+        if let hedgeEnd = legs[place]?.hedgeEnd.take(), case .success = hedgeEnd.result {
+            // The hedge was first, and has interrupted this attempt.
+            result.note(end)
+            result.note(hedgeEnd)
+            return .succeed
+        }
+        var action = noteEnd(end, place, &result)
+        guard let hedge = legs[place]?.hedge else { return action }
+        legs[place]?.hedge = nil
+        if action != .wait {
+            hedge.cancel()
+            result.unsettled.append(Task(executorPreference: executor) { await hedge.value.unsettled?.value })
+            return action
+        }
+        legs[place]?.current = .hedging(hedge)
+        end = await withTaskCancellationHandler {
+            await hedge.value
+        } onCancel: {
+            hedge.cancel()
+        }
+        legs[place]?.current = .between
+        action = noteEnd(end, place, &result)
+        return action
+    }
+
+    private func noteEnd(_ end: AttemptEnd, _ place: SlotID, _ result: inout LegResult) -> LegMachine.Action {
+        result.note(end)
+        switch end.result {
+        case .success:
+            return legs[place]?.machine.attemptSucceeded() ?? .succeed
+        case .failure(let failure):
+            return legs[place]?.machine.attemptFailed(failure.reason, now: executor.now(), using: &random)
+                ?? .fail(failure.reason)
         }
     }
 
-    private func replicaOrder(of shard: Catalogue.Shard) -> [Int] {
-        let loads = shard.replicas.map { replica in
-            let machine = backends[replica.backend].machine
-            return ReplicaLoad(isReachable: machine.isReachable, load: machine.load)
+    /// A replica for an attempt; nil if there is none, or no budget. The reason is noted then.
+    private func pick(_ kind: AttemptKind, _ place: SlotID, _ result: inout LegResult) -> ShardMachine.Pick? {
+        guard let run = legs[place] else { return nil }
+        let choice = shared.shards[run.leg.shardIndex].attemptRequested(
+            kind, tried: run.machine.tried, mayRepeat: result.report.lastFailure?.advice == .anywhere,
+            now: executor.now())
+        switch choice {
+        case .refuse(let reason):
+            result.report.refusal = reason
+            return nil
+        case .ask(let pick):
+            legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
+            result.report.replica = run.leg.shard.replicas[pick.replica].name
+            return pick
         }
-        return ReplicaChoice.order(loads, using: &random)
     }
-}
 
-extension LegReport {
-    /// Keeps what a client may know of a failed attempt: never the server's or libpq's own words.
-    fileprivate mutating func note(_ failure: BackendFailure) {
-        status = LegStatus(failure.reason)
-        sqlState = failure.sqlState
-        message =
-            switch failure.reason {
-            case .unreachable: "the replica cannot be reached"
-            case .saturated: "no connection became free in time"
-            case .connectionLost: "the connection was lost"
-            case .notServing: "the server is starting, stopping or changing its role"
-            case .recoveryConflict: "the standby had to replay changes that this search stood in the way of"
-            case .statement: SQLState.meaning(of: failure.sqlState)
-            case .timedOut: "no answer before the deadline"
-            case .cancelled: "cancelled"
+    /// Waits before a retry; ends early if the leg is given up.
+    private func pause(_ place: SlotID, until due: Instant) async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let timer = executor.schedule(at: due) { self.assumeIsolated { $0.resume(place) } }
+                legs[place]?.current = .pausing(continuation, timer)
             }
+        } onCancel: {
+            executor.execute { self.assumeIsolated { $0.resume(place) } }
+        }
+    }
+
+    private func resume(_ place: SlotID) {
+        guard case .pausing(let continuation, let timer) = legs[place]?.current else { return }
+        legs[place]?.current = .between
+        executor.cancel(timer)
+        continuation.resume()
+    }
+
+    // MARK: Hedges
+
+    private func armHedge(_ place: SlotID, after delay: Duration?) -> LaneTimer? {
+        guard let delay, configuration.hedges, let run = legs[place], run.running.search.allowsHedges else {
+            return nil
+        }
+        return executor.schedule(at: executor.now().advanced(by: delay)) {
+            self.assumeIsolated { $0.hedgeDue(place) }
+        }
+    }
+
+    private func hedgeDue(_ place: SlotID) {
+        guard case .attempt(let kind, _) = legs[place]?.machine.hedgeDue(now: executor.now()), let run = legs[place]
+        else { return }
+        let choice = shared.shards[run.leg.shardIndex].attemptRequested(
+            kind, tried: run.machine.tried, mayRepeat: false, now: executor.now())
+        guard case .ask(let pick) = choice else { return }
+        legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
+        legs[place]?.hedge = Task(executorPreference: executor) {
+            let end = await self.perform(pick, run, for: nil)
+            await self.hedgeEnded(place, end)
+            return end
+        }
+    }
+
+    /// The hedge came first: the attempt that still runs is of no use any more.
+    private func hedgeEnded(_ place: SlotID, _ end: AttemptEnd) {
+        // Once the leg waits for the hedge itself, or is over, it takes the end from the task.
+        guard legs[place]?.hedge != nil else { return }
+        guard case .success = end.result else { return }
+        _ = legs[place]?.machine.attemptSucceeded()
+        legs[place]?.hedgeEnd = end
+        legs[place]?.hedge = nil
+        interrupt(place)
+    }
+
+    // MARK: Interrupting
+
+    /// The search has its answer without this leg.
+    func giveUpLeg(_ place: SlotID) {
+        guard legs[place] != nil else { return }
+        legs[place]?.isGivenUp = true
+        legs[place]?.hedge?.cancel()
+        interrupt(place)
+    }
+
+    private func interrupt(_ place: SlotID) {
+        switch legs[place]?.current {
+        case .waiting(let waiter): giveUp(waiter, .cancelled)
+        case .executing(let connection): connection.interrupt()
+        case .pausing: resume(place)
+        case .hedging(let task): task.cancel()
+        case .lent(let task): task.cancel()
+        case .between, nil: break
+        }
     }
 }
 
-extension LegStatus {
-    fileprivate init(_ reason: AttemptFailure) {
-        self =
-            switch reason {
-            case .unreachable, .connectionLost, .notServing: .unavailable
-            case .saturated: .saturated
-            case .recoveryConflict, .statement: .backendError
-            case .timedOut: .timeout
-            case .cancelled: .cancelled
-            }
-    }
-}
-
-/// What the SQLSTATEs that a search can meet mean, in words that carry no data.
-/// Source: PostgreSQL, Appendix A, "PostgreSQL Error Codes".
-enum SQLState {
-    static func meaning(of code: String?) -> String {
-        switch code {
-        case "42P01": "the table does not exist on this server"
-        case "42703": "a configured column does not exist on this server"
-        case "42501": "the gateway's role may not read the table"
-        case "42883", "42704": "the vector type or operator is missing on this server"
-        case "22000", "22P02", "22P03": "the server does not accept the vector (are the dimensions right?)"
-        case "53100": "the server's disk is full"
-        case "53200": "the server is out of memory"
-        case "53300": "the server has too many connections"
-        case nil: "the server broke the protocol; the connection was closed"
-        default: "the server refused the statement"
+extension LegResult {
+    /// Adds an attempt's end to what is reported of the leg.
+    mutating func note(_ end: AttemptEnd) {
+        report.wait += end.wait
+        report.execute = end.execute
+        if let work = end.unsettled { unsettled.append(work) }
+        switch end.result {
+        case .success(let rows):
+            report.replica = report.leg.shard.replicas[end.pick.replica].name
+            report.rows = rows
+            report.status = .ok
+            report.message = nil
+            report.sqlState = nil
+        case .failure(let failure):
+            report.note(failure)
         }
     }
 }

@@ -2,7 +2,8 @@ public import Logging
 public import SluiceCore
 
 /// One reactor's share of the gateway: its slice of every pool, and the searches of its sessions, from planning to
-/// merging. Everything here happens on one thread, so the way of a search takes no lock.
+/// merging. Everything here happens on one thread, so the way of a search takes no lock of its own; what all lanes must
+/// agree on is in `SharedState`.
 public actor SearchLane {
     public struct Configuration: Sendable {
         public var maximumK: Int
@@ -10,6 +11,9 @@ public actor SearchLane {
         public var connectTimeout: Duration
         /// The most bytes of cells that one leg may bring.
         public var maximumLegBytes: Int
+        public var legs = LegMachine.Policy()
+        public var hedges = true
+        public var laggards = AdaptiveTimeout()
 
         public init(maximumK: Int, acquireTimeout: Duration, connectTimeout: Duration, maximumLegBytes: Int) {
             self.maximumK = maximumK
@@ -19,42 +23,40 @@ public actor SearchLane {
         }
     }
 
-    /// A replica with the share of its pool that this lane holds.
-    public struct BackendSlice: Sendable {
-        public var backend: any SearchBackend
-        public var pool: PoolMachine.Configuration
-
-        public init(backend: any SearchBackend, pool: PoolMachine.Configuration) {
-            self.backend = backend
-            self.pool = pool
-        }
-    }
-
     public nonisolated let index: Int
     public nonisolated let executor: any LaneExecutor
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     let configuration: Configuration
     let logger: Logger
+    let shared: SharedState
     var planner: Planner
     var backends: [BackendState]
     var waiters: [WaiterID: PendingLease] = [:]
     var nextWaiter: UInt64 = 0
+    var dials: [UInt64: Task<Void, Never>] = [:]
+    var nextDial: UInt64 = 0
+    var legs = SlotTable<RunningLeg>()
     var random = SplitMix64(seed: .random(in: .min ... .max))
 
+    /// - Parameter pools: this lane's slice of each backend's pool, in the order of the shared state's backends.
     public init(
-        index: Int, executor: any LaneExecutor, catalogue: Catalogue, backends: [BackendSlice],
+        index: Int, executor: any LaneExecutor, shared: SharedState, pools: [PoolMachine.Configuration],
         configuration: Configuration, logger: Logger
     ) {
         self.index = index
         self.executor = executor
+        self.shared = shared
         self.configuration = configuration
         self.logger = logger
-        planner = Planner(catalogue: catalogue, maximumK: configuration.maximumK)
-        self.backends = backends.map { BackendState(backend: $0.backend, machine: PoolMachine($0.pool)) }
+        planner = Planner(catalogue: shared.catalogue, maximumK: configuration.maximumK)
+        backends = zip(shared.backends, pools).enumerated().map { place, pair in
+            BackendState(
+                backend: pair.0, served: shared.catalogue.served(by: place), machine: PoolMachine(pair.1))
+        }
     }
 
-    /// Plans, runs and merges one search. Cancelling the task ends it with `cancelled`.
+    /// Admits, plans, runs and merges one search. Cancelling the task ends it with `cancelled`.
     public func search(_ search: Search) async -> SearchOutcome {
         let started = executor.now()
         let plan: SearchPlan
@@ -63,101 +65,102 @@ public actor SearchLane {
                 throw SearchError(.deadlineExceeded, "the deadline had passed when the search arrived")
             }
             plan = try planner.plan(search)
+            try await shared.admission.enter(search, on: executor)
         } catch {
             return SearchOutcome(result: .failure(error))
         }
-        return await fanOut(plan, for: search, since: started)
+        let running = RunningSearch(search: search, plan: plan, started: started)
+        let outcome = await fanOut(running)
+        shared.admission.left(started, outcome.result, now: executor.now())
+        return outcome
     }
 
     // MARK: Fan-out
 
-    private func fanOut(_ plan: SearchPlan, for search: Search, since started: Instant) async -> SearchOutcome {
+    private func fanOut(_ running: RunningSearch) async -> SearchOutcome {
+        let plan = running.plan
+        var machine = FanOutMachine(
+            legCount: plan.legs.count, totalWeight: running.totalWeight, policy: fanOutPolicy(running.search),
+            started: running.started, deadline: running.search.deadline)
+        if plan.legs.count == 1 {
+            let result = await runLeg(open(plan.legs[0], running))
+            let action = decide(&machine, 0, result, running)
+            return outcome(action, [result], running)
+        }
+        let places = plan.legs.map { open($0, running) }
         var results: [LegResult?] = Array(repeating: nil, count: plan.legs.count)
-        var machine = FanOutMachine(legCount: plan.legs.count, allowsPartial: search.allowsPartial)
-        var verdict: FanOutMachine.Verdict?
-        if plan.legs.count == 1, let only = plan.legs.first {
-            let result = await runLeg(only, plan.settings, search)
-            verdict = Self.decide(&machine, 0, result)
-            results[0] = result
-        } else {
-            await withTaskGroup(of: (Int, LegResult).self) { group in
-                for (index, leg) in plan.legs.enumerated() {
-                    group.addTask { (index, await self.runLeg(leg, plan.settings, search)) }
-                }
-                while let (index, result) = await group.next() {
-                    results[index] = result
-                    guard verdict == nil else { continue }
-                    verdict = Self.decide(&machine, index, result)
-                    // Those that still run can change nothing; they end at once, and their connections settle behind
-                    // the fence.
-                    if verdict != nil { group.cancelAll() }
+        var decided = FanOutMachine.Action.wait
+        var laggardTimer: LaneTimer?
+        await withTaskGroup(of: (Int, LegResult).self) { group in
+            for (index, place) in places.enumerated() {
+                group.addTask { (index, await self.runLeg(place)) }
+            }
+            while let (index, result) = await group.next() {
+                results[index] = result
+                if case .finish = decided { continue }
+                decided = decide(&machine, index, result, running)
+                switch decided {
+                case .wait: break
+                case .giveUpLaggards(let instant):
+                    laggardTimer = executor.schedule(at: instant) {
+                        self.assumeIsolated { lane in for place in places { lane.giveUpLeg(place) } }
+                    }
+                // Those that still run can change nothing; they end at once, and their connections settle behind the
+                // fence.
+                case .finish: group.cancelAll()
                 }
             }
         }
-        let finished = results.compactMap(\.self)
-        let unsettled = finished.flatMap(\.unsettled)
-        return SearchOutcome(result: conclude(verdict, finished, plan, search, started), unsettled: unsettled)
+        if let laggardTimer { executor.cancel(laggardTimer) }
+        return outcome(decided, results.compactMap(\.self), running)
     }
 
-    private static func decide(
-        _ machine: inout FanOutMachine, _ leg: Int, _ result: LegResult
-    ) -> FanOutMachine.Verdict? {
-        let action = result.report.status == .ok ? machine.legSucceeded(leg) : machine.legFailed(leg)
-        guard case .finish(let verdict) = action else { return nil }
-        return verdict
+    private func fanOutPolicy(_ search: Search) -> FanOutMachine.Policy {
+        guard let minCoverage = search.minCoverage else {
+            return .init(minCoverage: search.allowsPartial ? 0 : 1)
+        }
+        return .init(minCoverage: minCoverage, laggards: configuration.laggards)
     }
 
-    private func conclude(
-        _ verdict: FanOutMachine.Verdict?, _ results: [LegResult], _ plan: SearchPlan, _ search: Search,
-        _ started: Instant
-    ) -> Result<SearchAnswer, SearchError> {
+    private func decide(
+        _ machine: inout FanOutMachine, _ leg: Int, _ result: LegResult, _ running: RunningSearch
+    ) -> FanOutMachine.Action {
+        let weight = running.weight(of: leg)
+        let now = executor.now()
+        return result.report.status == .ok
+            ? machine.legSucceeded(leg, weight: weight, now: now) : machine.legFailed(leg, weight: weight, now: now)
+    }
+
+    private func outcome(
+        _ decided: FanOutMachine.Action, _ results: [LegResult], _ running: RunningSearch
+    ) -> SearchOutcome {
         let legs = results.map(\.report)
+        let unsettled = results.flatMap(\.unsettled)
+        guard case .finish(let verdict) = decided else {
+            return SearchOutcome(
+                result: .failure(SearchError(.unavailable, "no shard answered", legs: legs)), unsettled: unsettled)
+        }
         switch verdict {
         case .answer(let coverage):
-            let hits = merge(legs, plan, k: search.k)
-            return .success(
-                SearchAnswer(
-                    hits: hits, legs: legs, coverage: coverage, elapsed: started.duration(to: executor.now())))
-        case .fail(let leg) where legs.indices.contains(leg):
-            return .failure(Self.error(for: legs[leg], all: legs))
-        case .fail, nil:
-            return .failure(SearchError(.unavailable, "no shard answered", legs: legs))
+            let answer = SearchAnswer(
+                hits: merge(legs, k: running.search.k), legs: legs, coverage: coverage,
+                elapsed: running.started.duration(to: executor.now()))
+            return SearchOutcome(result: .success(answer), unsettled: unsettled)
+        case .fail(let leg):
+            return SearchOutcome(result: .failure(SearchError(leg, of: legs)), unsettled: unsettled)
         }
     }
 
-    private func merge(_ legs: [LegReport], _ plan: SearchPlan, k: Int) -> [Candidate] {
+    private func merge(_ legs: [LegReport], k: Int) -> [Candidate] {
         var merge = TopKMerge(k: k)
         for (index, leg) in legs.enumerated() {
-            let rank = plan.legs[index].collectionRank
             for row in 0..<leg.rows.count {
                 merge.offer(
                     Candidate(
-                        distance: leg.rows.distances[row], collection: rank, id: leg.rows.ids[row], leg: index,
-                        row: row))
+                        distance: leg.rows.distances[row], collection: leg.leg.collectionRank, id: leg.rows.ids[row],
+                        leg: index, row: row))
             }
         }
         return merge.finish()
-    }
-
-    /// The reply to a search that one leg decided: what happened, where, and what to do.
-    private static func error(for leg: LegReport, all legs: [LegReport]) -> SearchError {
-        let place = "collection \"\(leg.collection)\", shard \(leg.shard)"
-        switch leg.status {
-        case .timeout:
-            return SearchError(.deadlineExceeded, "\(place): no answer before the deadline", legs: legs)
-        case .unavailable:
-            return SearchError(
-                .unavailable, "\(place) has no replica that can be reached; ask again later or allow partial answers",
-                retryAfter: .milliseconds(500), legs: legs)
-        case .saturated:
-            return SearchError(
-                .busy, "\(place): temporarily busy, retry after 100 ms", retryAfter: .milliseconds(100), legs: legs)
-        case .cancelled:
-            return SearchError(.cancelled, "the search was cancelled", legs: legs)
-        case .backendError, .invalid, .ok:
-            let state = leg.sqlState.map { " (SQLSTATE \($0))" } ?? ""
-            let message = leg.message ?? "the server refused the statement"
-            return SearchError(.backendError, "\(place), replica \(leg.replica): \(message)\(state)", legs: legs)
-        }
     }
 }

@@ -12,14 +12,24 @@ public final class PlannedLeg: Sendable {
     /// The collection's place in the order of the names, which equal distances are ordered by.
     let collectionRank: Int
     public let shape: SearchShape
+    let shardIndex: Int
     let shard: Catalogue.Shard
+    /// How many rows of the collection are there.
+    let estimate: RowEstimate
+    let timeout: Duration?
     public var shardName: String { shard.name }
 
-    init(collection: String, collectionRank: Int, shape: SearchShape, shard: Catalogue.Shard) {
-        self.collection = collection
+    init(
+        _ collection: Collection, collectionRank: Int, shape: SearchShape, shardIndex: Int, shard: Catalogue.Shard,
+        estimate: RowEstimate
+    ) {
+        self.collection = collection.name
         self.collectionRank = collectionRank
         self.shape = shape
+        self.shardIndex = shardIndex
         self.shard = shard
+        self.estimate = estimate
+        timeout = collection.timeout
     }
 }
 
@@ -115,7 +125,8 @@ struct Planner {
             let rank = names.firstIndex(of: collection.name) ?? 0
             return collection.shards.map { shard in
                 PlannedLeg(
-                    collection: collection.name, collectionRank: rank, shape: shape, shard: catalogue.shards[shard])
+                    collection, collectionRank: rank, shape: shape, shardIndex: shard, shard: catalogue.shards[shard],
+                    estimate: catalogue.estimate(of: collection.name, shard: shard))
             }
         }
     }

@@ -13,7 +13,13 @@ public struct Search: Sendable {
     public var efSearch: Int?
     /// True to compare with every row instead of using an index.
     public var exact: Bool
+    /// Answer even if some legs fail, as long as one does not.
     public var allowsPartial: Bool
+    /// The share of the rows that an answer must cover, 0...1; laggards get little time once it is reached. Nil: all,
+    /// or with `allowsPartial` whatever comes before the deadline.
+    public var minCoverage: Double?
+    public var allowsHedges = true
+    public var priority = SearchPriority.interactive
 
     public init(
         collections: [String], vector: [UInt8], dimensions: Int, k: Int, columns: [String], deadline: Instant,
@@ -56,6 +62,7 @@ public struct SearchAnswer: Sendable {
 }
 
 public enum LegStatus: UInt8, Hashable, Sendable {
+    // The raw values are the protocol's.
     case ok = 0
     case timeout = 1
     case unavailable = 2
@@ -63,6 +70,7 @@ public enum LegStatus: UInt8, Hashable, Sendable {
     case backendError = 4
     case cancelled = 5
     case invalid = 6
+    case breakerOpen = 7
 }
 
 /// What became of one leg.
@@ -76,9 +84,17 @@ public struct LegReport: Sendable {
     public var wait = Duration.zero
     /// From sending the statement to the last row, of the last attempt.
     public var execute = Duration.zero
+    /// Hedges included.
     public var attempts = 0
+    public var hedges = 0
     public var sqlState: String?
     public var message: String?
+    /// When the pool expects to have room, if that was missing.
+    public var retryAfter: Duration?
+    public var queueDepth: Int?
+    var lastFailure: AttemptFailure?
+    /// Why the attempt that was due could not be made.
+    var refusal = AttemptFailure.unreachable
 
     public var collection: String { leg.collection }
     public var shard: String { leg.shardName }
@@ -116,33 +132,5 @@ public struct LegRows: Sendable {
     public func cells(of row: Int) -> ArraySlice<UInt8> {
         guard row >= 0, row + 1 < offsets.count else { return [] }
         return cells[offsets[row]..<offsets[row + 1]]
-    }
-}
-
-/// Why a search has no answer. The message says what happened, where, and what to do; it never carries data.
-public struct SearchError: Error, Sendable {
-    public enum Code: Hashable, Sendable {
-        case invalidArgument
-        case unknownCollection
-        case unknownColumn
-        case dimensionMismatch
-        case deadlineExceeded
-        case cancelled
-        case unavailable
-        case busy
-        case backendError
-        case shuttingDown
-    }
-
-    public var code: Code
-    public var message: String
-    public var retryAfter: Duration?
-    public var legs: [LegReport]
-
-    public init(_ code: Code, _ message: String, retryAfter: Duration? = nil, legs: [LegReport] = []) {
-        self.code = code
-        self.message = message
-        self.retryAfter = retryAfter
-        self.legs = legs
     }
 }

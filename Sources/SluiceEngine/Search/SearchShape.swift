@@ -19,14 +19,14 @@ public final class SearchShape: Sendable {
     public var columnCount: Int { columns.count }
     public var rowLimit: Int { k }
 
-    /// The statement's text; `$1` is the vector.
+    /// The statement's text; `$1` is the vector, `$2` the token that each row begins with.
     /// - Parameter vectorSchema: the schema of the server's `vector` extension, which its operators are qualified with.
     public func sql(vectorSchema: String) -> String {
         let id = "t." + Self.quoted(collection.idColumn)
         let distance =
             "t.\(Self.quoted(collection.vectorColumn)) "
             + "OPERATOR(\(Self.quoted(vectorSchema)).\(collection.metric.distanceOperator)) $1"
-        let selected = ([id, distance] + columns.map { "t." + Self.quoted($0) }).joined(separator: ", ")
+        let selected = (["$2 AS token", id, distance] + columns.map { "t." + Self.quoted($0) }).joined(separator: ", ")
         // Without an index the order among equal distances is ours to fix; an index scan gives only the distance's.
         let order = exact ? "\(distance), \(id)" : distance
         return "SELECT \(selected) FROM \(Self.quoted(collection.schema)).\(Self.quoted(collection.table)) AS t"

@@ -146,6 +146,30 @@ struct ConfigNode {
         return value
     }
 
+    func number(_ range: ClosedRange<Double>, or standIn: Double) -> Double {
+        guard let text = text() else { return standIn }
+        guard let value = Double(text), value.isFinite else {
+            complain("must be a number, not \(quoted)")
+            return standIn
+        }
+        guard range.contains(value) else {
+            complain("is \(quoted); it must be from \(range.lowerBound) to \(range.upperBound)")
+            return standIn
+        }
+        return value
+    }
+
+    func flag(or standIn: Bool) -> Bool {
+        switch text() {
+        case "true": return true
+        case "false": return false
+        case nil: return standIn
+        default:
+            complain("must be true or false, not \(quoted)")
+            return standIn
+        }
+    }
+
     func duration(_ range: ClosedRange<Duration>, or standIn: Duration) -> Duration {
         guard let text = text() else { return standIn }
         guard let value = Quantity.duration(text) else {

@@ -34,7 +34,7 @@ extension GatewayConfig {
 }
 
 /// Turns the file's nodes into a `GatewayConfig`, noting every problem on the way.
-private struct ConfigReader {
+struct ConfigReader {
     private static let mostShards = 1_024
     private static let mostReplicas = 64
     private static let mostCollections = 10_000
@@ -45,9 +45,13 @@ private struct ConfigReader {
     let folder: String
 
     func read(_ root: ConfigNode) -> GatewayConfig {
-        let keys = root.table(["listen", "reactors", "pool", "shards", "collections", "limits", "log"])
+        let keys = root.table([
+            "listen", "reactors", "pool", "shards", "collections", "limits", "routing", "breaker", "retries",
+            "hedging", "laggards", "admission", "log",
+        ])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
-        let shards = keys["shards"].map { readShards($0, pool) } ?? missing("shards", root)
+        let routing = keys["routing"].map(readRouting) ?? .init()
+        let shards = keys["shards"].map { readShards($0, pool, routing.prefer) } ?? missing("shards", root)
         let collections =
             keys["collections"].map { readCollections($0, shards.map(\.name)) } ?? missing("collections", root)
         return GatewayConfig(
@@ -55,7 +59,12 @@ private struct ConfigReader {
             reactors: keys["reactors"]?.integer(1...64, or: 1)
                 ?? max(1, ProcessInfo.processInfo.activeProcessorCount / 2),
             pool: pool, shards: shards, collections: collections,
-            limits: keys["limits"].map(readLimits) ?? .init(), logLevel: keys["log"].map(readLogLevel) ?? .info)
+            limits: keys["limits"].map(readLimits) ?? .init(), routing: routing,
+            breaker: keys["breaker"].map(readBreaker) ?? .init(), retries: keys["retries"].map(readRetries) ?? .init(),
+            hedging: keys["hedging"].map(readHedging) ?? .init(),
+            laggards: keys["laggards"].map(readLaggards) ?? .init(),
+            admission: keys["admission"].map(readAdmission) ?? .init(), logLevel: keys["log"].map(readLogLevel) ?? .info
+        )
     }
 
     private func missing<Element>(_ key: String, _ node: ConfigNode) -> [Element] {
@@ -94,41 +103,32 @@ private struct ConfigReader {
         return host.isEmpty || host.contains(" ") ? nil : .init(host: host, port: Int(port))
     }
 
-    private func readPool(
-        _ node: ConfigNode, defaults: GatewayConfig.PoolSettings, isOverride: Bool
-    ) -> GatewayConfig.PoolSettings {
-        let own = ["size", "max_waiting"]
-        let keys = node.table(isOverride ? own : own + ["acquire_timeout", "connect_timeout"])
-        let times = Duration.milliseconds(1)...Duration.seconds(600)
-        var pool = defaults
-        if let size = keys["size"] { pool.size = size.integer(1...1_000, or: pool.size) }
-        if let waiting = keys["max_waiting"] { pool.maxWaiting = waiting.integer(0...100_000, or: pool.maxWaiting) }
-        if let time = keys["acquire_timeout"] { pool.acquireTimeout = time.duration(times, or: pool.acquireTimeout) }
-        if let time = keys["connect_timeout"] { pool.connectTimeout = time.duration(times, or: pool.connectTimeout) }
-        return pool
-    }
-
-    private func readShards(_ node: ConfigNode, _ pool: GatewayConfig.PoolSettings) -> [GatewayConfig.Shard] {
+    private func readShards(
+        _ node: ConfigNode, _ pool: GatewayConfig.PoolSettings, _ prefer: GatewayConfig.Preference
+    ) -> [GatewayConfig.Shard] {
         var names = Names()
         return node.list(1...Self.mostShards).map { item in
-            let keys = item.table(["name", "replicas"])
+            let keys = item.table(["name", "replicas", "prefer"])
             let name = names.take(keys["name"], in: item)
+            let prefer = keys["prefer"]?.choice(GatewayConfig.Preference.self, or: prefer) ?? prefer
             guard let list = keys["replicas"] else {
                 item.missing("replicas")
-                return .init(name: name, replicas: [])
+                return .init(name: name, replicas: [], prefer: prefer)
             }
             var replicas = Names()
             let read = list.list(1...Self.mostReplicas).enumerated().map {
                 readReplica($1, "\(name)-\($0)", pool, &replicas)
             }
-            return .init(name: name, replicas: read)
+            return .init(name: name, replicas: read, prefer: prefer)
         }
     }
 
     private func readReplica(
         _ node: ConfigNode, _ defaultName: String, _ pool: GatewayConfig.PoolSettings, _ names: inout Names
     ) -> GatewayConfig.Replica {
-        let keys = node.table(["name", "dsn", "password_file", "pooler", "pool"])
+        let keys = node.table([
+            "name", "dsn", "password_file", "pooler", "pool", "weight", "zone", "timeout",
+        ])
         let name = names.take(keys["name"], in: node, or: defaultName)
         let dsn = keys["dsn"]?.dsn()
         if keys["dsn"] == nil { node.missing("dsn") }
@@ -141,14 +141,16 @@ private struct ConfigReader {
         return .init(
             name: name, dsn: Secret(dsn ?? ""), password: password,
             pooler: keys["pooler"]?.choice(GatewayConfig.Pooler.self, or: .none) ?? .none,
-            pool: keys["pool"].map { readPool($0, defaults: pool, isOverride: true) } ?? pool)
+            pool: keys["pool"].map { readPool($0, defaults: pool, isOverride: true) } ?? pool,
+            weight: keys["weight"]?.integer(1...100, or: 1) ?? 1, zone: keys["zone"]?.name(),
+            timeout: keys["timeout"]?.duration(Self.timeouts, or: .seconds(1)))
     }
 
     private func readCollections(_ node: ConfigNode, _ shards: [String]) -> [GatewayConfig.Collection] {
         var names = Names()
         return node.list(1...Self.mostCollections).map { item in
             let keys = item.table([
-                "name", "table", "id", "vector", "metric", "dimensions", "columns", "shards",
+                "name", "table", "id", "vector", "metric", "dimensions", "columns", "shards", "timeout",
             ])
             let name = names.take(keys["name"], in: item)
             for key in ["table", "metric", "dimensions"] where keys[key] == nil { item.missing(key) }
@@ -159,7 +161,8 @@ private struct ConfigReader {
                 metric: keys["metric"]?.choice(GatewayConfig.MetricName.self, or: .l2) ?? .l2,
                 dimensions: keys["dimensions"]?.integer(1...16_000, or: 1) ?? 1,
                 columns: keys["columns"].map { unique($0.list(0...Self.mostColumns)) { $0.identifier() } } ?? [],
-                shards: shardNames(keys["shards"], shards))
+                shards: shardNames(keys["shards"], shards),
+                timeout: keys["timeout"]?.duration(Self.timeouts, or: .seconds(1)))
         }
     }
 

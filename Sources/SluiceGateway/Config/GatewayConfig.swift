@@ -12,14 +12,6 @@ package struct GatewayConfig: Sendable {
         package var unixPath: String?
     }
 
-    package struct PoolSettings: Hashable, Sendable {
-        /// Connections to the replica, over all reactors.
-        package var size = 8
-        package var acquireTimeout: Duration = .seconds(2)
-        package var connectTimeout: Duration = .seconds(3)
-        package var maxWaiting = 256
-    }
-
     package enum Pooler: String, Hashable, Sendable, CaseIterable {
         case none
         case transaction
@@ -33,11 +25,17 @@ package struct GatewayConfig: Sendable {
         package var password: Secret?
         package var pooler: Pooler
         package var pool: PoolSettings
+        /// How often it is chosen, compared with the shard's other replicas.
+        package var weight = 1
+        package var zone: String?
+        /// The most that one attempt on it may take.
+        package var timeout: Duration?
     }
 
     package struct Shard: Hashable, Sendable {
         package var name: String
         package var replicas: [Replica]
+        package var prefer: Preference
     }
 
     package enum MetricName: String, Hashable, Sendable, CaseIterable {
@@ -57,6 +55,8 @@ package struct GatewayConfig: Sendable {
         package var dimensions: Int
         package var columns: [String]
         package var shards: [String]
+        /// The most that a search of it may take; a shorter deadline of the request wins.
+        package var timeout: Duration?
     }
 
     package struct Limits: Hashable, Sendable {
@@ -77,6 +77,12 @@ package struct GatewayConfig: Sendable {
     package var shards: [Shard]
     package var collections: [Collection]
     package var limits: Limits
+    package var routing: Routing
+    package var breaker: Breaker
+    package var retries: Retries
+    package var hedging: Hedging
+    package var laggards: Laggards
+    package var admission: Admission
     package var logLevel: Logger.Level
 }
 

@@ -19,6 +19,7 @@ struct Blueprint {
     let catalogue: Catalogue
     let pools: [PoolMachine.Configuration]
     let laneCount: Int
+    private let config: GatewayConfig
     private let places: [Place]
     private let workers = BlockingWorkers(limit: 8, queueLimit: 64)
 
@@ -31,22 +32,97 @@ struct Blueprint {
                 let server = Server(
                     target: try ConnectionString(replica.dsn.revealed, password: replica.password?.revealed),
                     isPooled: replica.pooler == .transaction)
-                if let backend = known[server] { return Catalogue.Replica(name: replica.name, backend: backend) }
+                if let backend = known[server] {
+                    return Catalogue.Replica(name: replica.name, backend: backend, timeout: replica.timeout)
+                }
                 known[server] = places.count
                 places.append(Place(shard: shard.name, replica: replica.name, server: server))
-                pools.append(.init(size: replica.pool.size, maxWaiting: replica.pool.maxWaiting))
-                return Catalogue.Replica(name: replica.name, backend: places.count - 1)
+                pools.append(Self.pool(replica.pool))
+                return Catalogue.Replica(name: replica.name, backend: places.count - 1, timeout: replica.timeout)
             }
             return Catalogue.Shard(name: shard.name, replicas: replicas)
         }
         self.places = places
         self.pools = pools
+        self.config = config
         catalogue = Catalogue(shards: shards, collections: Self.collections(config))
         // A lane without a single connection of some replica could not use it.
-        laneCount = max(1, min(config.reactors, pools.map(\.size).min() ?? 1))
+        laneCount = max(1, min(config.reactors, pools.map(\.maxSize).min() ?? 1))
     }
 
-    func backends(on reactors: [Reactor]) -> [PostgresBackend] {
+    // MARK: The engine's parts
+
+    func sharedState(on reactors: [Reactor]) -> SharedState {
+        let now = Instant(nanoseconds: Reactor.now())
+        let shards = config.shards.map { shard in
+            ShardState(
+                name: shard.name, shardConfiguration(shard),
+                replicas: shard.replicas.map {
+                    .init(weight: $0.weight, isSameZone: config.routing.zone == nil || $0.zone == config.routing.zone)
+                },
+                lanes: reactors.count, now: now)
+        }
+        return SharedState(
+            catalogue: catalogue, backends: backends(on: reactors), shards: shards,
+            admission: Admission(config.admission.enabled ? admission : nil), lanes: reactors.count)
+    }
+
+    var laneConfiguration: SearchLane.Configuration {
+        var lane = SearchLane.Configuration(
+            maximumK: config.limits.maxK, acquireTimeout: config.pool.acquireTimeout,
+            connectTimeout: config.pool.connectTimeout, maximumLegBytes: Self.maximumLegBytes)
+        lane.legs = .init(
+            maxAttempts: config.retries.maxAttempts,
+            backoff: Backoff(base: config.retries.backoff, cap: config.retries.backoff * 64))
+        lane.hedges = config.hedging.enabled
+        lane.laggards = .init(
+            factor: config.laggards.factor, minimum: config.laggards.minWait, maximum: config.laggards.maxWait)
+        return lane
+    }
+
+    /// What one leg's cells may take: far more than rows with vectors need, far less than a machine has.
+    private static let maximumLegBytes = 64 * 1_024 * 1_024
+
+    private static func pool(_ pool: GatewayConfig.PoolSettings) -> PoolMachine.Configuration {
+        .init(
+            minSize: pool.minSize, maxSize: pool.maxSize, maxWaiting: pool.maxWaiting, maxIdle: pool.maxIdle,
+            maxLifetime: pool.maxLifetime, checkAfterIdle: pool.checkAfterIdle, maxDialling: pool.maxDialling)
+    }
+
+    private func shardConfiguration(_ shard: GatewayConfig.Shard) -> ShardMachine.Configuration {
+        var result = ShardMachine.Configuration()
+        result.breaker.consecutiveFailures = config.breaker.consecutiveFailures
+        result.breaker.failureShare = config.breaker.failureShare
+        result.breaker.minimumVolume = config.breaker.minVolume
+        result.breaker.slowThreshold = config.breaker.slowThreshold > .zero ? config.breaker.slowThreshold : nil
+        result.breaker.slowShare = config.breaker.slowShare
+        result.breaker.openTime = Backoff(base: config.breaker.openTime, cap: config.breaker.maxOpenTime)
+        result.breaker.halfOpenProbes = config.breaker.probes
+        result.budget = .init(share: config.retries.budget, minimumPerSecond: config.retries.floor)
+        result.hedging.isEnabled = config.hedging.enabled
+        result.hedging.quantile = config.hedging.quantile
+        result.hedging.minimumDelay = config.hedging.minDelay
+        result.hedging.maximumDelay = config.hedging.maxDelay
+        result.slowStart = config.routing.slowStart
+        result.panic = PanicThreshold(minimumHealthyShare: config.routing.panicThreshold)
+        result.preference =
+            switch shard.prefer {
+            case .any: .any
+            case .primary: .primary
+            case .standby: .standby
+            }
+        return result
+    }
+
+    private var admission: AdmissionMachine.Configuration {
+        let places = pools.reduce(0) { $0 + $1.maxSize }
+        let most = max(config.admission.maxSearches ?? 4 * places, config.admission.minSearches)
+        return .init(
+            limit: .init(minimum: config.admission.minSearches, maximum: most, initial: most),
+            maxWaiting: config.admission.maxWaiting, maxWait: config.admission.maxWait)
+    }
+
+    private func backends(on reactors: [Reactor]) -> [PostgresBackend] {
         places.map { place in
             PostgresBackend(
                 shardName: place.shard, replicaName: place.replica,
@@ -63,7 +139,8 @@ struct Blueprint {
                 name: collection.name, schema: collection.schema, table: collection.table,
                 idColumn: collection.idColumn, vectorColumn: collection.vectorColumn,
                 metric: Metric(rawValue: collection.metric.rawValue) ?? .l2, dimensions: collection.dimensions,
-                columns: collection.columns, shards: collection.shards.compactMap { places[$0] })
+                columns: collection.columns, shards: collection.shards.compactMap { places[$0] },
+                timeout: collection.timeout)
         }
     }
 }

@@ -57,7 +57,7 @@ package final class Gateway: Sendable {
     /// The replicas that cannot be reached now, as `shard/replica`.
     package func unreachableReplicas() async -> [String] {
         guard let lane = house.lanes.first else { return [] }
-        return await lane.replicas.filter { !$0.isReachable }.map { "\($0.shard)/\($0.replica)" }
+        return await lane.pools.filter { !$0.isReachable }.map { "\($0.shard)/\($0.replica)" }
     }
 
     /// Returns when no more than this many sessions are open.
@@ -96,51 +96,5 @@ package final class Gateway: Sendable {
         try? await group.shutdownGracefully()
         if let path = config.listen.unixPath { unlink(path) }
         logger.notice("stopped")
-    }
-}
-
-/// The lanes with everything behind them.
-struct House: Sendable {
-    let lanes: [SearchLane]
-    private let reactors: [Reactor]
-
-    init(_ config: GatewayConfig, logger: Logger) throws {
-        let blueprint = try Blueprint(config)
-        let reactors = try (0..<blueprint.laneCount).map { try Reactor(name: "reactor-\($0)") }
-        self.reactors = reactors
-        let backends = blueprint.backends(on: reactors)
-        lanes = reactors.indices.map { index in
-            SearchLane(
-                index: index, executor: reactors[index], catalogue: blueprint.catalogue,
-                backends: zip(backends, blueprint.pools).map {
-                    .init(backend: $0, pool: $1.slice(index, of: reactors.count))
-                },
-                configuration: .init(
-                    maximumK: config.limits.maxK, acquireTimeout: config.pool.acquireTimeout,
-                    connectTimeout: config.pool.connectTimeout, maximumLegBytes: Self.maximumLegBytes),
-                logger: logger)
-        }
-    }
-
-    /// What one leg's cells may take: far more than rows with vectors need, far less than a machine has.
-    private static let maximumLegBytes = 64 * 1_024 * 1_024
-
-    func start() async {
-        await withTaskGroup(of: Void.self) { group in
-            for lane in lanes { group.addTask { await lane.start() } }
-        }
-    }
-
-    func shutDown() async {
-        for lane in lanes { await lane.shutDown() }
-        for reactor in reactors { reactor.stop() }
-    }
-}
-
-extension PoolMachine.Configuration {
-    /// One lane's part of a replica's budget; the parts add up to it.
-    func slice(_ lane: Int, of lanes: Int) -> PoolMachine.Configuration {
-        let share = size / lanes + (lane < size % lanes ? 1 : 0)
-        return .init(size: share, maxWaiting: max(1, maxWaiting / lanes), redial: redial)
     }
 }

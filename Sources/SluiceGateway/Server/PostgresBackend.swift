@@ -14,9 +14,10 @@ struct PostgresBackend: SearchBackend {
         lane: Int, deadline: Instant, onClose: @escaping @Sendable () -> Void
     ) async throws(BackendFailure) -> any BackendConnection {
         do throws(PostgresFailure) {
+            let connection = try await PostgresConnection.connect(
+                settings, on: reactors[lane], deadline: deadline.nanoseconds, onClose: onClose)
             return PostgresBackendConnection(
-                connection: try await PostgresConnection.connect(
-                    settings, on: reactors[lane], deadline: deadline.nanoseconds, onClose: onClose))
+                connection: connection, role: await connection.facts.isStandby ? .standby : .primary)
         } catch {
             throw BackendFailure(error)
         }
@@ -25,6 +26,7 @@ struct PostgresBackend: SearchBackend {
 
 private struct PostgresBackendConnection: BackendConnection {
     let connection: PostgresConnection
+    let role: ReplicaRole
 
     func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows {
         let shape = request.shape
@@ -32,7 +34,8 @@ private struct PostgresBackendConnection: BackendConnection {
         let milliseconds = Int32(clamping: request.timeout.microseconds / 1_000 + 1)
         let statement = SearchStatement(
             query: shape, settings: request.settings.shape, timeoutMilliseconds: milliseconds,
-            settingValues: request.settings.values, vector: request.vector, columnCount: shape.columnCount,
+            settingValues: request.settings.values, vector: request.vector, token: request.token,
+            columnCount: shape.columnCount,
             maximumRows: shape.rowLimit, maximumBytes: request.maximumBytes)
         do throws(PostgresFailure) {
             let rows = try await connection.search(statement, deadline: deadline.nanoseconds)
@@ -44,7 +47,19 @@ private struct PostgresBackendConnection: BackendConnection {
         }
     }
 
+    func interrupt() { connection.interrupt() }
+
     func settle() async -> Bool { await connection.settle() }
+
+    func inspect(_ tables: [TableName], deadline: Instant) async throws(BackendFailure) -> BackendFacts {
+        do throws(PostgresFailure) {
+            let facts = try await connection.inspect(
+                tables.map { ($0.schema, $0.table) }, deadline: deadline.nanoseconds)
+            return BackendFacts(role: facts.isStandby ? .standby : .primary, estimatedRows: facts.estimatedRows)
+        } catch {
+            throw BackendFailure(error)
+        }
+    }
 
     func close() async { await connection.close() }
 }
@@ -69,14 +84,15 @@ extension BackendFailure {
         case .connectionLost: return .connectionLost
         case .timedOut: return .timedOut
         case .cancelled: return .cancelled
-        case .protocolViolation: return .statement
+        case .protocolViolation, .integrity: return .integrity
         case .server: break
         }
         switch failure.sqlState ?? "" {
         // 40001 and 40P01 of a read on a standby: recovery conflicts.
         case "40001", "40P01": return .recoveryConflict
+        case "25006": return .notServing
         case let state where state.hasPrefix("57P") || state.hasPrefix("08"): return .notServing
-        case "53300": return .notServing
+        case let state where state.hasPrefix("53"): return .outOfResources
         default: return .statement
         }
     }

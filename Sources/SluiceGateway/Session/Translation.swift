@@ -13,6 +13,9 @@ extension Search {
             dimensions: request.vector.dimensions, k: request.k, columns: request.columns,
             deadline: now.advanced(by: left), efSearch: request.efSearch, exact: request.exact,
             allowsPartial: request.allowPartial)
+        minCoverage = request.minCoverage
+        allowsHedges = request.allowHedges
+        priority = SearchPriority(rawValue: request.priority) ?? .interactive
     }
 }
 
@@ -41,7 +44,7 @@ enum ReplyEncoder {
             collection: leg.collection, shard: leg.shard, replica: leg.replica,
             status: SluiceWire.LegStatus(rawValue: leg.status.rawValue), rows: leg.rows.count,
             wait: leg.wait, execute: leg.execute, sqlstate: leg.sqlState, message: leg.message, columns: columns,
-            attempts: leg.attempts)
+            attempts: leg.attempts, hedges: leg.hedges)
     }
 
     private static func code(_ code: SearchError.Code) -> ErrorCode {

@@ -2,7 +2,8 @@ import SluiceCore
 import Testing
 
 /// An open loop of arrivals against a server that slows down: with more than `capacity` searches at a time all take
-/// longer in proportion, and beyond that the switching between them costs as well (so too many at a time lose throughput).
+/// longer in proportion, and beyond that the switching between them costs as well (so too many at a time lose
+/// throughput).
 private struct Simulation {
     private struct End {
         var at: Int64
@@ -101,8 +102,8 @@ private struct Simulation {
         Simulation(machine: AdmissionMachine(.init(limit: limit, maxWaiting: 64)), seed: seed)
     }
 
-    /// Three times too much for twenty seconds: the server stays busy, hardly anything is answered too late, and when the
-    /// load drops, everyone is admitted at once again within two seconds.
+    /// Three times too much for twenty seconds: the server stays busy, hardly anything is answered too late, and when
+    /// the load drops, everyone is admitted at once again within two seconds.
     @Test(arguments: 0..<20)
     func anOverloadCollapsesNothingAndEndsWithTheLoad(seed: UInt64) {
         var world = simulation(seed: seed, limit: .init(minimum: 4, maximum: 1_000))

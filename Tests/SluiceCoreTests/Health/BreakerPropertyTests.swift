@@ -8,8 +8,8 @@ import Testing
         var started: Instant
     }
 
-    /// Any sequence of attempts, some of which never end, some late: an open breaker gets nothing, a half-open one at most
-    /// its number of probes, a closed one everything, and it is never stuck.
+    /// Any sequence of attempts, some of which never end, some late: an open breaker gets nothing, a half-open one at
+    /// most its number of probes, a closed one everything, and it is never stuck.
     @Test(arguments: 0..<200)
     func permitsOnlyWhatItsStateAllows(seed: UInt64) {
         var generator = SplitMix64(seed: seed)

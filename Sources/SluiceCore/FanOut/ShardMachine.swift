@@ -1,0 +1,242 @@
+/// What a replica is, as it said when it was last asked.
+public enum ReplicaRole: Hashable, Sendable {
+    case unknown
+    case primary
+    case standby
+}
+
+/// Which role is asked first.
+public enum RolePreference: Hashable, Sendable {
+    case any
+    case primary
+    case standby
+}
+
+/// One shard's replicas: which of them an attempt goes to, whether there is budget for it, and what its end says about
+/// the replica. All reactors share it.
+public struct ShardMachine: Sendable {
+    public struct Configuration: Hashable, Sendable {
+        public var breaker = BreakerMachine.Configuration()
+        public var budget = RetryBudget.Configuration()
+        public var hedging = HedgePolicy()
+        public var preference = RolePreference.any
+        /// How long a new or recovered replica takes to get its full share.
+        public var slowStart: Duration = .seconds(10)
+        /// Slowness ejects replicas only while at least this share of them stays.
+        public var panic = PanicThreshold()
+
+        public init() {}
+    }
+
+    public struct Replica: Hashable, Sendable {
+        public var weight: Int
+        public var isSameZone: Bool
+
+        public init(weight: Int = 1, isSameZone: Bool = true) {
+            self.weight = max(1, weight)
+            self.isSameZone = isSameZone
+        }
+    }
+
+    public enum Choice: Hashable, Sendable {
+        case ask(Pick)
+        case refuse(AttemptFailure)
+    }
+
+    public struct Pick: Hashable, Sendable {
+        public var replica: Int
+        /// The backend's breaker is half open and this attempt tries it.
+        public var isProbe: Bool
+        /// When to ask a second replica; nil if there is no other, or too little is known.
+        public var hedgeAfter: Duration?
+    }
+
+    public enum AttemptResult: Hashable, Sendable {
+        case rows(took: Duration)
+        case failed(AttemptFailure, took: Duration)
+    }
+
+    /// What is known of one replica.
+    public struct State: Sendable {
+        public fileprivate(set) var role = ReplicaRole.unknown
+        /// One bit a lane.
+        fileprivate var unreachableLanes: UInt64 = 0
+        fileprivate let allLanes: UInt64
+        public var isReachable: Bool { unreachableLanes != allLanes }
+        public fileprivate(set) var isDrained = false
+        public fileprivate(set) var inFlight = 0
+        public fileprivate(set) var breaker: BreakerMachine
+        public fileprivate(set) var latency: PeakEWMA
+        fileprivate let settings: Replica
+    }
+
+    public let configuration: Configuration
+    public private(set) var replicas: [State]
+    private var budget: RetryBudget
+    private var latencies = LatencyWindow()
+    public private(set) var extraAttempts: UInt64 = 0
+    public private(set) var refusedExtraAttempts: UInt64 = 0
+
+    /// - Parameter lanes: how many slices each replica's pool has, 1...64.
+    public init(_ configuration: Configuration, replicas: [Replica], lanes: Int, now: Instant) {
+        let allLanes = UInt64.max >> UInt64(64 - min(max(lanes, 1), 64))
+        self.configuration = configuration
+        budget = RetryBudget(configuration.budget, now: now)
+        var latency = PeakEWMA.Configuration()
+        latency.slowStart = configuration.slowStart
+        self.replicas = replicas.map {
+            State(
+                allLanes: allLanes, breaker: BreakerMachine(configuration.breaker),
+                latency: PeakEWMA(latency, now: now), settings: $0)
+        }
+    }
+
+    // MARK: Attempts
+
+    /// - Parameters:
+    ///   - tried: those that the leg has asked before.
+    ///   - mayRepeat: true if one of them may be asked again when there is no other.
+    public mutating func attemptRequested(
+        _ kind: AttemptKind, tried: ReplicaSet, mayRepeat: Bool, now: Instant,
+        using generator: inout some RandomNumberGenerator
+    ) -> Choice {
+        let readmitted = self.readmitted
+        var chosen = choose(avoiding: tried, readmitted, now: now, using: &generator)
+        if chosen == nil, mayRepeat, kind == .retry {
+            chosen = choose(avoiding: ReplicaSet(), readmitted, now: now, using: &generator)
+        }
+        guard let chosen else { return .refuse(reasonForNone(avoiding: tried, now: now)) }
+        if kind == .first {
+            budget.firstAttemptStarted(now: now)
+        } else {
+            guard budget.tryWithdraw(now: now) else {
+                refusedExtraAttempts += 1
+                return .refuse(.saturated)
+            }
+            extraAttempts += 1
+        }
+        return .ask(start(chosen, kind, tried, now: now))
+    }
+
+    /// Every attempt that was asked for ends here, exactly once.
+    /// - Returns: what the backend's breaker did, if anything.
+    public mutating func attemptEnded(
+        _ pick: Pick, _ result: AttemptResult, now: Instant, using generator: inout some RandomNumberGenerator
+    ) -> BreakerMachine.Transition? {
+        guard replicas.indices.contains(pick.replica) else { return nil }
+        replicas[pick.replica].inFlight = max(0, replicas[pick.replica].inFlight - 1)
+        let outcome: BreakerMachine.Outcome
+        switch result {
+        case .rows(let took):
+            latencies.record(took, now: now)
+            replicas[pick.replica].latency.record(took, now: now)
+            outcome = .success(took: took)
+        case .failed(.timedOut, let took):
+            replicas[pick.replica].latency.record(took, now: now)
+            outcome = isUnusual(took, now: now) ? .failure : .neutral
+        case .failed(.cancelled, let took):
+            replicas[pick.replica].latency.recordAtLeast(took, now: now)
+            outcome = .neutral
+        case .failed(let failure, _):
+            outcome = failure.blamesBackend ? .failure : .neutral
+        }
+        let transition = replicas[pick.replica].breaker.attemptEnded(
+            outcome, wasProbe: pick.isProbe, now: now, using: &generator)
+        if transition == .closed { replicas[pick.replica].latency.recovered(now: now) }
+        return transition
+    }
+
+    // MARK: What is known
+
+    /// A lane has connections to a replica again, or has lost the last one and cannot get another.
+    public mutating func reachabilityChanged(_ replica: Int, onLane lane: Int, to isReachable: Bool, now: Instant) {
+        guard replicas.indices.contains(replica) else { return }
+        let wasReachable = replicas[replica].isReachable
+        let bit = (1 << UInt64(lane & 63)) & replicas[replica].allLanes
+        if isReachable {
+            replicas[replica].unreachableLanes &= ~bit
+        } else {
+            replicas[replica].unreachableLanes |= bit
+        }
+        if isReachable, !wasReachable { replicas[replica].latency.recovered(now: now) }
+    }
+
+    public mutating func roleProbed(_ replica: Int, _ role: ReplicaRole) {
+        if replicas.indices.contains(replica) { replicas[replica].role = role }
+    }
+
+    public mutating func drainRequested(_ replica: Int, _ isDrained: Bool) {
+        if replicas.indices.contains(replica) { replicas[replica].isDrained = isDrained }
+    }
+
+    // MARK: Choosing
+
+    private func choose(
+        avoiding tried: ReplicaSet, _ readmitted: UInt64, now: Instant,
+        using generator: inout some RandomNumberGenerator
+    ) -> Int? {
+        // A half-open backend is tried at once: it gets one attempt at a time, and a failure is retried elsewhere.
+        for place in replicas.indices where isUsable(place, avoiding: tried) {
+            if replicas[place].breaker.permission(now: now) == .probe { return place }
+        }
+        return ReplicaPicker.pick(count: replicas.count, using: &generator) { place in
+            ReplicaCandidate(
+                isEligible: isUsable(place, avoiding: ReplicaSet()) && isAllowed(place, readmitted, now: now),
+                wasTried: tried.contains(place), tier: tier(of: place), weight: replicas[place].settings.weight,
+                cost: replicas[place].latency.cost(inFlight: replicas[place].inFlight, now: now))
+        }
+    }
+
+    private func isUsable(_ place: Int, avoiding tried: ReplicaSet) -> Bool {
+        replicas[place].isReachable && !replicas[place].isDrained && !tried.contains(place)
+    }
+
+    private func isAllowed(_ place: Int, _ readmitted: UInt64, now: Instant) -> Bool {
+        if replicas[place].breaker.permission(now: now) == .allow { return true }
+        return place < 64 && readmitted & 1 << UInt64(place) != 0
+    }
+
+    private func tier(of place: Int) -> Int {
+        let role = replicas[place].role
+        let isPreferred =
+            switch configuration.preference {
+            case .any: true
+            case .primary: role == .primary
+            case .standby: role == .standby
+            }
+        return (isPreferred ? 0 : 2) + (replicas[place].settings.isSameZone ? 0 : 1)
+    }
+
+    /// The slow ones that are used after all, because ejecting them would leave too few.
+    private var readmitted: UInt64 {
+        configuration.panic.readmitted(count: replicas.count) { place in
+            isUsable(place, avoiding: ReplicaSet()) ? replicas[place].breaker.ejection : .failure
+        }
+    }
+
+    private func reasonForNone(avoiding tried: ReplicaSet, now: Instant) -> AttemptFailure {
+        let isAnyOpen = replicas.indices.contains { (place: Int) in
+            isUsable(place, avoiding: tried) && !isAllowed(place, 0, now: now)
+        }
+        return isAnyOpen ? .breakerOpen : .unreachable
+    }
+
+    private mutating func start(_ place: Int, _ kind: AttemptKind, _ tried: ReplicaSet, now: Instant) -> Pick {
+        let isProbe = replicas[place].breaker.permission(now: now) == .probe
+        replicas[place].inFlight += 1
+        replicas[place].breaker.attemptStarted(asProbe: isProbe, now: now)
+        var asked = tried
+        asked.insert(place)
+        let hasOther = kind != .hedge && replicas.indices.contains { isUsable($0, avoiding: asked) }
+        return Pick(
+            replica: place, isProbe: isProbe,
+            hedgeAfter: hasOther ? configuration.hedging.delay(from: &latencies, now: now) : nil)
+    }
+
+    /// A time-out tells of a sick backend only if it had the time that searches here usually take: a client with a
+    /// deadline of a millisecond must not open a breaker for everybody.
+    private mutating func isUnusual(_ took: Duration, now: Instant) -> Bool {
+        guard let usual = latencies.quantile(0.95, now: now) else { return took >= .milliseconds(100) }
+        return took >= max(usual * 2, .milliseconds(10))
+    }
+}

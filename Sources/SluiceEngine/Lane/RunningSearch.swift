@@ -1,0 +1,67 @@
+internal import SluiceCore
+
+/// A search that has been planned and admitted; shared by its legs.
+final class RunningSearch: Sendable {
+    let search: Search
+    let plan: SearchPlan
+    let started: Instant
+    /// The legs' estimated rows, if a partial answer is possible and all are known; else every leg counts the same.
+    private let weights: [Double]
+
+    init(search: Search, plan: SearchPlan, started: Instant) {
+        self.search = search
+        self.plan = plan
+        self.started = started
+        let mayBePartial = search.allowsPartial || search.minCoverage != nil
+        let known = mayBePartial ? plan.legs.compactMap(\.estimate.rows) : []
+        weights = known.count == plan.legs.count ? known : []
+    }
+
+    func weight(of leg: Int) -> Double { weights.indices.contains(leg) ? weights[leg] : 1 }
+
+    var totalWeight: Double { weights.isEmpty ? Double(plan.legs.count) : weights.reduce(0, +) }
+}
+
+/// One leg while it runs: what may have to be interrupted from outside of its task.
+struct RunningLeg {
+    /// Where the leg's own task is.
+    enum Position {
+        case between
+        /// In a backend's queue.
+        case waiting(WaiterID)
+        case executing(any BackendConnection)
+        /// Before a retry.
+        case pausing(CheckedContinuation<Void, Never>, LaneTimer)
+        /// Waiting for the hedge.
+        case hedging(Task<AttemptEnd, Never>)
+        /// On another lane.
+        case lent(Task<AttemptEnd?, Never>)
+    }
+
+    let leg: PlannedLeg
+    let running: RunningSearch
+    var machine: LegMachine
+    var current = Position.between
+    /// The second attempt, if there is one.
+    var hedge: Task<AttemptEnd, Never>?
+    /// The hedge's end, if it came before the first attempt's.
+    var hedgeEnd: AttemptEnd?
+    /// The search has what it needs: whatever still runs is to end.
+    var isGivenUp = false
+}
+
+/// How one attempt ended.
+struct AttemptEnd: Sendable {
+    var pick: ShardMachine.Pick
+    var result: Result<LegRows, BackendFailure>
+    var wait = Duration.zero
+    var execute = Duration.zero
+    /// What the backend may still be ending.
+    var unsettled: Task<Void, Never>?
+}
+
+/// What a leg came to, and what of it the backends may still be ending.
+struct LegResult: Sendable {
+    var report: LegReport
+    var unsettled: [Task<Void, Never>] = []
+}

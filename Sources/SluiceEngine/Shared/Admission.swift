@@ -1,0 +1,119 @@
+public import SluiceCore
+internal import Synchronization
+
+/// Lets searches in, for all lanes: `AdmissionMachine` with the continuations of those that wait.
+public final class Admission: Sendable {
+    /// A search that was told to wait. Its fate may come before it has begun to.
+    private enum Seat {
+        case expected
+        case waiting(CheckedContinuation<SearchError?, Never>)
+        case decided(SearchError?)
+    }
+
+    private struct State {
+        var machine: AdmissionMachine
+        var seats: [UInt64: Seat] = [:]
+        var nextWaiter: UInt64 = 0
+    }
+
+    private let isEnabled: Bool
+    private let maxWait: Duration
+    private let state: Mutex<State>
+
+    /// - Parameter configuration: nil to let everything in.
+    public init(_ configuration: AdmissionMachine.Configuration?) {
+        isEnabled = configuration != nil
+        let configuration = configuration ?? .init(limit: .init(minimum: 1, maximum: 1), maxWaiting: 0)
+        maxWait = configuration.maxWait
+        state = Mutex(State(machine: AdmissionMachine(configuration)))
+    }
+
+    /// What is known, for reports.
+    public var snapshot: AdmissionMachine { state.withLock { $0.machine } }
+
+    /// Returns once the search may run; `left` must follow then.
+    /// - Throws: `busy`, or `cancelled` if the task was.
+    func enter(_ search: Search, on executor: any LaneExecutor) async throws(SearchError) {
+        guard isEnabled else { return }
+        let now = executor.now()
+        let (waiter, arrival) = state.withLock { state in
+            state.nextWaiter += 1
+            let waiter = state.nextWaiter
+            let arrival = state.machine.searchArrived(
+                id: waiter, priority: search.priority, deadline: search.deadline, now: now)
+            if case .queue = arrival { state.seats[waiter] = .expected }
+            return (waiter, arrival)
+        }
+        switch arrival {
+        case .admit: return
+        case .shed(let retryAfter, let depth):
+            throw SearchError(busyBecause: "the gateway", retryAfter: retryAfter, depth: depth)
+        case .queue(let displaced):
+            if let displaced { decide(displaced, busy) }
+            let patience = min(search.deadline, now.advanced(by: maxWait))
+            if let error = await wait(waiter, until: patience, on: executor) { throw error }
+        }
+    }
+
+    /// An admitted search is over.
+    func left(_ started: Instant, _ result: Result<SearchAnswer, SearchError>, now: Instant) {
+        guard isEnabled else { return }
+        let outcome: AdmissionMachine.Outcome =
+            switch result {
+            case .success: .ok
+            case .failure(let error): error.code == .deadlineExceeded || error.code == .busy ? .dropped : .ignored
+            }
+        let departure = state.withLock {
+            $0.machine.searchEnded(took: started.duration(to: now), outcome: outcome, now: now)
+        }
+        for waiter in departure.admitted { decide(waiter, nil) }
+        for waiter in departure.expired { decide(waiter, busy) }
+    }
+
+    // MARK: Waiting
+
+    private var busy: SearchError {
+        let (pause, depth) = state.withLock { ($0.machine.retryAfter, $0.machine.waiting) }
+        return SearchError(busyBecause: "the gateway", retryAfter: pause, depth: depth)
+    }
+
+    private func wait(
+        _ waiter: UInt64, until patience: Instant, on executor: any LaneExecutor
+    ) async -> SearchError? {
+        let timer = executor.schedule(at: patience) { self.giveUp(waiter, self.busy) }
+        defer { executor.cancel(timer) }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let fate = state.withLock { state -> Seat? in
+                    if case .decided = state.seats[waiter] { return state.seats.removeValue(forKey: waiter) }
+                    state.seats[waiter] = .waiting(continuation)
+                    return nil
+                }
+                if case .decided(let error) = fate { continuation.resume(returning: error) }
+            }
+        } onCancel: {
+            giveUp(waiter, SearchError(.cancelled, "the search was cancelled"))
+        }
+    }
+
+    /// Ends a wait, unless the search has been let in already.
+    private func giveUp(_ waiter: UInt64, _ error: SearchError) {
+        if state.withLock({ $0.machine.waiterCancelled(waiter) }) { decide(waiter, error) }
+    }
+
+    private func decide(_ waiter: UInt64, _ error: SearchError?) {
+        let continuation = state.withLock { state -> CheckedContinuation<SearchError?, Never>? in
+            switch state.seats.removeValue(forKey: waiter) {
+            case .waiting(let continuation): return continuation
+            case .expected:
+                state.seats[waiter] = .decided(error)
+                return nil
+            case .decided(let earlier):
+                state.seats[waiter] = .decided(earlier)
+                return nil
+            case nil: return nil
+            }
+        }
+        continuation?.resume(returning: error)
+    }
+}

@@ -1,0 +1,47 @@
+public import SluiceCore
+internal import Synchronization
+
+/// A shard's `ShardMachine`, which all lanes share: a backend has one breaker and a shard one budget, whatever the
+/// number of reactors. It is locked for a moment when an attempt begins and when it ends.
+public final class ShardState: Sendable {
+    private struct State {
+        var machine: ShardMachine
+        var random = SplitMix64(seed: .random(in: .min ... .max))
+    }
+
+    public let name: String
+    private let state: Mutex<State>
+
+    public init(
+        name: String, _ configuration: ShardMachine.Configuration, replicas: [ShardMachine.Replica], lanes: Int,
+        now: Instant
+    ) {
+        self.name = name
+        state = Mutex(State(machine: ShardMachine(configuration, replicas: replicas, lanes: lanes, now: now)))
+    }
+
+    func attemptRequested(
+        _ kind: AttemptKind, tried: ReplicaSet, mayRepeat: Bool, now: Instant
+    ) -> ShardMachine.Choice {
+        state.withLock {
+            $0.machine.attemptRequested(kind, tried: tried, mayRepeat: mayRepeat, now: now, using: &$0.random)
+        }
+    }
+
+    func attemptEnded(
+        _ pick: ShardMachine.Pick, _ result: ShardMachine.AttemptResult, now: Instant
+    ) -> BreakerMachine.Transition? {
+        state.withLock { $0.machine.attemptEnded(pick, result, now: now, using: &$0.random) }
+    }
+
+    func reachabilityChanged(_ replica: Int, onLane lane: Int, to isReachable: Bool, now: Instant) {
+        state.withLock { $0.machine.reachabilityChanged(replica, onLane: lane, to: isReachable, now: now) }
+    }
+
+    func roleProbed(_ replica: Int, _ role: ReplicaRole) {
+        state.withLock { $0.machine.roleProbed(replica, role) }
+    }
+
+    /// A copy of what is known, for reports.
+    public var snapshot: ShardMachine { state.withLock { $0.machine } }
+}

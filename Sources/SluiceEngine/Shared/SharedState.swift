@@ -1,0 +1,38 @@
+internal import SluiceCore
+internal import Synchronization
+
+/// What all lanes of a gateway share.
+public final class SharedState: Sendable {
+    public let catalogue: Catalogue
+    /// In the order of the catalogue's backend numbers.
+    public let backends: [any SearchBackend]
+    /// In the order of the catalogue's shards.
+    public let shards: [ShardState]
+    public let admission: Admission
+    let idle: IdleBoard
+    public let roles = RoleWatch()
+    /// Answers that were not the request's own.
+    let integrityFailures = Atomic<UInt64>(0)
+    private let lanes = Mutex<[SearchLane]>([])
+
+    public init(
+        catalogue: Catalogue, backends: [any SearchBackend], shards: [ShardState], admission: Admission, lanes: Int
+    ) {
+        self.catalogue = catalogue
+        self.backends = backends
+        self.shards = shards
+        self.admission = admission
+        idle = IdleBoard(lanes: lanes, backends: backends.count)
+    }
+
+    /// Tells the lanes of each other. Once, before the first search.
+    public func introduce(_ lanes: [SearchLane]) { self.lanes.withLock { $0 = lanes } }
+
+    func lane(_ index: Int) -> SearchLane? {
+        lanes.withLock { $0.indices.contains(index) ? $0[index] : nil }
+    }
+
+    func noteIntegrityFailure() { integrityFailures.add(1, ordering: .relaxed) }
+
+    public var integrityFailureCount: UInt64 { integrityFailures.load(ordering: .relaxed) }
+}

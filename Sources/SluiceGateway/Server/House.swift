@@ -1,0 +1,59 @@
+internal import Logging
+internal import SluiceCore
+internal import SluiceEngine
+internal import SluiceReactor
+
+/// The lanes with everything behind them.
+struct House: Sendable {
+    let lanes: [SearchLane]
+    let shared: SharedState
+    private let reactors: [Reactor]
+    private let probeInterval: Duration
+    private let roleWatch: Task<Void, Never>
+
+    init(_ config: GatewayConfig, logger: Logger) throws {
+        let blueprint = try Blueprint(config)
+        let reactors = try (0..<blueprint.laneCount).map { try Reactor(name: "reactor-\($0)") }
+        let shared = blueprint.sharedState(on: reactors)
+        let lanes = reactors.indices.map { index in
+            SearchLane(
+                index: index, executor: reactors[index], shared: shared,
+                pools: blueprint.pools.map { $0.slice(index, of: reactors.count) },
+                configuration: blueprint.laneConfiguration, logger: logger)
+        }
+        shared.introduce(lanes)
+        self.reactors = reactors
+        self.shared = shared
+        self.lanes = lanes
+        probeInterval = config.routing.probeInterval
+        roleWatch = Task { [probeInterval] in
+            if let first = lanes.first { await shared.roles.run(on: first, every: probeInterval) }
+        }
+    }
+
+    func start() async {
+        await withTaskGroup(of: Void.self) { group in
+            for lane in lanes { group.addTask { await lane.start() } }
+        }
+        shared.roles.lookAtAll(shared.backends.count)
+    }
+
+    func shutDown() async {
+        roleWatch.cancel()
+        await roleWatch.value
+        for lane in lanes { await lane.shutDown() }
+        for reactor in reactors { reactor.stop() }
+    }
+}
+
+extension PoolMachine.Configuration {
+    /// One lane's part of a replica's budget; the parts add up to it.
+    func slice(_ lane: Int, of lanes: Int) -> PoolMachine.Configuration {
+        func share(_ whole: Int) -> Int { whole / lanes + (lane < whole % lanes ? 1 : 0) }
+        return .init(
+            minSize: share(minSize), maxSize: share(maxSize),
+            maxWaiting: maxWaiting == 0 ? 0 : max(1, share(maxWaiting)),
+            maxIdle: maxIdle, maxLifetime: maxLifetime, checkAfterIdle: checkAfterIdle,
+            maxDialling: max(1, share(maxDialling)), redial: redial)
+    }
+}
