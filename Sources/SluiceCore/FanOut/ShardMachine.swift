@@ -179,6 +179,9 @@ public struct ShardMachine: Sendable {
         for place in replicas.indices where isUsable(place, avoiding: tried) {
             if replicas[place].breaker.permission(now: now) == .probe { return place }
         }
+        if replicas.count == 1 {
+            return isUsable(0, avoiding: tried) && isAllowed(0, readmitted, now: now) ? 0 : nil
+        }
         return ReplicaPicker.pick(count: replicas.count, using: &generator) { place in
             ReplicaCandidate(
                 isEligible: isUsable(place, avoiding: ReplicaSet()) && isAllowed(place, readmitted, now: now),

@@ -42,12 +42,19 @@ struct RunningLeg {
     let running: RunningSearch
     var machine: LegMachine
     var current = Position.between
-    /// The second attempt, if there is one.
+    /// The second attempt, while it runs.
     var hedge: Task<AttemptEnd, Never>?
     /// The hedge's end, if it came before the first attempt's.
-    var hedgeEnd: AttemptEnd?
+    var hedgeEnd: Boxed<AttemptEnd>?
     /// The search has what it needs: whatever still runs is to end.
     var isGivenUp = false
+}
+
+/// A value that is seldom there, kept out of the way of those that always are.
+final class Boxed<Value: Sendable>: Sendable {
+    let value: Value
+
+    init(_ value: Value) { self.value = value }
 }
 
 /// How one attempt ended.

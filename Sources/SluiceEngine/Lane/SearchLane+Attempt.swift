@@ -5,14 +5,14 @@ extension SearchLane {
     /// Asks one replica, on this lane or on one that has an idle connection when this one has none, and tells the shard
     /// how it went.
     /// - Parameter owner: the leg's entry, if this is the attempt that the leg's own task makes.
-    func perform(_ pick: ShardMachine.Pick, _ run: RunningLeg?, for owner: SlotID?) async -> AttemptEnd {
-        guard let run else { return AttemptEnd(pick: pick, result: .failure(.init(.cancelled, detail: "over"))) }
-        let replica = run.leg.shard.replicas[pick.replica]
-        let now = executor.now()
-        var limit = run.machine.deadline
-        if let timeout = replica.timeout { limit = min(limit, now.advanced(by: timeout)) }
+    func perform(
+        _ pick: ShardMachine.Pick, _ leg: PlannedLeg, _ running: RunningSearch, for owner: SlotID?
+    ) async -> AttemptEnd {
+        let replica = leg.shard.replicas[pick.replica]
+        var limit = deadline(of: leg, running)
+        if let timeout = replica.timeout { limit = min(limit, executor.now().advanced(by: timeout)) }
         let request = AttemptRequest(
-            pick: pick, backend: replica.backend, leg: run.leg, running: run.running, limit: limit,
+            pick: pick, backend: replica.backend, leg: leg, running: running, limit: limit,
             token: Int64(bitPattern: random.next()))
         let end: AttemptEnd
         if let lent = await borrow(request, for: owner) {
@@ -20,7 +20,7 @@ extension SearchLane {
         } else {
             end = await execute(request, for: owner)
         }
-        noteHealth(end, run.leg, replica)
+        noteHealth(end, leg, replica)
         return end
     }
 

@@ -9,7 +9,7 @@ extension SearchLane {
     }
 
     /// The request's deadline, capped by the collection's own time-out.
-    private func deadline(of leg: PlannedLeg, _ running: RunningSearch) -> Instant {
+    func deadline(of leg: PlannedLeg, _ running: RunningSearch) -> Instant {
         guard let timeout = leg.timeout else { return running.search.deadline }
         return min(running.search.deadline, running.started.advanced(by: timeout))
     }
@@ -20,9 +20,10 @@ extension SearchLane {
         defer { legs.remove(place) }
         guard let leg = legs[place]?.leg else { preconditionFailure("a leg runs once, in the entry made for it") }
         var result = LegResult(report: LegReport(of: leg))
-        var action = legs[place]?.machine.started(now: executor.now()) ?? .fail(.cancelled)
+        let now = executor.now()
+        var action = legs[place]?.machine.started(now: now) ?? .fail(.cancelled)
         while case .attempt(let kind, let due) = action {
-            if due > executor.now() { await pause(place, until: due) }
+            if kind != .first, due > executor.now() { await pause(place, until: due) }
             if Task.isCancelled || legs[place]?.isGivenUp == true {
                 action = .fail(.cancelled)
             } else {
@@ -38,14 +39,15 @@ extension SearchLane {
 
     /// One attempt, with the hedge that it may get: returns when neither runs any more, or the leg has its rows.
     private func attempt(_ kind: AttemptKind, _ place: SlotID, _ result: inout LegResult) async -> LegMachine.Action {
+        guard let running = legs[place]?.running else { return .fail(.cancelled) }
         guard let pick = pick(kind, place, &result) else {
             return legs[place]?.machine.attemptRefused(kind, result.report.refusal) ?? .fail(.cancelled)
         }
-        let hedgeTimer = armHedge(place, after: pick.hedgeAfter)
-        var end = await perform(pick, legs[place], for: place)
+        let hedgeTimer = running.search.allowsHedges ? armHedge(place, after: pick.hedgeAfter) : nil
+        var end = await perform(pick, result.report.leg, running, for: place)
         legs[place]?.current = .between
         if let hedgeTimer { executor.cancel(hedgeTimer) }
-        if let hedgeEnd = legs[place]?.hedgeEnd.take(), case .success = hedgeEnd.result {
+        if let hedgeEnd = legs[place]?.hedgeEnd?.value {
             // The hedge was first, and has interrupted this attempt.
             result.note(end)
             result.note(hedgeEnd)
@@ -83,9 +85,10 @@ extension SearchLane {
 
     /// A replica for an attempt; nil if there is none, or no budget. The reason is noted then.
     private func pick(_ kind: AttemptKind, _ place: SlotID, _ result: inout LegResult) -> ShardMachine.Pick? {
-        guard let run = legs[place] else { return nil }
-        let choice = shared.shards[run.leg.shardIndex].attemptRequested(
-            kind, tried: run.machine.tried, mayRepeat: result.report.lastFailure?.advice == .anywhere,
+        let leg = result.report.leg
+        let choice = shared.shards[leg.shardIndex].attemptRequested(
+            kind, tried: legs[place]?.machine.tried ?? ReplicaSet(),
+            mayRepeat: result.report.lastFailure?.advice == .anywhere,
             now: executor.now())
         switch choice {
         case .refuse(let reason):
@@ -93,7 +96,7 @@ extension SearchLane {
             return nil
         case .ask(let pick):
             legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
-            result.report.replica = run.leg.shard.replicas[pick.replica].name
+            result.report.replica = leg.shard.replicas[pick.replica].name
             return pick
         }
     }
@@ -136,7 +139,7 @@ extension SearchLane {
         guard case .ask(let pick) = choice else { return }
         legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
         legs[place]?.hedge = Task(executorPreference: executor) {
-            let end = await self.perform(pick, run, for: nil)
+            let end = await self.perform(pick, run.leg, run.running, for: nil)
             await self.hedgeEnded(place, end)
             return end
         }
@@ -148,7 +151,7 @@ extension SearchLane {
         guard legs[place]?.hedge != nil else { return }
         guard case .success = end.result else { return }
         _ = legs[place]?.machine.attemptSucceeded()
-        legs[place]?.hedgeEnd = end
+        legs[place]?.hedgeEnd = Boxed(end)
         legs[place]?.hedge = nil
         interrupt(place)
     }
