@@ -47,7 +47,7 @@ extension PostgreSQL {
                 let (answers, end) = await worker.value
                 answered += answers
                 // Told by GOAWAY, found nobody at the next dial, or had sent what the gateway never read.
-                let ends: [SluiceError.Code] = [.shuttingDown, .notConnected, .connectionLost]
+                let ends: [SluiceError.Code] = [.shuttingDown, .notConnected]
                 #expect(end.map { ends.contains($0.code) && $0.isRetryable } == true, "\(String(describing: end))")
             }
             #expect(answered > 0)

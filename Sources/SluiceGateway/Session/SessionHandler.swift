@@ -30,6 +30,7 @@ final class SessionHandler: ChannelInboundHandler {
     private var isFlushScheduled = false
     private var channelContext: ChannelHandlerContext?
     private var handshakeTimeout: Scheduled<Void>?
+    private var closing: Scheduled<Void>?
     private var running: [UInt32: Task<Void, Never>] = [:]
 
     init(_ context: SessionContext) {
@@ -80,6 +81,7 @@ final class SessionHandler: ChannelInboundHandler {
     private func ended() {
         machine.closed()
         handshakeTimeout?.cancel()
+        closing?.cancel()
         for task in running.values { task.cancel() }
         running.removeAll()
         channelContext = nil
@@ -226,11 +228,19 @@ final class SessionHandler: ChannelInboundHandler {
         closeIfDone()
     }
 
+    /// Requests that were on their way when GOAWAY left are still answered for a moment: closing at once would reset
+    /// the connection under them.
     private func closeIfDone() {
-        guard machine.isDone, let channelContext else { return }
+        guard machine.isDone, closing == nil, let channelContext else { return }
         flush()
-        channelContext.close(mode: .all, promise: nil)
+        let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
+        closing = channelContext.eventLoop.scheduleTask(in: Self.linger) {
+            handler.value.flush()
+            handler.value.channelContext?.close(mode: .all, promise: nil)
+        }
     }
+
+    private static var linger: TimeAmount { .milliseconds(100) }
 
     private func write(_ kind: FrameKind, _ requestID: UInt32, _ payload: (inout ByteBuffer) -> Void) {
         encoder.write(kind, requestID: requestID, into: &outbound, payload: payload)
