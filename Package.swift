@@ -26,6 +26,7 @@ let package = Package(
     products: [
         .library(name: "SluiceClient", targets: ["SluiceClient"]),
         .executable(name: "sluice", targets: ["sluice"]),
+        .executable(name: "sluice-sim", targets: ["sluice-sim"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
@@ -62,6 +63,9 @@ let package = Package(
             dependencies: ["SluiceWire", nio("NIOCore"), nio("NIOPosix")],
             swiftSettings: house),
 
+        // The machines against a virtual clock and a faulty world.
+        .target(name: "SluiceSimulator", dependencies: ["SluiceCore", heap], swiftSettings: house),
+
         // What the CLI reads files and prints reports with.
         .target(name: "SluiceTools", swiftSettings: house),
 
@@ -70,6 +74,8 @@ let package = Package(
             name: "sluice",
             dependencies: ["SluiceGateway", "SluiceClient", "SluiceTools", arguments, histogram, logging, signals],
             swiftSettings: house),
+        .executableTarget(
+            name: "sluice-sim", dependencies: ["SluiceSimulator", arguments], swiftSettings: house),
         .executableTarget(
             name: "FirstSearch", dependencies: ["SluiceClient"], path: "Examples/FirstSearch",
             swiftSettings: house),
@@ -95,6 +101,7 @@ let package = Package(
             name: "SluiceClientTests",
             dependencies: ["SluiceClient", "SluiceWire", nio("NIOCore"), nio("NIOPosix")],
             swiftSettings: house),
+        .testTarget(name: "SluiceSimulatorTests", dependencies: ["SluiceSimulator"], swiftSettings: house),
         .testTarget(name: "SluiceToolsTests", dependencies: ["SluiceTools"], swiftSettings: house),
         .testTarget(
             name: "SluiceIntegrationTests",

@@ -49,6 +49,12 @@ public struct ShardMachine: Sendable {
         public var isProbe: Bool
         /// When to ask a second replica; nil if there is no other, or too little is known.
         public var hedgeAfter: Duration?
+
+        public init(replica: Int, isProbe: Bool, hedgeAfter: Duration?) {
+            self.replica = replica
+            self.isProbe = isProbe
+            self.hedgeAfter = hedgeAfter
+        }
     }
 
     public enum AttemptResult: Hashable, Sendable {
