@@ -68,11 +68,13 @@ public enum ReplicaPicker {
         guard drawable != 0 else { return nil }
         if drawable & (drawable &- 1) == 0 { return drawable.trailingZeroBitCount }
         var total = 0
-        for place in places(of: drawable) { total += weight(of: candidate(place)) }
+        var places = drawable
+        while let place = popLowest(&places) { total += weight(of: candidate(place)) }
         // Nobody has a weight: all are alike.
         let isEven = total == 0
         var left = Int.random(in: 0..<(isEven ? drawable.nonzeroBitCount : total), using: &generator)
-        for place in places(of: drawable) {
+        places = drawable
+        while let place = popLowest(&places) {
             let share = isEven ? 1 : weight(of: candidate(place))
             if left < share { return place }
             left -= share
@@ -80,12 +82,11 @@ public enum ReplicaPicker {
         return drawable.trailingZeroBitCount
     }
 
-    private static func places(of set: UInt64) -> some Sequence<Int> {
-        sequence(state: set) { (left: inout UInt64) -> Int? in
-            guard left != 0 else { return nil }
-            defer { left &= left &- 1 }
-            return left.trailingZeroBitCount
-        }
+    private static func popLowest(_ places: inout UInt64) -> Int? {
+        guard places != 0 else { return nil }
+        let lowest = places.trailingZeroBitCount
+        places &= places &- 1
+        return lowest
     }
 
     private static func bit(_ place: Int) -> UInt64 { 1 << UInt64(place) }

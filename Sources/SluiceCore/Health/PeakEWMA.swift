@@ -64,7 +64,7 @@ public struct PeakEWMA: Sendable {
         began = now
     }
 
-    /// What one more attempt costs: latency × (in flight + 1) × slow start. Positive and finite; only good to compare.
+    /// What one more attempt costs: latency × (in flight + 1) × slow start. Positive, finite; only good to compare.
     public func cost(inFlight: Int, now: Instant) -> Double {
         let latency = faded(now: now) ?? (inFlight > 0 ? penalty : 1)
         return max(1, latency) * (Double(max(0, inFlight)) + 1) * startFactor(now: now)

@@ -77,6 +77,32 @@ import Testing
         #expect(call(&machine, .failure, at: Self.at(19_999)) == .opened(.failureShare, for: .seconds(1)))
     }
 
+    @Test mutating func theWindowForgetsSecondBySecond() {
+        var machine = breaker { $0.minimumVolume = 9 }
+        for _ in 0..<4 { call(&machine, .failure, at: Self.at(0)) }
+        for second: Int64 in 5...9 {
+            #expect(call(&machine, .success(took: .zero), at: Self.at(second * 1_000)) == nil)
+        }
+        for _ in 0..<4 { #expect(call(&machine, .failure, at: Self.at(10_000)) == nil) }
+        #expect(machine.isClosed, "4 of 9; with those of the first second it would be 8 of 13")
+    }
+
+    @Test mutating func onlyAProbeFreesASlotAndOnlyAHalfOpenOneCloses() {
+        var machine = breaker {
+            $0.halfOpenProbes = 2
+            $0.successesToClose = 1
+        }
+        fail(&machine, at: Self.at(0))
+        for _ in 0..<2 { machine.attemptStarted(asProbe: true, now: Self.at(1_000)) }
+        call(&machine, .success(took: .zero), at: Self.at(1_001))
+        #expect(machine.permission(now: Self.at(1_001)) != .probe, "both still run")
+        var random = generator
+        let failed = machine.attemptEnded(.failure, wasProbe: true, now: Self.at(1_002), using: &random)
+        #expect(failed == .opened(.probeFailed, for: .seconds(2)))
+        let late = machine.attemptEnded(.success(took: .zero), wasProbe: true, now: Self.at(1_003), using: &random)
+        #expect(late == nil && machine.isOpen(now: Self.at(1_003)), "it opened since that probe began")
+    }
+
     @Test mutating func slowCallsOpenItAndEjectForSlownessOnly() {
         var machine = breaker { $0.slowThreshold = .milliseconds(100) }
         for _ in 0..<4 { call(&machine, .success(took: .milliseconds(100)), at: Self.at(0)) }
@@ -178,28 +204,5 @@ import Testing
         #expect(call(&machine, .success(took: .zero), at: Self.at(6_000)) == nil)
         #expect(machine.forceClosed(now: Self.at(7_000)) == .closed)
         #expect(machine.permission(now: Self.at(7_000)) == .allow)
-    }
-
-    @Test(arguments: [Int64.min, .min + 1, -1, 0, .max - 1, .max])
-    mutating func noClockTrapsIt(nanoseconds: Int64) {
-        var machine = breaker {
-            $0.window = .zero
-            $0.openTime = Backoff(base: .seconds(Int64.max), cap: .seconds(Int64.max))
-            $0.jitter = .infinity
-            $0.probeTimeout = .seconds(-1)
-            $0.halfOpenProbes = .min
-            $0.consecutiveFailures = .min
-            $0.minimumVolume = .min
-            $0.successesToClose = .min
-            $0.failureShare = .nan
-        }
-        for now in [nanoseconds, 0, .max, .min, nanoseconds].map(Instant.init(nanoseconds:)) {
-            for outcome in [BreakerMachine.Outcome.failure, .neutral, .success(took: .seconds(Int64.max))] {
-                _ = machine.permission(now: now)
-                call(&machine, outcome, at: now)
-                probe(&machine, outcome, at: now)
-            }
-            _ = machine.forceOpen(for: .seconds(Int64.min), now: now)
-        }
     }
 }

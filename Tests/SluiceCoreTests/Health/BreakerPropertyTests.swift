@@ -87,4 +87,30 @@ import Testing
         }
         #expect(machine.isClosed)
     }
+
+    @Test(arguments: [Int64.min, .min + 1, -1, 0, .max - 1, .max])
+    func noClockTrapsIt(nanoseconds: Int64) {
+        var generator = SplitMix64(seed: 1)
+        var configuration = BreakerMachine.Configuration()
+        configuration.window = .zero
+        configuration.openTime = Backoff(base: .seconds(Int64.max), cap: .seconds(Int64.max))
+        configuration.jitter = .infinity
+        configuration.probeTimeout = .seconds(-1)
+        configuration.halfOpenProbes = .min
+        configuration.consecutiveFailures = .min
+        configuration.minimumVolume = .min
+        configuration.successesToClose = .min
+        configuration.failureShare = .nan
+        var machine = BreakerMachine(configuration)
+        for now in [nanoseconds, 0, .max, .min, nanoseconds].map(Instant.init(nanoseconds:)) {
+            for outcome in [BreakerMachine.Outcome.failure, .neutral, .success(took: .seconds(Int64.max))] {
+                _ = machine.permission(now: now)
+                for isProbe in [false, true] {
+                    machine.attemptStarted(asProbe: isProbe, now: now)
+                    _ = machine.attemptEnded(outcome, wasProbe: isProbe, now: now, using: &generator)
+                }
+            }
+            _ = machine.forceOpen(for: .seconds(Int64.min), now: now)
+        }
+    }
 }
