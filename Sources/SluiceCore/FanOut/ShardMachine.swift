@@ -218,6 +218,11 @@ public struct ShardMachine: Sendable {
 
     /// The slow ones that are used after all, because ejecting them would leave too few.
     private var readmitted: UInt64 {
+        if replicas.allSatisfy({ $0.breaker.isClosed }) { return 0 }
+        return slowOnesNeeded
+    }
+
+    private var slowOnesNeeded: UInt64 {
         configuration.panic.readmitted(count: replicas.count) { place in
             isUsable(place, avoiding: ReplicaSet()) ? replicas[place].breaker.ejection : .failure
         }

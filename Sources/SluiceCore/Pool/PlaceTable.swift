@@ -154,6 +154,7 @@ struct PlaceTable: Sendable {
     }
 
     /// The connection that has been idle the longest.
+    var newest: ConnectionID? { newestIdle == Self.none ? nil : id(newestIdle) }
     var oldest: ConnectionID? { oldestIdle == Self.none ? nil : id(oldestIdle) }
 
     /// The next one after it; nil at the end.

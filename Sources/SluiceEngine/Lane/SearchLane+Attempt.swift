@@ -15,7 +15,9 @@ extension SearchLane {
             pick: pick, backend: replica.backend, leg: leg, running: running, limit: limit,
             token: Int64(bitPattern: random.next()))
         let end: AttemptEnd
-        if let lent = await borrow(request, for: owner) {
+        if let lease = leaseAtOnce(request.backend) {
+            end = await run(request, on: lease, wait: .zero, for: owner)
+        } else if let lent = await borrow(request, for: owner) {
             end = lent
         } else {
             end = await execute(request, for: owner)

@@ -91,6 +91,17 @@ extension SearchLane {
 
     // MARK: Leases
 
+    /// An idle connection that needs no check: what nearly every leg gets, without waiting for anything.
+    func leaseAtOnce(_ backend: Int) -> Lease? {
+        guard let id = backends[backend].machine.freshLeaseRequested(now: executor.now()) else { return nil }
+        noteIdle(backend)
+        guard let connection = backends[backend].connections[id] else {
+            lost(backend, id)
+            return nil
+        }
+        return Lease(backend: backend, id: id, connection: connection, mustCheck: false)
+    }
+
     /// A connection of this backend for one use, now or when one is free before the limit.
     /// - Parameter owner: the leg's entry, which the wait is noted in so that it can be interrupted.
     func lease(_ backend: Int, until limit: Instant, for owner: SlotID?) async throws(BackendFailure) -> Lease {

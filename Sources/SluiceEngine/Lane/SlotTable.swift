@@ -31,7 +31,13 @@ struct SlotTable<Element> {
 
     /// Nil once the entry has been removed; what is written then is dropped.
     subscript(id: SlotID) -> Element? {
-        get { isCurrent(id) ? slots[id.index].element : nil }
+        _read {
+            if isCurrent(id) {
+                yield slots[id.index].element
+            } else {
+                yield nil
+            }
+        }
         _modify {
             if isCurrent(id) {
                 yield &slots[id.index].element
