@@ -36,6 +36,12 @@ struct Bench: AsyncParsableCommand {
     @Option(help: "hnsw.ef_search for the searches.")
     var efSearch: Int?
 
+    @Option(help: "How long each search may take, like 40ms.")
+    var deadline: String?
+
+    @Flag(inversion: .prefixedNo, help: "Let the gateway ask a second replica when the first is slow.")
+    var hedges = true
+
     @Flag(help: "Send pings instead of searches.")
     var ping = false
 
@@ -45,6 +51,9 @@ struct Bench: AsyncParsableCommand {
     func validate() throws {
         guard ping || !collection.isEmpty else { throw ValidationError("give --collection, or --ping") }
         try Checks.search(k: k, efSearch: efSearch)
+        if let deadline, DurationText.parse(deadline) == nil {
+            throw ValidationError("--deadline is a time like 40ms or 2s, not \"\(deadline)\"")
+        }
         guard seconds > 0, seconds <= 86_400, warmup >= 0, warmup <= 3_600 else {
             throw ValidationError("--seconds must be above 0, --warmup at least 0")
         }
@@ -88,6 +97,7 @@ struct Bench: AsyncParsableCommand {
     ) async {
         let clock = ContinuousClock()
         var local = Tally.Part()
+        let patience = deadline.flatMap(DurationText.parse)
         var turn = worker
         while clock.now < end, !Task.isCancelled {
             let began = clock.now
@@ -95,9 +105,12 @@ struct Bench: AsyncParsableCommand {
                 if ping {
                     try await client.ping()
                 } else {
-                    _ = try await client.search(
-                        SearchQuery(
-                            collections: collection, vector: vectors[turn % vectors.count], k: k, efSearch: efSearch))
+                    var query = SearchQuery(
+                        collections: collection, vector: vectors[turn % vectors.count], k: k, deadline: patience,
+                        efSearch: efSearch)
+                    query.allowHedges = hedges
+                    let reply = try await client.search(query)
+                    if began >= start { local.note(reply.legs) }
                 }
                 if began >= start { local.latencies.append(began.duration(to: clock.now)) }
             } catch {
@@ -140,11 +153,25 @@ final class Tally: Sendable {
     struct Part {
         var latencies: [Duration] = []
         var errors: [String: Int] = [:]
+        var legs = 0
+        var attempts = 0
+        var hedges = 0
+
+        mutating func note(_ reports: [LegReport]) {
+            legs += reports.count
+            for leg in reports {
+                attempts += leg.attempts
+                hedges += leg.hedges
+            }
+        }
     }
 
     private struct Sum {
         var latencies = Histogram<UInt64>(highestTrackableValue: 3_600_000_000, numberOfSignificantValueDigits: .three)
         var errors: [String: Int] = [:]
+        var legs = 0
+        var attempts = 0
+        var hedges = 0
     }
 
     private let sum = Mutex(Sum())
@@ -153,6 +180,9 @@ final class Tally: Sendable {
         sum.withLock { sum in
             for latency in part.latencies { sum.latencies.record(UInt64(clamping: Output.microseconds(latency))) }
             sum.errors.merge(part.errors, uniquingKeysWith: +)
+            sum.legs += part.legs
+            sum.attempts += part.attempts
+            sum.hedges += part.hedges
         }
         part = Part()
     }
@@ -162,7 +192,9 @@ final class Tally: Sendable {
             BenchReport(
                 searches: Int(sum.latencies.totalCount), qps: Double(sum.latencies.totalCount) / seconds,
                 p50Us: sum.latencies.valueAtPercentile(50), p90Us: sum.latencies.valueAtPercentile(90),
-                p99Us: sum.latencies.valueAtPercentile(99), maxUs: sum.latencies.max, errors: sum.errors,
+                p99Us: sum.latencies.valueAtPercentile(99), maxUs: sum.latencies.max, legs: sum.legs,
+                attempts: sum.attempts,
+                hedges: sum.hedges, errors: sum.errors,
                 seconds: seconds, concurrency: bench.concurrency, connections: bench.connections,
                 collections: bench.collection, k: bench.k, ping: bench.ping)
         }
@@ -177,6 +209,10 @@ struct BenchReport: Encodable {
     var p90Us: UInt64
     var p99Us: UInt64
     var maxUs: UInt64
+    var legs: Int
+    /// Of the legs, hedges included.
+    var attempts: Int
+    var hedges: Int
     var errors: [String: Int]
     var seconds: Double
     var concurrency: Int

@@ -48,6 +48,7 @@ struct Meaning: Decodable, Sendable {
         var collection, shard, replica: String
         var status: UInt8
         var rows, attempts: Int
+        var hedges: Int?
         var waitUs, executeUs: Int64
         var columns: [Column]
         var sqlstate, message: String?
@@ -56,7 +57,8 @@ struct Meaning: Decodable, Sendable {
             LegReport(
                 collection: collection, shard: shard, replica: replica, status: LegStatus(rawValue: status), rows: rows,
                 wait: .microseconds(waitUs), execute: .microseconds(executeUs), sqlstate: sqlstate, message: message,
-                columns: columns.map { ColumnType(name: $0.name, typeOID: $0.type) }, attempts: attempts)
+                columns: columns.map { ColumnType(name: $0.name, typeOID: $0.type) }, attempts: attempts,
+                hedges: hedges ?? 0)
         }
     }
 
@@ -78,7 +80,9 @@ struct Meaning: Decodable, Sendable {
         var features, sessionId: UInt64?
         var maxFrame, maxInFlight, maxK, k, efSearch: Int?
         var code: UInt16?
-        var retryable, exact, allowPartial: Bool?
+        var retryable, exact, allowPartial, allowHedges: Bool?
+        var priority: UInt8?
+        var minCoverage: Double?
         var retryAfterMs, deadlineUs, elapsedUs: Int64?
         var coverage: Double?
         var vector: [Float]?
@@ -179,10 +183,13 @@ struct Meaning: Decodable, Sendable {
             Issue.record("no collections in the JSON")
             return { _ in }
         }
-        let expected = SearchRequest(
+        var expected = SearchRequest(
             collections: collections, vector: VectorBytes(try #require(message.vector)), k: try #require(message.k),
             columns: message.columns ?? [], deadline: message.deadlineUs.map { .microseconds($0) },
             efSearch: message.efSearch, exact: message.exact ?? false, allowPartial: message.allowPartial ?? false)
+        expected.minCoverage = message.minCoverage
+        expected.allowHedges = message.allowHedges ?? true
+        expected.priority = message.priority ?? 0
         let request = try SearchRequest(decoding: frame.payload)
         #expect(request == expected && request.vector.floats() == message.vector)
         try request.vector.validate()
