@@ -70,7 +70,7 @@ extension Simulation {
         let outcome: AdmissionMachine.Outcome =
             switch end {
             case .answer: .ok
-            case .failed: .dropped
+            case .failed: .timedOut
             case .busy, .cancelled: .ignored
             }
         let departure = admission.searchEnded(

@@ -1,14 +1,12 @@
 import ArgumentParser
 import Foundation
-import Histogram
 import SluiceClient
 import SluiceTools
-import Synchronization
 import UnixSignals
 
 struct Bench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Load the gateway with a closed loop of searches, or pings, and report what it did.")
+        abstract: "Load the gateway with searches or pings, in a closed loop or at a fixed rate, and report.")
 
     @OptionGroup var gateway: GatewayOption
 
@@ -23,6 +21,9 @@ struct Bench: AsyncParsableCommand {
 
     @Option(help: "How many connections.")
     var connections = 1
+
+    @Option(help: "Requests a second, begun on time whatever has been answered, instead of a closed loop.")
+    var rate: Double?
 
     @Option(help: "A collection to search; repeat it to search several at once.")
     var collection: [String] = []
@@ -57,9 +58,10 @@ struct Bench: AsyncParsableCommand {
         guard seconds > 0, seconds <= 86_400, warmup >= 0, warmup <= 3_600 else {
             throw ValidationError("--seconds must be above 0, --warmup at least 0")
         }
-        guard (1...65_536).contains(concurrency), (1...64).contains(connections) else {
-            throw ValidationError("--concurrency must be 1 to 65536, --connections 1 to 64")
+        guard (1...65_536).contains(concurrency), (1...4_096).contains(connections) else {
+            throw ValidationError("--concurrency must be 1 to 65536, --connections 1 to 4096")
         }
+        if let rate, !(0.1...1_000_000).contains(rate) { throw ValidationError("--rate must be 0.1 to 1000000") }
     }
 
     func run() async throws {
@@ -70,10 +72,14 @@ struct Bench: AsyncParsableCommand {
             let start = clock.now.advanced(by: .seconds(warmup))
             let end = start.advanced(by: .seconds(seconds))
             let load = Task {
-                await withTaskGroup(of: Void.self) { group in
-                    for worker in 0..<(concurrency * connections) {
-                        group.addTask {
-                            await self.work(client, vectors, worker: worker, start: start, end: end, tally)
+                await withDiscardingTaskGroup { group in
+                    if let rate {
+                        await arrive(at: rate, from: start.advanced(by: .seconds(-warmup)), to: end) { turn in
+                            group.addTask { await self.ask(client, vectors, turn, countedFrom: start, tally) }
+                        }
+                    } else {
+                        for worker in 0..<(concurrency * connections) {
+                            group.addTask { await self.work(client, vectors, worker, start: start, end: end, tally) }
                         }
                     }
                 }
@@ -91,36 +97,71 @@ struct Bench: AsyncParsableCommand {
         }
     }
 
+    /// One request after another.
     private func work(
-        _ client: SluiceClient, _ vectors: [[Float]], worker: Int, start: ContinuousClock.Instant,
+        _ client: SluiceClient, _ vectors: [[Float]], _ worker: Int, start: ContinuousClock.Instant,
         end: ContinuousClock.Instant, _ tally: Tally
     ) async {
-        let clock = ContinuousClock()
         var local = Tally.Part()
-        let patience = deadline.flatMap(DurationText.parse)
         var turn = worker
-        while clock.now < end, !Task.isCancelled {
-            let began = clock.now
-            do throws(SluiceError) {
-                if ping {
-                    try await client.ping()
-                } else {
-                    var query = SearchQuery(
-                        collections: collection, vector: vectors[turn % vectors.count], k: k, deadline: patience,
-                        efSearch: efSearch)
-                    query.allowHedges = hedges
-                    let reply = try await client.search(query)
-                    if began >= start { local.note(reply.legs) }
-                }
-                if began >= start { local.latencies.append(began.duration(to: clock.now)) }
-            } catch {
-                if began >= start, !Task.isCancelled { local.errors[error.code.description, default: 0] += 1 }
-                if error.code == .notConnected { try? await Task.sleep(for: .milliseconds(50)) }
-            }
+        while ContinuousClock.now < end, !Task.isCancelled {
+            await once(client, vectors, turn, began: .now, countedFrom: start, &local)
             turn += 1
-            if local.latencies.count >= 1_024 { tally.add(&local) }
+            if local.count >= 1_024 { tally.add(&local) }
         }
         tally.add(&local)
+    }
+
+    /// One request, its latency counted from when it was due.
+    private func ask(
+        _ client: SluiceClient, _ vectors: [[Float]], _ arrival: Arrival, countedFrom start: ContinuousClock.Instant,
+        _ tally: Tally
+    ) async {
+        var local = Tally.Part()
+        await once(client, vectors, arrival.number, began: arrival.due, countedFrom: start, &local)
+        tally.add(&local)
+    }
+
+    private func once(
+        _ client: SluiceClient, _ vectors: [[Float]], _ turn: Int, began: ContinuousClock.Instant,
+        countedFrom start: ContinuousClock.Instant, _ local: inout Tally.Part
+    ) async {
+        let patience = deadline.flatMap(DurationText.parse)
+        do throws(SluiceError) {
+            if ping {
+                try await client.ping()
+            } else {
+                var query = SearchQuery(
+                    collections: collection, vector: vectors[turn % vectors.count], k: k, deadline: patience,
+                    efSearch: efSearch)
+                query.allowHedges = hedges
+                let reply = try await client.search(query)
+                if began >= start { local.note(reply.legs) }
+            }
+            if began >= start { local.answered(after: began.duration(to: .now), deadline: patience) }
+        } catch {
+            if began >= start, !Task.isCancelled { local.failed(error.code, after: began.duration(to: .now)) }
+            if error.code == .notConnected { try? await Task.sleep(for: .milliseconds(50)) }
+        }
+    }
+
+    private struct Arrival {
+        var number: Int
+        var due: ContinuousClock.Instant
+    }
+
+    /// Calls `begin` at even intervals; what the machine was too slow for is made up for at once.
+    private func arrive(
+        at rate: Double, from first: ContinuousClock.Instant, to end: ContinuousClock.Instant,
+        _ begin: (Arrival) -> Void
+    ) async {
+        let pause = Duration.nanoseconds(Int64(1e9 / rate))
+        var arrival = Arrival(number: 0, due: first)
+        while arrival.due < end, !Task.isCancelled {
+            if arrival.due > .now { try? await Task.sleep(until: arrival.due, tolerance: .zero, clock: .continuous) }
+            begin(arrival)
+            arrival = Arrival(number: arrival.number + 1, due: arrival.due.advanced(by: pause))
+        }
     }
 
     private func vectors(_ client: SluiceClient) async throws -> [[Float]] {
@@ -145,88 +186,5 @@ struct Bench: AsyncParsableCommand {
             let length = raw.reduce(0) { $0 + $1 * $1 }.squareRoot()
             return raw.map { $0 / max(length, .leastNormalMagnitude) }
         }
-    }
-}
-
-/// What the workers of a bench saw.
-final class Tally: Sendable {
-    struct Part {
-        var latencies: [Duration] = []
-        var errors: [String: Int] = [:]
-        var legs = 0
-        var attempts = 0
-        var hedges = 0
-
-        mutating func note(_ reports: [LegReport]) {
-            legs += reports.count
-            for leg in reports {
-                attempts += leg.attempts
-                hedges += leg.hedges
-            }
-        }
-    }
-
-    private struct Sum {
-        var latencies = Histogram<UInt64>(highestTrackableValue: 3_600_000_000, numberOfSignificantValueDigits: .three)
-        var errors: [String: Int] = [:]
-        var legs = 0
-        var attempts = 0
-        var hedges = 0
-    }
-
-    private let sum = Mutex(Sum())
-
-    func add(_ part: inout Part) {
-        sum.withLock { sum in
-            for latency in part.latencies { sum.latencies.record(UInt64(clamping: Output.microseconds(latency))) }
-            sum.errors.merge(part.errors, uniquingKeysWith: +)
-            sum.legs += part.legs
-            sum.attempts += part.attempts
-            sum.hedges += part.hedges
-        }
-        part = Part()
-    }
-
-    func report(seconds: Double, of bench: Bench) -> BenchReport {
-        sum.withLock { sum in
-            BenchReport(
-                searches: Int(sum.latencies.totalCount), qps: Double(sum.latencies.totalCount) / seconds,
-                p50Us: sum.latencies.valueAtPercentile(50), p90Us: sum.latencies.valueAtPercentile(90),
-                p99Us: sum.latencies.valueAtPercentile(99), maxUs: sum.latencies.max, legs: sum.legs,
-                attempts: sum.attempts,
-                hedges: sum.hedges, errors: sum.errors,
-                seconds: seconds, concurrency: bench.concurrency, connections: bench.connections,
-                collections: bench.collection, k: bench.k, ping: bench.ping)
-        }
-    }
-}
-
-/// The JSON of a bench: times in microseconds, errors by code.
-struct BenchReport: Encodable {
-    var searches: Int
-    var qps: Double
-    var p50Us: UInt64
-    var p90Us: UInt64
-    var p99Us: UInt64
-    var maxUs: UInt64
-    var legs: Int
-    /// Of the legs, hedges included.
-    var attempts: Int
-    var hedges: Int
-    var errors: [String: Int]
-    var seconds: Double
-    var concurrency: Int
-    var connections: Int
-    var collections: [String]
-    var k: Int
-    var ping: Bool
-
-    func show() {
-        let what = ping ? "pings" : "searches"
-        print(String(format: "%d %@ in %.1f s: %.0f/s", searches, what, seconds, qps))
-        print("p50 \(p50Us) us, p90 \(p90Us) us, p99 \(p99Us) us, max \(maxUs) us")
-        let total = errors.values.reduce(0, +)
-        let detail = errors.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
-        print("errors: \(total)" + (detail.isEmpty ? "" : " (\(detail))"))
     }
 }

@@ -4,48 +4,18 @@ import Testing
 
 extension PostgreSQL {
     @Suite(.serialized) struct Failures {
-        private let vector: [Float] = [1] + Array(repeating: 0, count: 383)
-
-        /// A view that takes for ever, on every server of the first shard.
-        private static let slow = "  - {name: slow, table: slow, metric: cosine, dimensions: 384, shards: [s0]}"
-
-        private func makeSlowView(_ replicas: Replicas) throws {
-            try replicas.script(
-                "psql", "s0-a", "-qAtc",
-                """
-                create or replace view public.slow as select p.id, p.embedding
-                from (select id, embedding from public.programs limit 1) p where pg_sleep(30)::text = ''
-                """)
-        }
-
-        /// How many statements on that view the servers of the first shard are running.
-        private func running(_ replicas: Replicas) throws -> Int {
-            try ["s0-a", "s0-b"].reduce(0) { sum, name in
-                let count = try replicas.query(
-                    name,
-                    "select count(*) from pg_stat_activity where state = 'active' and query like '%\"slow\"%' "
-                        + "and pid <> pg_backend_pid()")
-                return sum + (Int(count) ?? 0)
-            }
-        }
-
-        private func waitUntil(_ condition: () throws -> Bool) rethrows -> Bool {
-            let clock = ContinuousClock()
-            let limit = clock.now.advanced(by: .seconds(15))
-            while clock.now < limit { if try condition() { return true } }
-            return false
-        }
+        private let vector = Slow.vector
 
         @Test func cancellingTheTaskStopsTheBackendsQuery() async throws {
             let replicas = try Replicas()
-            try makeSlowView(replicas)
-            try await withGateway(replicas.config(extraCollections: Self.slow)) { client, _ in
+            try Slow.make(replicas)
+            try await withGateway(replicas.config(extraCollections: Slow.collection)) { client, _ in
                 let search = Task { try await client.search(SearchQuery(collections: ["slow"], vector: vector)) }
-                let hasBegun = try waitUntil { try running(replicas) == 1 }
+                let hasBegun = try Slow.waitUntil { try Slow.running(replicas) == 1 }
                 #expect(hasBegun)
                 search.cancel()
                 await #expect { try await search.value } throws: { ($0 as? SluiceError)?.code == .cancelled }
-                let hasEnded = try waitUntil { try running(replicas) == 0 }
+                let hasEnded = try Slow.waitUntil { try Slow.running(replicas) == 0 }
                 #expect(hasEnded)
                 // The connection is clean behind its fence, and others were never in the way.
                 let reply = try await client.search(SearchQuery(collections: ["programs"], vector: vector, k: 3))
@@ -55,8 +25,8 @@ extension PostgreSQL {
 
         @Test func theDeadlineEndsASearchOnTimeAndTheServersWork() async throws {
             let replicas = try Replicas()
-            try makeSlowView(replicas)
-            try await withGateway(replicas.config(extraCollections: Self.slow)) { client, _ in
+            try Slow.make(replicas)
+            try await withGateway(replicas.config(extraCollections: Slow.collection)) { client, _ in
                 let clock = ContinuousClock()
                 let began = clock.now
                 await #expect {
@@ -64,7 +34,7 @@ extension PostgreSQL {
                         SearchQuery(collections: ["slow"], vector: vector, deadline: .milliseconds(300)))
                 } throws: { ($0 as? SluiceError)?.code == .deadlineExceeded }
                 #expect(began.duration(to: clock.now) < .seconds(2))
-                let hasEnded = try waitUntil { try running(replicas) == 0 }
+                let hasEnded = try Slow.waitUntil { try Slow.running(replicas) == 0 }
                 #expect(hasEnded)
             }
         }

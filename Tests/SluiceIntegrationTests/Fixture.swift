@@ -29,27 +29,64 @@ struct Replicas {
     }
 
     let topology: Topology
+    /// Where the topology, the passwords and the data are.
+    let home: URL
+    /// For `scripts/replicas`, besides the tests' own.
+    private var environment: [String: String] = [:]
 
     init() throws {
         guard let path = ProcessInfo.processInfo.environment["SLUICE_TEST_TOPOLOGY"] else { throw Missing() }
+        try self.init(home: URL(filePath: path).deletingLastPathComponent())
+    }
+
+    private init(home: URL, environment: [String: String] = [:]) throws {
+        self.home = home
+        self.environment = environment
+        topology = try Self.decode(Topology.self, home.appending(path: "topology.json"))
+    }
+
+    private static func decode<Value: Decodable>(_: Value.Type, _ file: URL) throws -> Value {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
-        topology = try decoder.decode(Topology.self, from: Data(contentsOf: URL(filePath: path)))
+        return try decoder.decode(Value.self, from: Data(contentsOf: file))
     }
+
+    /// One shard with two standbys that the body may ruin; made for it, and removed after it.
+    static func withOwnShard(_ body: (Replicas) async throws -> Void) async throws {
+        struct State: Decodable { var binaries: String }
+        let shared = try Replicas()
+        let home = shared.home.appending(path: "own")
+        let environment = [
+            "SLUICE_HOME": home.path,
+            "SLUICE_PG_BIN": try decode(State.self, shared.home.appending(path: "state.json")).binaries,
+            "SLUICE_BASE_PORT": String((shared.topology.shards.first?.replicas.first?.port ?? 0) + 40),
+        ]
+        try script(["up", "--shards", "1", "--standbys", "2"], environment)
+        defer { _ = try? script(["down", "--purge"], environment) }
+        try await body(Replicas(home: home, environment: environment))
+    }
+
+    private static let samples = ["programs", "libraries"].map { name in
+        "  - {name: \(name), table: \(name), metric: cosine, dimensions: 384, "
+            + "columns: [name, section, priority, installed_kib]}\n"
+    }.joined()
 
     /// A configuration of a gateway on any free port.
     func config(
         limits: String = "{}", pool: String = "{max_size: 4}", extraCollections: String = "", extra: String = "",
+        throughPoolers: Bool = false, samples: Bool = true,
         dsn: (Topology.Shard.Replica) -> String = { "host=127.0.0.1 port=\($0.port) dbname=sluice user=sluice" },
         replicas: (Topology.Shard.Replica) -> Bool = { _ in true }
     ) throws -> GatewayConfig {
         let shards = topology.shards.map { shard in
-            let list = shard.replicas.filter(replicas).map {
-                "      - {name: \($0.name), dsn: \(dsn($0)), password_file: \(topology.passwordFile)}\n"
+            let list = shard.replicas.filter(replicas).map { replica in
+                var server = replica
+                if throughPoolers { server.port += 1_000 }
+                return "      - {name: \(replica.name), dsn: \(dsn(server)), password_file: \(topology.passwordFile), "
+                    + "pooler: \(throughPoolers ? "transaction" : "none")}\n"
             }
             return "  - name: \(shard.name)\n    replicas:\n" + list.joined()
         }
-        let columns = "[name, section, priority, installed_kib]"
         let text = """
             listen: {tcp: "127.0.0.1:0"}
             limits: \(limits)
@@ -57,8 +94,7 @@ struct Replicas {
             shards:
             \(shards.joined())
             collections:
-              - {name: programs, table: programs, metric: cosine, dimensions: 384, columns: \(columns)}
-              - {name: libraries, table: libraries, metric: cosine, dimensions: 384, columns: \(columns)}
+            \(samples ? Self.samples : "")
             \(extraCollections)
             \(extra)
             """
@@ -67,8 +103,12 @@ struct Replicas {
 
     /// Runs `scripts/replicas` with these words and returns what it printed.
     @discardableResult
-    func script(_ arguments: String...) throws -> String {
+    func script(_ arguments: String...) throws -> String { try Self.script(arguments, environment) }
+
+    @discardableResult
+    private static func script(_ arguments: [String], _ environment: [String: String]) throws -> String {
         let process = Process()
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.executableURL = URL(
             filePath: ProcessInfo.processInfo.environment["SLUICE_REPLICAS"] ?? "scripts/replicas")
         process.arguments = arguments

@@ -5,8 +5,10 @@ import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
+import firewall
 import pgbin
 from home import DEFAULT_BASE_PORT, Failure, say
+from pooler import Pooler
 from server import Server, wait_for
 
 MAX_STANDBYS = 9  # ten ports a shard
@@ -16,8 +18,8 @@ def base_port(recorded=None):
     text = os.environ.get("SLUICE_BASE_PORT")
     if not text:
         return recorded or DEFAULT_BASE_PORT
-    if not text.isdigit() or not 1024 <= int(text) <= 65000:
-        raise Failure("SLUICE_BASE_PORT=%s is not a port between 1024 and 65000" % text)
+    if not text.isdigit() or not 1024 <= int(text) <= 63000:
+        raise Failure("SLUICE_BASE_PORT=%s is not a port between 1024 and 63000" % text)
     return int(text)
 
 
@@ -196,6 +198,8 @@ class Cluster:
     def _down_group(self, group):
         stopped = 0
         for server in reversed(group):
+            Pooler(server).stop()
+            firewall.mend(server.port)
             if server.stop():
                 stopped += 1
                 say("%-6s stopped" % server.name)
@@ -206,6 +210,7 @@ class Cluster:
     def purge(self):
         """Deletes data, secrets and logs of servers that are down."""
         for server in self.servers:
+            Pooler(server).remove()
             server.remove()
         home = self.home
         if os.path.islink(home.data_link):

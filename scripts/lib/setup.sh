@@ -60,6 +60,9 @@ require_python() {
         die "Python 3.9 or newer is needed, this is $(python3 --version 2>&1)"
 }
 
+# What a script needs besides, as PROGRAM:PACKAGE; set before `require_everything`.
+needed_programs=
+
 # The Debian packages whose content is not there. Asked by what they bring, so that other ways to have it count.
 missing_packages() {
     command -v pkg-config >/dev/null || { echo libpq-dev libssl-dev liblz4-dev pkg-config; }
@@ -69,6 +72,10 @@ missing_packages() {
         pkg-config --exists liblz4 2>/dev/null || echo liblz4-dev
     fi
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+    local program
+    for program in ${needed_programs:-}; do
+        PATH=$PATH:/usr/sbin:/sbin command -v "${program%:*}" >/dev/null || echo "${program#*:}"
+    done
 }
 
 install_packages() {

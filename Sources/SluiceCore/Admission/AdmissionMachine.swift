@@ -56,8 +56,11 @@ public struct AdmissionMachine: Sendable {
 
     public enum Outcome: Hashable, Sendable {
         case ok
-        /// A time-out, or a refusal further down: too much ran at a time.
+        /// Refused further down for want of connections: too much ran at a time.
         case dropped
+        /// Not answered by its deadline. It counts only if it had twice the time that searches usually take: a client
+        /// with a deadline of a millisecond must not lower the limit for everybody.
+        case timedOut
         /// How long it took says nothing: a client's cancel, a statement that is at fault itself.
         case ignored
     }
@@ -121,6 +124,7 @@ public struct AdmissionMachine: Sendable {
             let isLoaded = queue.count > 0 || inFlight >= currentLimit
             limit.sampled(took, inFlight: inFlight, isLoaded: isLoaded, now: now)
         case .dropped: limit.dropped(now: now)
+        case .timedOut: if took.nanoseconds / 2 >= limit.expectedNanoseconds { limit.dropped(now: now) }
         case .ignored: break
         }
         inFlight = max(0, inFlight - 1)

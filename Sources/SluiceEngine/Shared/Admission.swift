@@ -61,7 +61,12 @@ public final class Admission: Sendable {
         let outcome: AdmissionMachine.Outcome =
             switch result {
             case .success: .ok
-            case .failure(let error): error.code == .deadlineExceeded || error.code == .busy ? .dropped : .ignored
+            case .failure(let error):
+                switch error.code {
+                case .busy: .dropped
+                case .deadlineExceeded: .timedOut
+                default: .ignored
+                }
             }
         let departure = state.withLock {
             $0.machine.searchEnded(took: started.duration(to: now), outcome: outcome, now: now)

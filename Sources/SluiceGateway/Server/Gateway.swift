@@ -60,6 +60,9 @@ package final class Gateway: Sendable {
         return await lane.pools.filter { !$0.isReachable }.map { "\($0.shard)/\($0.replica)" }
     }
 
+    /// Answers of servers that were another request's, and were dropped for that.
+    package var integrityFailures: UInt64 { house.shared.integrityFailureCount }
+
     /// Returns when no more than this many sessions are open.
     package func waitForSessions(_ count: Int) async { await registry.wait(untilAtMost: count) }
 

@@ -40,6 +40,23 @@ import Testing
         #expect(machine.inFlight == 0)
     }
 
+    @Test func aTimeOutLowersTheLimitOnlyIfTheSearchHadTime() {
+        var machine = AdmissionMachine(.init(limit: .init(minimum: 1, maximum: 100, initial: 100), maxWaiting: 0))
+        for number in 0..<60 {
+            _ = arrive(&machine, UInt64(number))
+            _ = end(&machine, took: 10, at: Int64(number) * 11 + 11)
+        }
+        let before = machine.currentLimit
+        for took in [0, 5, 19] {
+            _ = arrive(&machine, 100)
+            _ = machine.searchEnded(took: .milliseconds(took), outcome: .timedOut, now: Self.at(700))
+            #expect(machine.currentLimit == before, "after \(took) ms")
+        }
+        _ = arrive(&machine, 100)
+        _ = machine.searchEnded(took: .milliseconds(21), outcome: .timedOut, now: Self.at(800))
+        #expect(machine.currentLimit < before)
+    }
+
     @Test func withoutAQueueItShedsAtOnce() {
         var machine = machine(limit: 1, waiting: 0)
         _ = arrive(&machine, 1)

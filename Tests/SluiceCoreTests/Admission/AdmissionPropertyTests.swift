@@ -32,7 +32,7 @@ import Testing
                 }
             case 5..<8 where inFlight > 0:
                 let outcome: AdmissionMachine.Outcome =
-                    [.ok, .ok, .dropped, .ignored].randomElement(using: &generator) ?? .ok
+                    [.ok, .ok, .dropped, .timedOut, .ignored].randomElement(using: &generator) ?? .ok
                 let took = Duration.microseconds(Int64.random(in: 0...20_000, using: &generator))
                 let departure = machine.searchEnded(took: took, outcome: outcome, now: now)
                 inFlight += departure.admitted.count - 1
@@ -68,7 +68,7 @@ import Testing
                 for (id, priority) in zip(UInt64(0)..., SearchPriority.allCases + SearchPriority.allCases) {
                     _ = machine.searchArrived(id: id, priority: priority, deadline: .distantFuture, now: now)
                     _ = machine.searchArrived(id: id, priority: priority, deadline: now, now: now)
-                    for outcome in [AdmissionMachine.Outcome.ok, .dropped, .ignored] {
+                    for outcome in [AdmissionMachine.Outcome.ok, .dropped, .timedOut, .ignored] {
                         _ = machine.searchEnded(took: .seconds(nanoseconds), outcome: outcome, now: now)
                     }
                     _ = machine.timerFired(now: now)

@@ -88,7 +88,7 @@ private struct Simulation {
         now = end.at
         if end.at <= end.deadline { answered += 1 } else { late += 1 }
         let departure = machine.searchEnded(
-            took: .nanoseconds(end.at - end.began), outcome: end.at <= end.deadline ? .ok : .dropped,
+            took: .nanoseconds(end.at - end.began), outcome: end.at <= end.deadline ? .ok : .timedOut,
             now: Instant(nanoseconds: now))
         for id in departure.expired { deadlines[id] = nil }
         for id in departure.admitted {

@@ -1,0 +1,81 @@
+"""PgBouncer in transaction mode before a local server, on the server's port + 1000."""
+
+import os
+import shutil
+import signal
+import subprocess
+
+from home import Failure, working_directory
+from server import environment, send, wait_for
+
+SETTINGS = """\
+; Written by scripts/replicas at every start; changes here are lost.
+[databases]
+sluice = host=127.0.0.1 port={server} dbname=sluice
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = 8
+max_client_conn = 500
+logfile = {log}
+"""
+
+
+class Pooler:
+    def __init__(self, server):
+        self.server, self.home = server, server.home
+        self.port = server.port + 1000
+        self.folder = os.path.join(server.root, server.name + ".pooler")
+        self.log = os.path.join(self.folder, "log")
+
+    @staticmethod
+    def program():
+        """Debian puts it where only root's PATH leads."""
+        found = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        if not found:
+            raise Failure("PgBouncer is not installed (Debian's package: pgbouncer)")
+        return found
+
+    def pids(self):
+        """Its working directory is its own folder, and nobody else's."""
+        folder = os.path.realpath(self.folder)
+        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and working_directory(entry) == folder]
+
+    def start(self):
+        if self.pids():
+            return False
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        if self.home.user:
+            os.chown(self.folder, self.home.user.pw_uid, self.home.user.pw_gid)
+        users, settings = os.path.join(self.folder, "users"), os.path.join(self.folder, "pgbouncer.ini")
+        self.home.write_private(users, '"sluice" "%s"\n' % self.home.secret("password"), self.home.user)
+        self.home.write_private(settings, SETTINGS.format(server=self.server.port, port=self.port, users=users,
+                                                          log=self.log), self.home.user)
+        process = subprocess.Popen([self.program(), settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, start_new_session=True,
+                                   **dict(self.server.as_user(), cwd=self.folder))
+        if not wait_for(lambda: process.poll() is not None or self.answers(), 20) or process.poll() is not None:
+            raise Failure("PgBouncer for %s did not start; see %s" % (self.server.name, self.log))
+        return True
+
+    def answers(self):
+        return subprocess.run([self.server.tool("pg_isready"), "-q", "-t", "2", "-h", "127.0.0.1", "-p",
+                               str(self.port)], env=environment()).returncode == 0
+
+    def stop(self):
+        """True if there was anything to end."""
+        if not self.pids():
+            return False
+        for number, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+            for pid in self.pids():
+                send(pid, number)
+            if wait_for(lambda: not self.pids(), seconds):
+                return True
+        raise Failure("PgBouncer for %s does not end" % self.server.name)
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
