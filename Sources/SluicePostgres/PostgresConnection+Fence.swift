@@ -16,8 +16,9 @@ extension PostgresConnection {
     public func settle() async -> Bool {
         switch state {
         case .idle: return true
-        case .closed, .dialling: return false
-        case .running, .fencing: return await withCheckedContinuation { fence.waiters.append($0) }
+        case .dialling: return false
+        case .closed where isGone: return false
+        case .running, .fencing, .closed: return await withCheckedContinuation { fence.waiters.append($0) }
         }
     }
 
@@ -58,13 +59,13 @@ extension PostgresConnection {
 
     private func cancelOnServer(_ number: UInt64) {
         guard state == .fencing, operation?.number == number, !fence.isDrained else { return }
-        guard let request = CancelRequest(handle) else { return close() }
+        guard let request = CancelRequest(handle) else { return giveUpFence() }
         fence.isCancelEnded = false
-        let accepted = settings.workers.submit { [reactor] in
+        let isAccepted = settings.cancels.submit { [reactor] in
             request.send()
             reactor.execute { self.assumeIsolated { $0.cancelEnded(number) } }
         }
-        if !accepted { close() }
+        if !isAccepted { giveUpFence() }
     }
 
     private func cancelEnded(_ number: UInt64) {
@@ -87,11 +88,17 @@ extension PostgresConnection {
 
     private func fenceTimedOut(_ number: UInt64) {
         guard state == .fencing, operationNumber == number else { return }
-        close(PostgresFailure(.connectionLost, "the server did not stop in time"))
+        giveUpFence()
+    }
+
+    /// The connection is of no use any more; its place is kept until the server has ended the statement, too.
+    private func giveUpFence() {
+        close(PostgresFailure(.connectionLost, "the server did not stop in time"), parting: Self.longParting)
     }
 
     func endFence(isClean: Bool) {
         if let timer = fence.timer { reactor.cancel(timer) }
+        fence.timer = nil
         let waiters = fence.waiters
         fence = Fence()
         for waiter in waiters { waiter.resume(returning: isClean) }

@@ -111,7 +111,10 @@ extension PostgresConnection {
     func pump() {
         guard handle != nil else { return }
         guard PQconsumeInput(handle) == 1 else {
-            close(PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle))))
+            let failure = PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle)))
+            // The server may have said why before it hung up.
+            if let operation { takeResults(of: operation) }
+            close(failure)
             return
         }
         if isWriteWatched { flush() }

@@ -47,10 +47,20 @@ extension PostgresConnection {
         do {
             return try await run(statement, deadline: deadline)
         } catch  where error.mayBeStalePlan {
-            // "cached plan must not change result type", or the statement is gone: prepared anew, once.
+            forgetPlans(error, statement)
+            return try await run(statement, deadline: deadline)
+        }
+    }
+
+    /// "Cached plan must not change result type": that one is prepared anew. A statement that is gone: somebody else
+    /// has deallocated, and none can be relied on.
+    private func forgetPlans(_ failure: PostgresFailure, _ statement: SearchStatement) {
+        if failure.sqlState == "26000" {
+            statements.forgetAll()
+            obsoleteStatements.removeAll()
+        } else {
             if let name = statements.name(of: statement.query) { obsoleteStatements.append(name) }
             statements.forget(statement.query)
-            return try await run(statement, deadline: deadline)
         }
     }
 

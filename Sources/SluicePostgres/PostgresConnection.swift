@@ -16,6 +16,7 @@ public actor PostgresConnection: DescriptorOwner {
         case running
         /// The caller has had its failure; the server may still be working. Goes to: idle, closed.
         case fencing
+        /// No use of it is left. The server may not have let go of it yet.
         case closed
     }
 
@@ -31,6 +32,9 @@ public actor PostgresConnection: DescriptorOwner {
     var operationNumber: UInt64 = 0
     var fence = Fence()
     var pollWaiter: CheckedContinuation<Void, Never>?
+    /// Closed, and let go of by the server or given up.
+    var isGone = false
+    private var goneWaiters: [CheckedContinuation<Void, Never>] = []
     /// What the server is, read when the connection was made.
     public private(set) var facts = ServerFacts()
 
@@ -50,23 +54,35 @@ public actor PostgresConnection: DescriptorOwner {
         _ settings: ConnectionSettings, on reactor: Reactor, deadline: Int64,
         onClose: @escaping @Sendable () -> Void
     ) async throws(PostgresFailure) -> PostgresConnection {
-        let addresses = try await settings.resolve()
+        let addresses = try await settings.resolve(deadline: deadline)
         var failure = PostgresFailure(.unreachable, "no address")
-        for address in addresses {
+        for (place, address) in addresses.enumerated() {
             let connection = PostgresConnection(settings: settings, reactor: reactor, onClose: onClose)
+            // Each address gets its share of the time that is left, so that a dead one leaves some for the others.
+            let left = deadline - Reactor.now()
+            let limit = Reactor.now() + left / Int64(addresses.count - place)
             do {
-                try await connection.dial(address: address, deadline: deadline)
+                try await connection.dial(address: address, deadline: limit)
                 return connection
             } catch {
                 failure = error
-                if Reactor.now() >= deadline { break }
+                if Reactor.now() >= deadline || Task.isCancelled { break }
             }
         }
         throw failure
     }
 
-    /// Ends the connection at once. Whoever waits for it gets `connectionLost`.
-    public func close() { close(PostgresFailure(.connectionLost, "the connection was closed")) }
+    /// Ends the connection. Whoever waits for it gets `connectionLost`. Returns when the server has let go of it, or
+    /// after a second.
+    public func close() async {
+        close(PostgresFailure(.connectionLost, "the connection was closed"), parting: Self.politeParting)
+        if !isGone { await withCheckedContinuation { goneWaiters.append($0) } }
+    }
+
+    /// How long the server has to let go of a connection, in nanoseconds: one that is idle does so at once; one that
+    /// works first ends what it is at.
+    private static let politeParting: Int64 = 1_000_000_000
+    static let longParting: Int64 = 10_000_000_000
 
     nonisolated public func descriptorIsReady() { assumeIsolated { $0.becameReady() } }
 
@@ -74,7 +90,8 @@ public actor PostgresConnection: DescriptorOwner {
         if let waiter = pollWaiter {
             pollWaiter = nil
             waiter.resume()
-        } else {
+        } else if state != .dialling {
+            // While it is dialled, what has arrived belongs to the next step of the dial.
             pump()
         }
     }
@@ -170,19 +187,33 @@ public actor PostgresConnection: DescriptorOwner {
             throw PostgresFailure(.unreachable, error.description)
         }
         state = .idle
-        facts = try await readFacts(deadline: deadline)
+        let facts = try await readFacts(deadline: deadline)
+        guard state == .idle else { throw PostgresFailure(.unreachable, "the connection broke as it was made") }
+        self.facts = facts
     }
 
     // MARK: Ending
 
-    /// Ends the connection and tells whoever waits for it, and the owner.
-    func close(_ failure: PostgresFailure) {
+    /// Ends the connection and tells whoever waits for it; the owner is told when the server has let go of it, too.
+    /// - Parameter limit: nanoseconds that it has for that; 0 for a connection that is broken.
+    func close(_ failure: PostgresFailure, parting limit: Int64 = 0) {
         guard state != .closed else { return }
-        let wasEstablished = facts.vectorType != 0
+        let descriptor = limit > 0 && handle != nil ? dup(PQsocket(handle)) : -1
         discard()
-        finishOperation(.failure(failure))
+        // What the server said last tells more than that it then hung up.
+        finishOperation(.failure(operation?.failure ?? failure))
+        guard descriptor >= 0 else { return gone() }
+        PartingSocket(descriptor, on: reactor).wait(until: Reactor.now() + limit) {
+            self.assumeIsolated { $0.gone() }
+        }
+    }
+
+    private func gone() {
+        isGone = true
         endFence(isClean: false)
-        if wasEstablished { onClose() }
+        for waiter in goneWaiters { waiter.resume() }
+        goneWaiters.removeAll()
+        if facts.vectorType != 0 { onClose() }
     }
 
     private func discard() {
@@ -206,23 +237,27 @@ public struct ConnectionSettings: Sendable {
     public var target: ConnectionString
     /// True if a pooler in transaction mode stands before the server: statements then stay unnamed.
     public var isPooled: Bool
-    public var workers: BlockingWorkers
+    public var resolver: AddressResolver
+    /// Cancel requests to this server that may be under way.
+    public var cancels: CancelAllowance
     /// How long a failed statement may take to be stopped before its connection is closed.
     public var fenceTimeout: Duration
 
     public init(
-        target: ConnectionString, isPooled: Bool, workers: BlockingWorkers, fenceTimeout: Duration = .seconds(2)
+        target: ConnectionString, isPooled: Bool, resolver: AddressResolver, cancels: CancelAllowance,
+        fenceTimeout: Duration = .seconds(2)
     ) {
         self.target = target
         self.isPooled = isPooled
-        self.workers = workers
+        self.resolver = resolver
+        self.cancels = cancels
         self.fenceTimeout = fenceTimeout
     }
 
     /// Addresses to try in turn; nil stands for "as the connection string says".
-    func resolve() async throws(PostgresFailure) -> [String?] {
+    func resolve(deadline: Int64) async throws(PostgresFailure) -> [String?] {
         guard let name = target.nameToResolve else { return [nil] }
-        let found = try await AddressResolver(workers: workers).addresses(of: name)
+        let found = try await resolver.addresses(of: name, deadline: deadline)
         guard !found.isEmpty else { throw PostgresFailure(.unreachable, "no address is known for \(name)") }
         return found
     }

@@ -47,4 +47,6 @@ package struct StatementCache {
     }
 
     package mutating func forget(_ text: any StatementText) { entries[ObjectIdentifier(text)] = nil }
+
+    package mutating func forgetAll() { entries.removeAll() }
 }

@@ -24,9 +24,7 @@ extension Simulation {
         case .shed: end(number, .busy)
         case .queue(let displaced):
             if let displaced { end(Int(displaced), .busy) }
-            timeline.plan(
-                .admissionDue(number),
-                at: min(request.deadline, timeline.now.advanced(by: admission.configuration.maxWait)))
+            timeline.plan(.admissionDue(number), at: admission.latestStart(of: UInt64(number)) ?? timeline.now)
         }
     }
 

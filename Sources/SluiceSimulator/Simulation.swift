@@ -62,8 +62,7 @@ public struct Simulation {
         if bug == .breakerStaysClosed { shard.breaker.minimumVolume = 1_000_000 }
         shard.budget = bug == .budgetIsIgnored ? .init(share: 1, minimumPerSecond: 1_000) : Checkers.budget
         shards = (0..<scenario.shards).map { _ in
-            ShardMachine(
-                shard, replicas: Array(repeating: .init(), count: scenario.replicas), lanes: 1, now: origin)
+            ShardMachine(shard, replicas: Array(repeating: .init(), count: scenario.replicas), now: origin)
         }
         let limit = bug == .admissionHasNoLimit ? 100_000 : scenario.admissionLimit
         admission = AdmissionMachine(

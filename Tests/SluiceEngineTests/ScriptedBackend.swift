@@ -12,6 +12,8 @@ final class ScriptedBackend: SearchBackend {
         case fail(AttemptFailure, sqlState: String?)
         /// Answers only when the task is cancelled or the search interrupted.
         case hang
+        /// Answers when `releaseOne` says so, in the order of their beginnings.
+        case hold
     }
 
     struct Seen: Sendable {
@@ -26,10 +28,18 @@ final class ScriptedBackend: SearchBackend {
     let replicaName: String
     private let isUp: Bool
     private let step: Step
+    /// Lanes whose dials succeed; nil: all.
+    private let lanesUp: Set<Int>?
+    private let holds = Mutex<(begun: Int, waiting: [CheckedContinuation<Void, Never>])>((0, []))
+    private let holdCount = AsyncStream.makeStream(of: Void.self)
     let seen = Mutex(Seen())
     let begun = AsyncStream.makeStream(of: Void.self)
 
-    init(shard: String = "s0", replica: String = "s0-a", isUp: Bool = true, _ step: Step = .rows([])) {
+    init(
+        shard: String = "s0", replica: String = "s0-a", isUp: Bool = true, _ step: Step = .rows([]),
+        lanesUp: Set<Int>? = nil
+    ) {
+        self.lanesUp = lanesUp
         shardName = shard
         replicaName = replica
         self.isUp = isUp
@@ -40,8 +50,26 @@ final class ScriptedBackend: SearchBackend {
         lane: Int, deadline: Instant, onClose: @escaping @Sendable () -> Void
     ) async throws(BackendFailure) -> any BackendConnection {
         seen.withLock { $0.dials += 1 }
-        guard isUp else { throw BackendFailure(.unreachable, detail: "scripted") }
+        guard isUp, lanesUp?.contains(lane) != false else { throw BackendFailure(.unreachable, detail: "scripted") }
         return Connection(backend: self)
+    }
+
+    /// Returns when this many searches have begun to be held, in all.
+    func held(_ count: Int) async {
+        var changes = holdCount.stream.makeAsyncIterator()
+        while holds.withLock({ $0.begun < count }) { _ = await changes.next() }
+    }
+
+    func releaseOne() { holds.withLock { $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }?.resume() }
+
+    private func hold() async {
+        await withCheckedContinuation { continuation in
+            holds.withLock { holds in
+                holds.begun += 1
+                holds.waiting.append(continuation)
+            }
+            holdCount.continuation.yield()
+        }
     }
 
     private final class Connection: BackendConnection {
@@ -73,6 +101,9 @@ final class ScriptedBackend: SearchBackend {
                     offsets: Array(repeating: 0, count: rows.count + 1))
             case .fail(let reason, let sqlState):
                 throw BackendFailure(reason, sqlState: sqlState, detail: "scripted")
+            case .hold:
+                await backend.hold()
+                return LegRows()
             case .hang:
                 let forever = AsyncStream.makeStream(of: Void.self)
                 hanging.withLock { $0 = forever.continuation }
@@ -96,10 +127,44 @@ func withLane(
     shardConfiguration: ShardMachine.Configuration = .init(), legs: LegMachine.Policy = .init(),
     admission: AdmissionMachine.Configuration? = nil, _ body: (SearchLane) async throws -> Void
 ) async throws {
-    let reactor = try Reactor(name: "test")
+    let pool = PoolMachine.Configuration(minSize: poolSize, maxSize: poolSize, maxWaiting: maxWaiting)
+    try await withLanes(
+        shards, slices: [pool], acquireTimeout: acquireTimeout, shardConfiguration: shardConfiguration, legs: legs,
+        admission: admission
+    ) { lanes, _ in try await body(lanes[0]) }
+}
+
+/// As many lanes as there are slices of each pool.
+func withLanes(
+    _ shards: [[ScriptedBackend]], slices: [PoolMachine.Configuration], acquireTimeout: Duration = .seconds(5),
+    shardConfiguration: ShardMachine.Configuration = .init(), legs: LegMachine.Policy = .init(),
+    admission: AdmissionMachine.Configuration? = nil,
+    _ body: ([SearchLane], SharedState) async throws -> Void
+) async throws {
+    let reactors = try slices.indices.map { try Reactor(name: "test-\($0)") }
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let backends = shards.flatMap(\.self)
+    let shared = sharedState(shards, shardConfiguration, admission, lanes: slices.count)
+    var configuration = SearchLane.Configuration(
+        maximumK: 100, acquireTimeout: acquireTimeout, connectTimeout: .seconds(5), maximumLegBytes: 1_000_000)
+    configuration.legs = legs
+    let lanes = slices.enumerated().map { index, slice in
+        SearchLane(
+            index: index, executor: reactors[index], shared: shared, pools: backends.map { _ in slice },
+            configuration: configuration, logger: logger)
+    }
+    shared.introduce(lanes)
+    for lane in lanes { await lane.start() }
+    try await body(lanes, shared)
+    for lane in lanes { await lane.shutDown() }
+    for reactor in reactors { reactor.stop() }
+}
+
+private func sharedState(
+    _ shards: [[ScriptedBackend]], _ configuration: ShardMachine.Configuration,
+    _ admission: AdmissionMachine.Configuration?, lanes: Int
+) -> SharedState {
     var next = 0
     let catalogueShards = shards.enumerated().map { index, replicas in
         let list = replicas.map { backend in
@@ -117,26 +182,14 @@ func withLane(
     let catalogue = Catalogue(
         shards: catalogueShards,
         collections: [collection("a", .cosine), collection("b", .cosine), collection("c", .l2)])
-    let now = reactor.now()
-    let shared = SharedState(
-        catalogue: catalogue, backends: backends,
+    return SharedState(
+        catalogue: catalogue, backends: shards.flatMap(\.self),
         shards: shards.enumerated().map { index, replicas in
             ShardState(
-                name: "s\(index)", shardConfiguration, replicas: replicas.map { _ in .init() }, lanes: 1, now: now)
+                name: "s\(index)", configuration, replicas: replicas.map { _ in .init() }, latencyClasses: 1,
+                now: Instant(nanoseconds: Reactor.now()))
         },
-        admission: Admission(admission), lanes: 1)
-    var configuration = SearchLane.Configuration(
-        maximumK: 100, acquireTimeout: acquireTimeout, connectTimeout: .seconds(5), maximumLegBytes: 1_000_000)
-    configuration.legs = legs
-    let lane = SearchLane(
-        index: 0, executor: reactor, shared: shared,
-        pools: backends.map { _ in .init(minSize: poolSize, maxSize: poolSize, maxWaiting: maxWaiting) },
-        configuration: configuration, logger: logger)
-    shared.introduce([lane])
-    await lane.start()
-    try await body(lane)
-    await lane.shutDown()
-    reactor.stop()
+        admission: Admission(admission), lanes: lanes)
 }
 
 extension Search {

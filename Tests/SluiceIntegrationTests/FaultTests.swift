@@ -137,6 +137,20 @@ extension Replicas {
     }
 }
 
+extension Replicas {
+    /// To connect to one server without a gateway.
+    func settings(of name: String, _ more: String = "") throws -> ConnectionSettings {
+        let replica = try #require(topology.shards.flatMap(\.replicas).first { $0.name == name })
+        let password = try String(contentsOfFile: topology.passwordFile, encoding: .utf8)
+        let workers = BlockingWorkers(limit: 1, queueLimit: 1)
+        return ConnectionSettings(
+            target: try ConnectionString(
+                "host=127.0.0.1 port=\(replica.port) dbname=sluice user=sluice \(more)",
+                password: password.trimmingCharacters(in: .whitespacesAndNewlines)),
+            isPooled: false, resolver: AddressResolver(workers: workers), cancels: CancelAllowance(workers: workers))
+    }
+}
+
 /// Connections to one server that are not the gateway's.
 actor Outsiders {
     nonisolated let reactor: Reactor
@@ -144,14 +158,8 @@ actor Outsiders {
     private var connections: [PostgresConnection] = []
 
     init(_ replicas: Replicas, of name: String) throws {
-        let replica = try #require(replicas.topology.shards.flatMap(\.replicas).first { $0.name == name })
-        let password = try String(contentsOfFile: replicas.topology.passwordFile, encoding: .utf8)
         reactor = try Reactor(name: "outsiders")
-        settings = ConnectionSettings(
-            target: try ConnectionString(
-                "host=127.0.0.1 port=\(replica.port) dbname=sluice user=sluice application_name=outsider",
-                password: password.trimmingCharacters(in: .whitespacesAndNewlines)),
-            isPooled: false, workers: BlockingWorkers(limit: 1, queueLimit: 1))
+        settings = try replicas.settings(of: name, "application_name=outsider")
     }
 
     /// Connects until the server refuses.

@@ -90,13 +90,7 @@ extension PostgreSQL {
             }
             let replicas = try Replicas()
             let reactor = try Reactor(name: "token")
-            let password = try String(contentsOfFile: replicas.topology.passwordFile, encoding: .utf8)
-            let port = replicas.topology.shards[0].replicas[0].port
-            let settings = ConnectionSettings(
-                target: try ConnectionString(
-                    "host=127.0.0.1 port=\(port) dbname=sluice user=sluice",
-                    password: password.trimmingCharacters(in: .whitespacesAndNewlines)),
-                isPooled: false, workers: BlockingWorkers(limit: 1, queueLimit: 1))
+            let settings = try replicas.settings(of: "s0-a")
             let limit = Reactor.now() + 10_000_000_000
             let connection = try await PostgresConnection.connect(settings, on: reactor, deadline: limit, onClose: {})
             let time = Text("SELECT pg_catalog.set_config('statement_timeout', $1, true)")

@@ -37,7 +37,7 @@ public struct AdmissionMachine: Sendable {
 
     public enum Arrival: Hashable, Sendable {
         case admit
-        /// `displaced` waited until now and made room: tell it that we are busy.
+        /// Cancel it at its `latestStart`. `displaced` waited until now and made room: tell it that we are busy.
         case queue(displaced: UInt64?)
         /// - depth: how many wait.
         case shed(retryAfter: Duration, depth: Int)
@@ -84,6 +84,9 @@ public struct AdmissionMachine: Sendable {
 
     public var currentLimit: Int { limit.current }
     public var waiting: Int { queue.count }
+
+    /// When a waiting search must have been admitted for its answer to be in time, or for its wait not to be too long.
+    public func latestStart(of id: UInt64) -> Instant? { queue.deadline(of: id) }
 
     /// When to come again: about when those who wait will have been served, 10 ms...2 s.
     public var retryAfter: Duration {
@@ -133,11 +136,6 @@ public struct AdmissionMachine: Sendable {
 
     /// True if it was still waiting.
     public mutating func waiterCancelled(_ id: UInt64) -> Bool { queue.remove(id) }
-
-    /// Who has waited too long, although nothing ended in the meantime: for a timer of a few milliseconds. O(waiting).
-    public mutating func timerFired(now: Instant) -> [UInt64] {
-        queue.count == 0 ? [] : queue.removeAll(dueBy: now)
-    }
 
     // MARK: Decisions
 

@@ -34,6 +34,7 @@ struct AdmissionQueue: Sendable {
     var count: Int { placeOf.count }
     func count(of priority: SearchPriority) -> Int { self[priority].count }
     func contains(_ id: UInt64) -> Bool { placeOf[id] != nil }
+    func deadline(of id: UInt64) -> Instant? { placeOf[id].map { places[$0].deadline } }
 
     func first(_ priority: SearchPriority) -> (id: UInt64, deadline: Instant)? {
         let place = self[priority].first
@@ -82,20 +83,6 @@ struct AdmissionQueue: Sendable {
         self[entry.priority].count -= 1
         vacant.append(place)
         return true
-    }
-
-    /// Takes out all whose deadline is not after `instant`. Looks at every one.
-    mutating func removeAll(dueBy instant: Instant) -> [UInt64] {
-        var due: [UInt64] = []
-        for priority in SearchPriority.allCases {
-            var place = self[priority].first
-            while place != Self.none {
-                if places[place].deadline <= instant { due.append(places[place].id) }
-                place = places[place].next
-            }
-        }
-        for id in due { _ = remove(id) }
-        return due
     }
 
     private subscript(priority: SearchPriority) -> List {

@@ -10,7 +10,7 @@ public enum AttemptFailure: UInt8, Hashable, Sendable, CaseIterable {
     case connectionLost
     /// The server is starting, stopping or changing its role.
     case notServing
-    /// The server has no connection, memory or disk left (SQLSTATE class 53).
+    /// The server has no connection, memory or disk left (SQLSTATE class 53), or is broken itself (58, XX).
     case outOfResources
     /// A standby had to choose between replaying and this read.
     case recoveryConflict
@@ -42,11 +42,12 @@ extension AttemptFailure {
     }
 
     /// True if it says that the backend is sick. Our own saturation, a client's cancel and a statement that is at fault
-    /// itself never do; a time-out may, which depends on how long the attempt had.
+    /// itself never do; a time-out may, which depends on how long the attempt had. Nor does a pool without connections:
+    /// nothing was asked, and the replica is kept out for as long as it cannot be reached anyway.
     public var blamesBackend: Bool {
         switch self {
-        case .unreachable, .connectionLost, .notServing, .outOfResources, .integrity: true
-        case .saturated, .breakerOpen, .recoveryConflict, .statement, .timedOut, .cancelled: false
+        case .connectionLost, .notServing, .outOfResources, .integrity: true
+        case .unreachable, .saturated, .breakerOpen, .recoveryConflict, .statement, .timedOut, .cancelled: false
         }
     }
 

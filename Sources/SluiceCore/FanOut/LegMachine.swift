@@ -103,7 +103,7 @@ public struct LegMachine: Sendable {
         if isOver { return .wait }
         if failure.advice == .never { return end(failure) }
         if running > 0 { return .wait }
-        guard now < deadline else { return end(.timedOut) }
+        guard now < deadline else { return end(failure == .saturated ? .saturated : .timedOut) }
         guard attempts < policy.maxAttempts else { return end(failure) }
         let due = now.advanced(by: policy.backoff.delay(attempt: failures - 1, using: &generator))
         return due < deadline ? .attempt(.retry, at: due) : end(failure)

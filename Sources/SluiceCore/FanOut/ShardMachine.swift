@@ -31,10 +31,13 @@ public struct ShardMachine: Sendable {
     public struct Replica: Hashable, Sendable {
         public var weight: Int
         public var isSameZone: Bool
+        /// The most attempts that it can serve at a time.
+        public var capacity: Int
 
-        public init(weight: Int = 1, isSameZone: Bool = true) {
+        public init(weight: Int = 1, isSameZone: Bool = true, capacity: Int = .max) {
             self.weight = max(1, weight)
             self.isSameZone = isSameZone
+            self.capacity = capacity
         }
     }
 
@@ -49,26 +52,34 @@ public struct ShardMachine: Sendable {
         public var isProbe: Bool
         /// When to ask a second replica; nil if there is no other, or too little is known.
         public var hedgeAfter: Duration?
+        /// What it is compared with: latencies of the same kind of leg.
+        public var latencyClass: Int
 
-        public init(replica: Int, isProbe: Bool, hedgeAfter: Duration?) {
+        public init(replica: Int, isProbe: Bool, hedgeAfter: Duration?, latencyClass: Int = 0) {
             self.replica = replica
             self.isProbe = isProbe
             self.hedgeAfter = hedgeAfter
+            self.latencyClass = latencyClass
         }
     }
 
     public enum AttemptResult: Hashable, Sendable {
         case rows(took: Duration)
+        /// The hedge was faster, and this attempt was given up after this time.
+        case lostRace(after: Duration)
+        /// `took`: from sending the statement; zero if none was sent.
         case failed(AttemptFailure, took: Duration)
     }
 
     /// What is known of one replica.
     public struct State: Sendable {
         public fileprivate(set) var role = ReplicaRole.unknown
-        /// One bit a lane.
-        fileprivate var unreachableLanes: UInt64 = 0
-        fileprivate let allLanes: UInt64
-        public var isReachable: Bool { unreachableLanes != allLanes }
+        /// One bit a lane, in at most one of the two: a lane that has not dialled yet knows nothing.
+        fileprivate var lanesUp: UInt64 = 0
+        fileprivate var lanesFailed: UInt64 = 0
+        public var isReachable: Bool { lanesUp != 0 || lanesFailed == 0 }
+        /// It asked for no more retries and hedges before this.
+        fileprivate var restsUntil = Instant(nanoseconds: .min)
         public fileprivate(set) var isDrained = false
         public fileprivate(set) var inFlight = 0
         public fileprivate(set) var breaker: BreakerMachine
@@ -79,20 +90,26 @@ public struct ShardMachine: Sendable {
     public let configuration: Configuration
     public private(set) var replicas: [State]
     private var budget: RetryBudget
-    private var latencies = LatencyWindow()
+    /// One for each kind of leg: what is usual for an index is not for a scan of the whole table.
+    private var latencies: [LatencyWindow]
     public private(set) var extraAttempts: UInt64 = 0
     public private(set) var refusedExtraAttempts: UInt64 = 0
 
-    /// - Parameter lanes: how many slices each replica's pool has, 1...64.
-    public init(_ configuration: Configuration, replicas: [Replica], lanes: Int, now: Instant) {
-        let allLanes = UInt64.max >> UInt64(64 - min(max(lanes, 1), 64))
+    /// A server that asks for a longer rest is not believed.
+    private static let longestRest: Int64 = 30_000_000_000
+    private static let mostLatencyClasses = 64
+
+    /// - Parameter latencyClasses: how many kinds of legs are told apart; beyond 64 they share.
+    public init(_ configuration: Configuration, replicas: [Replica], latencyClasses: Int = 1, now: Instant) {
         self.configuration = configuration
+        latencies = Array(
+            repeating: LatencyWindow(), count: min(max(1, latencyClasses), Self.mostLatencyClasses))
         budget = RetryBudget(configuration.budget, now: now)
         var latency = PeakEWMA.Configuration()
         latency.slowStart = configuration.slowStart
         self.replicas = replicas.map {
             State(
-                allLanes: allLanes, breaker: BreakerMachine(configuration.breaker),
+                breaker: BreakerMachine(configuration.breaker),
                 latency: PeakEWMA(latency, now: now), settings: $0)
         }
     }
@@ -100,16 +117,17 @@ public struct ShardMachine: Sendable {
     // MARK: Attempts
 
     /// - Parameters:
+    ///   - latencyClass: the kind of leg, from 0.
     ///   - tried: those that the leg has asked before.
     ///   - mayRepeat: true if one of them may be asked again when there is no other.
     public mutating func attemptRequested(
-        _ kind: AttemptKind, tried: ReplicaSet, mayRepeat: Bool, now: Instant,
+        _ kind: AttemptKind, latencyClass: Int = 0, tried: ReplicaSet, mayRepeat: Bool, now: Instant,
         using generator: inout some RandomNumberGenerator
     ) -> Choice {
         let readmitted = self.readmitted
-        var chosen = choose(avoiding: tried, readmitted, now: now, using: &generator)
+        var chosen = choose(kind, avoiding: tried, readmitted, now: now, using: &generator)
         if chosen == nil, mayRepeat, kind == .retry {
-            chosen = choose(avoiding: ReplicaSet(), readmitted, now: now, using: &generator)
+            chosen = choose(kind, avoiding: ReplicaSet(), readmitted, now: now, using: &generator)
         }
         guard let chosen else { return .refuse(reasonForNone(avoiding: tried, now: now)) }
         if kind == .first {
@@ -121,35 +139,51 @@ public struct ShardMachine: Sendable {
             }
             extraAttempts += 1
         }
-        return .ask(start(chosen, kind, tried, now: now))
+        return .ask(start(chosen, kind, tried, latencyClass: Int((latencyClass % latencies.count).magnitude), now: now))
     }
 
     /// Every attempt that was asked for ends here, exactly once.
+    /// - Parameter retryAfter: the rest that the backend asked for, if it did.
     /// - Returns: what the backend's breaker did, if anything.
     public mutating func attemptEnded(
-        _ pick: Pick, _ result: AttemptResult, now: Instant, using generator: inout some RandomNumberGenerator
+        _ pick: Pick, _ result: AttemptResult, retryAfter: Duration? = nil, now: Instant,
+        using generator: inout some RandomNumberGenerator
     ) -> BreakerMachine.Transition? {
         guard replicas.indices.contains(pick.replica) else { return nil }
         replicas[pick.replica].inFlight = max(0, replicas[pick.replica].inFlight - 1)
-        let outcome: BreakerMachine.Outcome
-        switch result {
-        case .rows(let took):
-            latencies.record(took, now: now)
-            replicas[pick.replica].latency.record(took, now: now)
-            outcome = .success(took: took)
-        case .failed(.timedOut, let took):
-            replicas[pick.replica].latency.record(took, now: now)
-            outcome = isUnusual(took, now: now) ? .failure : .neutral
-        case .failed(.cancelled, let took):
-            replicas[pick.replica].latency.recordAtLeast(took, now: now)
-            outcome = .neutral
-        case .failed(let failure, _):
-            outcome = failure.blamesBackend ? .failure : .neutral
+        if let retryAfter {
+            let rest = now.later(byNanoseconds: min(retryAfter.nanoseconds, Self.longestRest))
+            replicas[pick.replica].restsUntil = max(replicas[pick.replica].restsUntil, rest)
         }
+        let outcome = learn(from: result, of: pick, now: now)
         let transition = replicas[pick.replica].breaker.attemptEnded(
             outcome, wasProbe: pick.isProbe, now: now, using: &generator)
         if transition == .closed { replicas[pick.replica].latency.recovered(now: now) }
         return transition
+    }
+
+    /// Takes the latency down, and says what the end means for the breaker.
+    private mutating func learn(from result: AttemptResult, of pick: Pick, now: Instant) -> BreakerMachine.Outcome {
+        let place = min(max(0, pick.latencyClass), latencies.count - 1)
+        switch result {
+        case .rows(let took):
+            latencies[place].record(took, now: now)
+            replicas[pick.replica].latency.record(took, now: now)
+            return .success(took: took)
+        case .lostRace(let took):
+            // It would have taken longer still; left out, the quantile would be that of the winners.
+            latencies[place].record(took, now: now)
+            replicas[pick.replica].latency.recordAtLeast(took, now: now)
+            return .slow
+        case .failed(.timedOut, let took):
+            if took > .zero { replicas[pick.replica].latency.recordAtLeast(took, now: now) }
+            return isUnusual(took, isProbe: pick.isProbe, place, now: now) ? .failure : .neutral
+        case .failed(.cancelled, let took):
+            if took > .zero { replicas[pick.replica].latency.recordAtLeast(took, now: now) }
+            return .neutral
+        case .failed(let failure, _):
+            return failure.blamesBackend ? .failure : .neutral
+        }
     }
 
     // MARK: What is known
@@ -158,13 +192,17 @@ public struct ShardMachine: Sendable {
     public mutating func reachabilityChanged(_ replica: Int, onLane lane: Int, to isReachable: Bool, now: Instant) {
         guard replicas.indices.contains(replica) else { return }
         let wasReachable = replicas[replica].isReachable
-        let bit = (1 << UInt64(lane & 63)) & replicas[replica].allLanes
+        let bit: UInt64 = 1 << UInt64(lane & 63)
         if isReachable {
-            replicas[replica].unreachableLanes &= ~bit
+            replicas[replica].lanesUp |= bit
+            replicas[replica].lanesFailed &= ~bit
         } else {
-            replicas[replica].unreachableLanes |= bit
+            replicas[replica].lanesUp &= ~bit
+            replicas[replica].lanesFailed |= bit
         }
-        if isReachable, !wasReachable { replicas[replica].latency.recovered(now: now) }
+        guard !wasReachable, replicas[replica].isReachable else { return }
+        replicas[replica].latency.recovered(now: now)
+        replicas[replica].breaker.backendReturned(now: now)
     }
 
     public mutating func roleProbed(_ replica: Int, _ role: ReplicaRole) {
@@ -178,19 +216,22 @@ public struct ShardMachine: Sendable {
     // MARK: Choosing
 
     private func choose(
-        avoiding tried: ReplicaSet, _ readmitted: UInt64, now: Instant,
+        _ kind: AttemptKind, avoiding tried: ReplicaSet, _ readmitted: UInt64, now: Instant,
         using generator: inout some RandomNumberGenerator
     ) -> Int? {
-        // A half-open backend is tried at once: it gets one attempt at a time, and a failure is retried elsewhere.
-        for place in replicas.indices where isUsable(place, avoiding: tried) {
-            if replicas[place].breaker.permission(now: now) == .probe { return place }
+        // A half-open backend is tried at once: it gets one attempt at a time, and a failure is retried elsewhere. An
+        // extra attempt is made where it will help.
+        if kind == .first {
+            for place in replicas.indices where isUsable(place, avoiding: tried) {
+                if replicas[place].breaker.permission(now: now) == .probe { return place }
+            }
         }
         if replicas.count == 1 {
-            return isUsable(0, avoiding: tried) && isAllowed(0, readmitted, now: now) ? 0 : nil
+            return isUsable(0, avoiding: tried) && isAllowed(0, kind, readmitted, now: now) ? 0 : nil
         }
         return ReplicaPicker.pick(count: replicas.count, using: &generator) { place in
             ReplicaCandidate(
-                isEligible: isUsable(place, avoiding: ReplicaSet()) && isAllowed(place, readmitted, now: now),
+                isEligible: isUsable(place, avoiding: ReplicaSet()) && isAllowed(place, kind, readmitted, now: now),
                 wasTried: tried.contains(place), tier: tier(of: place), weight: replicas[place].settings.weight,
                 cost: replicas[place].latency.cost(inFlight: replicas[place].inFlight, now: now))
         }
@@ -200,8 +241,15 @@ public struct ShardMachine: Sendable {
         replicas[place].isReachable && !replicas[place].isDrained && !tried.contains(place)
     }
 
-    private func isAllowed(_ place: Int, _ readmitted: UInt64, now: Instant) -> Bool {
-        if replicas[place].breaker.permission(now: now) == .allow { return true }
+    private func isAllowed(_ place: Int, _ kind: AttemptKind, _ readmitted: UInt64, now: Instant) -> Bool {
+        let replica = replicas[place]
+        if kind != .first, replica.restsUntil > now { return false }
+        if kind == .hedge,
+            !configuration.hedging.allowsHedge(load: replica.inFlight, capacity: replica.settings.capacity)
+        {
+            return false
+        }
+        if replica.breaker.permission(now: now) == .allow { return true }
         return place < 64 && readmitted & 1 << UInt64(place) != 0
     }
 
@@ -230,13 +278,15 @@ public struct ShardMachine: Sendable {
 
     private func reasonForNone(avoiding tried: ReplicaSet, now: Instant) -> AttemptFailure {
         let isAnyOpen = replicas.indices.contains { (place: Int) in
-            isUsable(place, avoiding: tried) && !isAllowed(place, 0, now: now)
+            isUsable(place, avoiding: tried) && replicas[place].breaker.permission(now: now) != .allow
         }
         return isAnyOpen ? .breakerOpen : .unreachable
     }
 
-    private mutating func start(_ place: Int, _ kind: AttemptKind, _ tried: ReplicaSet, now: Instant) -> Pick {
-        let isProbe = replicas[place].breaker.permission(now: now) == .probe
+    private mutating func start(
+        _ place: Int, _ kind: AttemptKind, _ tried: ReplicaSet, latencyClass: Int, now: Instant
+    ) -> Pick {
+        let isProbe = kind == .first && replicas[place].breaker.permission(now: now) == .probe
         replicas[place].inFlight += 1
         replicas[place].breaker.attemptStarted(asProbe: isProbe, now: now)
         var asked = tried
@@ -244,13 +294,15 @@ public struct ShardMachine: Sendable {
         let hasOther = kind != .hedge && replicas.indices.contains { isUsable($0, avoiding: asked) }
         return Pick(
             replica: place, isProbe: isProbe,
-            hedgeAfter: hasOther ? configuration.hedging.delay(from: &latencies, now: now) : nil)
+            hedgeAfter: hasOther ? configuration.hedging.delay(from: &latencies[latencyClass], now: now) : nil,
+            latencyClass: latencyClass)
     }
 
     /// A time-out tells of a sick backend only if it had the time that searches here usually take: a client with a
-    /// deadline of a millisecond must not open a breaker for everybody.
-    private mutating func isUnusual(_ took: Duration, now: Instant) -> Bool {
-        guard let usual = latencies.quantile(0.95, now: now) else { return took >= .milliseconds(100) }
-        return took >= max(usual * 2, .milliseconds(10))
+    /// deadline of a millisecond must not open a breaker for everybody. A probe that took that long has failed; were it
+    /// to say nothing, the next search would be the next probe, and so on.
+    private mutating func isUnusual(_ took: Duration, isProbe: Bool, _ latencyClass: Int, now: Instant) -> Bool {
+        guard let usual = latencies[latencyClass].quantile(0.95, now: now) else { return took >= .milliseconds(100) }
+        return took >= max(isProbe ? usual : usual * 2, .milliseconds(10))
     }
 }

@@ -47,6 +47,8 @@ extension BreakerMachine {
 
     public enum Outcome: Hashable, Sendable {
         case success(took: Duration)
+        /// It was given up because another replica was faster: a slow call, whatever the threshold says.
+        case slow
         case failure
         /// Says nothing about the backend: our own saturation, a client's cancel, a statement that is at fault itself.
         case neutral

@@ -89,6 +89,13 @@ public struct BreakerMachine: Sendable {
         }
     }
 
+    /// The backend can be reached again after it could not: what opened the switch is over, it may be probed at once.
+    public mutating func backendReturned(now: Instant) {
+        guard case .open(_, let cause) = state, cause != .byHand else { return }
+        openings = 0
+        state = .open(until: now, cause)
+    }
+
     /// An operator's word.
     /// - Parameter time: how long until it may be probed; nil: until `forceClosed`.
     public mutating func forceOpen(for time: Duration?, now: Instant) -> Transition {
@@ -112,6 +119,7 @@ public struct BreakerMachine: Sendable {
         case .success(let took):
             failuresInARow = 0
             window.add(isFailure: false, isSlow: isSlow(took), now: now)
+        case .slow: window.add(isFailure: false, isSlow: true, now: now)
         case .failure:
             failuresInARow &+= 1
             window.add(isFailure: true, isSlow: false, now: now)
@@ -137,6 +145,7 @@ public struct BreakerMachine: Sendable {
         switch outcome {
         case .neutral: return nil
         case .failure: return open(.probeFailed, now: now, using: &generator)
+        case .slow: return open(.slowShare, now: now, using: &generator)
         case .success(let took) where isSlow(took): return open(.slowShare, now: now, using: &generator)
         case .success:
             if successes &+ 1 >= configuration.successesToClose { return close(now: now) }

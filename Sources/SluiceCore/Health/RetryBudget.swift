@@ -5,7 +5,7 @@
 /// than a second either. So under load the extra attempts are at most `share` of the first ones, and for all sequences
 /// at most share × first attempts + floor × (seconds + 1).
 ///
-/// Sources: gRPC A6 (retry throttling, server pushback, one budget for retries and hedges), Finagle's RetryBudget (a
+/// Sources: gRPC A6 (retry throttling, one budget for retries and hedges), Finagle's RetryBudget (a
 /// share with a floor per second).
 public struct RetryBudget: Sendable {
     public struct Configuration: Hashable, Sendable {
@@ -15,16 +15,11 @@ public struct RetryBudget: Sendable {
         public var minimumPerSecond: Int
         /// Extra attempts that can be saved up, 1...1,000,000.
         public var capacity: Int
-        /// A server that asks to wait for longer is not believed.
-        public var longestWait: Duration
 
-        public init(
-            share: Double = 0.2, minimumPerSecond: Int = 1, capacity: Int = 100, longestWait: Duration = .seconds(30)
-        ) {
+        public init(share: Double = 0.2, minimumPerSecond: Int = 1, capacity: Int = 100) {
             self.share = share
             self.minimumPerSecond = minimumPerSecond
             self.capacity = capacity
-            self.longestWait = longestWait
         }
     }
 
@@ -33,21 +28,17 @@ public struct RetryBudget: Sendable {
     private let deposit: Int64
     private let floor: Int64
     private let capacity: Int64
-    private let longestWait: Int64
     private var balance: Int64
     /// What was there at the start before it was earned: the first deposits pay it back.
     private var advance: Int64
     /// Deposits, up to the floor of a second, that the floor has not been reduced by.
     private var deposited: Int64 = 0
     private var credited: Instant
-    /// No extra attempt before this, because the server said so.
-    public private(set) var notBefore = Instant(nanoseconds: .min)
 
     public init(_ configuration: Configuration = Configuration(), now: Instant) {
         deposit = Int64((configuration.share.clampedShare * Double(Self.attempt)).rounded())
         floor = Int64(min(max(configuration.minimumPerSecond, 0), 1_000_000)) * Self.attempt
         capacity = Int64(min(max(configuration.capacity, 1), 1_000_000)) * Self.attempt
-        longestWait = configuration.longestWait.nanoseconds
         balance = min(floor, capacity)
         advance = balance
         credited = now
@@ -67,14 +58,9 @@ public struct RetryBudget: Sendable {
     /// True if an extra attempt is allowed now; it is taken then.
     public mutating func tryWithdraw(now: Instant) -> Bool {
         creditFloor(now: now)
-        guard now >= notBefore, balance >= Self.attempt else { return false }
+        guard balance >= Self.attempt else { return false }
         balance -= Self.attempt
         return true
-    }
-
-    /// A server said when to come again. Never takes back an earlier, longer wait.
-    public mutating func serverAskedToWait(until instant: Instant, now: Instant) {
-        notBefore = max(notBefore, min(instant, now.later(byNanoseconds: longestWait)))
     }
 
     private mutating func creditFloor(now: Instant) {

@@ -37,6 +37,15 @@ extension PoolMachine {
     /// driver gives back what it was granted. O(1).
     public mutating func waiterCancelled(_ waiter: WaiterID) -> Bool { waiters.remove(waiter) }
 
+    /// Another lane has a connection for whoever waits longest here. Nil if nobody waits any more; those whose deadline
+    /// has passed are dropped.
+    public mutating func connectionOffered(now: Instant) -> (waiter: WaiterID?, expired: [WaiterID]) {
+        var expired: [WaiterID] = []
+        let waiter = waiters.popFirst(now: now, expired: &expired)
+        counters.expired &+= UInt64(expired.count)
+        return (waiter, expired)
+    }
+
     /// When a leg that is refused as `queueFull` may try again: what those before it will take, from the recent length
     /// of a lease. 10 ms...5 s.
     public var retryAfter: Duration {

@@ -59,6 +59,9 @@ public struct PoolMachine: Sendable {
 
     public var idleCount: Int { places.idle }
 
+    /// Whether there is any connection that can serve legs, now or when its leg ends.
+    public var isUp: Bool { places.up > 0 }
+
     /// Legs that hold or wait for a connection here: the load that replica choice compares.
     public var load: Int { places.leased + waiters.count }
 

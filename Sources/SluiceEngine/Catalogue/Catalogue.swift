@@ -42,12 +42,17 @@ public struct Catalogue: Sendable {
     /// A collection's `shards` are indices into `shards`.
     public init(shards: [Shard], collections: [Collection]) {
         self.shards = shards
-        self.collections = Dictionary(collections.map { ($0.name, $0) }) { first, _ in first }
+        var numbered = collections
+        for index in numbered.indices { numbered[index].number = index }
+        self.collections = Dictionary(numbered.map { ($0.name, $0) }) { first, _ in first }
         let places = collections.flatMap { collection in
             collection.shards.map { (Place(collection: collection.name, shard: $0), RowEstimate()) }
         }
         estimates = Dictionary(places) { first, _ in first }
     }
+
+    /// Kinds of legs whose latencies are not comparable.
+    public var latencyClasses: Int { 2 * max(1, collections.count) }
 
     /// How many rows of a collection a shard has, as far as is known.
     func estimate(of collection: String, shard: Int) -> RowEstimate {
@@ -91,6 +96,8 @@ public struct Collection: Hashable, Sendable {
     public var shards: [Int]
     /// The most that a search of it may take.
     public var timeout: Duration?
+    /// Its place in the configuration.
+    var number = 0
 
     public init(
         name: String, schema: String, table: String, idColumn: String, vectorColumn: String, metric: Metric,

@@ -4,14 +4,17 @@ internal import SluiceCore
 final class RunningSearch: Sendable {
     let search: Search
     let plan: SearchPlan
+    /// When it was admitted.
     let started: Instant
+    let arrived: Instant
     /// The legs' estimated rows, if a partial answer is possible and all are known; else every leg counts the same.
     private let weights: [Double]
 
-    init(search: Search, plan: SearchPlan, started: Instant) {
+    init(search: Search, plan: SearchPlan, started: Instant, arrived: Instant) {
         self.search = search
         self.plan = plan
         self.started = started
+        self.arrived = arrived
         let mayBePartial = search.allowsPartial || search.minCoverage != nil
         let known = mayBePartial ? plan.legs.compactMap(\.estimate.rows) : []
         weights = known.count == plan.legs.count ? known : []
@@ -35,19 +38,25 @@ struct RunningLeg {
         /// Waiting for the hedge.
         case hedging(Task<AttemptEnd, Never>)
         /// On another lane.
-        case lent(Task<AttemptEnd?, Never>)
+        case lent(cancel: @Sendable () -> Void)
     }
 
     let leg: PlannedLeg
     let running: RunningSearch
     var machine: LegMachine
     var current = Position.between
+    /// When a second replica is asked, counted from the moment that the first one begins.
+    var hedgeAfter: Duration?
+    var hedgeTimer: LaneTimer?
     /// The second attempt, while it runs.
     var hedge: Task<AttemptEnd, Never>?
     /// The hedge's end, if it came before the first attempt's.
     var hedgeEnd: Boxed<AttemptEnd>?
     /// The search has what it needs: whatever still runs is to end.
     var isGivenUp = false
+
+    /// Nothing more is wanted of the first attempt.
+    var isOver: Bool { isGivenUp || hedgeEnd != nil }
 }
 
 /// A value that is seldom there, kept out of the way of those that always are.

@@ -25,6 +25,7 @@ public protocol BackendConnection: Sendable {
     func settle() async -> Bool
     /// Asks the server what it is and how many rows its tables have.
     func inspect(_ tables: [TableName], deadline: Instant) async throws(BackendFailure) -> BackendFacts
+    /// Returns when the server has let go of the connection, or after a while.
     func close() async
 }
 

@@ -22,17 +22,23 @@ extension SearchLane {
         } else {
             end = await execute(request, for: owner)
         }
-        noteHealth(end, leg, replica)
+        noteHealth(end, leg, replica, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
         return end
     }
 
-    private func noteHealth(_ end: AttemptEnd, _ leg: PlannedLeg, _ replica: Catalogue.Replica) {
+    private func noteHealth(
+        _ end: AttemptEnd, _ leg: PlannedLeg, _ replica: Catalogue.Replica, hasLostRace: Bool
+    ) {
         let result: ShardMachine.AttemptResult
+        var retryAfter: Duration?
         switch end.result {
         case .success: result = .rows(took: end.execute)
+        case .failure(let failure) where failure.reason == .cancelled && hasLostRace && end.execute > .zero:
+            result = .lostRace(after: end.execute)
         case .failure(let failure):
             result = .failed(failure.reason, took: end.execute)
-            if failure.reason.questionsRole { shared.roles.look(at: replica.backend) }
+            retryAfter = failure.retryAfter
+            if failure.reason.questionsRole { shared.questionRole(of: replica.backend) }
             if failure.reason == .integrity {
                 shared.noteIntegrityFailure()
                 logger.error(
@@ -42,7 +48,8 @@ extension SearchLane {
                     ])
             }
         }
-        let transition = shared.shards[leg.shardIndex].attemptEnded(end.pick, result, now: executor.now())
+        let transition = shared.shards[leg.shardIndex].attemptEnded(
+            end.pick, result, retryAfter: retryAfter, now: executor.now())
         guard let transition else { return }
         logger.notice("breaker: \(transition)", metadata: ["shard": "\(leg.shardName)", "replica": "\(replica.name)"])
     }
@@ -57,7 +64,11 @@ extension SearchLane {
             return AttemptEnd(
                 pick: request.pick, result: .failure(error), wait: asked.duration(to: executor.now()))
         }
-        return await run(request, on: lease, wait: asked.duration(to: executor.now()), for: owner)
+        let wait = asked.duration(to: executor.now())
+        guard lease.lane != index, let sibling = shared.lane(lease.lane) else {
+            return await run(request, on: lease, wait: wait, for: owner)
+        }
+        return await lent(to: owner, by: sibling) { await sibling.run(request, on: lease, wait: wait, for: nil) }
     }
 
     private func run(
@@ -66,14 +77,11 @@ extension SearchLane {
         let leased = executor.now()
         var end = AttemptEnd(
             pick: request.pick, result: .failure(BackendFailure(.cancelled, detail: "cancelled")), wait: wait)
-        if let owner, legs[owner]?.isGivenUp != false || legs[owner]?.hedgeEnd != nil {
+        if isOver(owner) {
             release(lease)
             return end
         }
-        if Task.isCancelled {
-            release(lease)
-            return end
-        }
+        if let owner { armHedge(owner) }
         if let owner { legs[owner]?.current = .executing(lease.connection) }
         do throws(BackendFailure) {
             let rows = try await lease.connection.search(
@@ -93,19 +101,35 @@ extension SearchLane {
         return end
     }
 
-    /// A connection that is known to live: one that was idle for long is asked first, and replaced by another if it
-    /// does not answer.
+    private func isOver(_ owner: SlotID?) -> Bool {
+        Task.isCancelled || owner.map { legs[$0]?.isOver != false } ?? false
+    }
+
+    /// A connection that is known to live: one that was idle for long is asked first. If it has been closed meanwhile,
+    /// another is taken; if it does not answer, neither would others.
     private func checkedLease(_ request: AttemptRequest, for owner: SlotID?) async throws(BackendFailure) -> Lease {
         while true {
+            if isOver(owner) { throw BackendFailure(.cancelled, detail: "cancelled") }
             let lease = try await lease(request.backend, until: request.limit, for: owner)
             guard lease.mustCheck else { return lease }
+            if let owner {
+                legs[owner]?.current = .executing(lease.connection)
+                armHedge(owner)
+            }
+            defer { if let owner { legs[owner]?.current = .between } }
             let patience = min(request.limit, executor.now().advanced(by: Self.checkTimeout))
             do throws(BackendFailure) {
                 noteRole(request.backend, try await lease.connection.inspect([], deadline: patience).role)
                 return lease
             } catch {
                 _ = settle(lease)
-                if error.reason == .cancelled { throw error }
+                switch error.reason {
+                case .cancelled: throw error
+                case .timedOut where request.limit > executor.now():
+                    throw BackendFailure(.connectionLost, detail: "an idle connection did not answer")
+                case .timedOut: throw error
+                default: break
+                }
             }
         }
     }
@@ -115,14 +139,30 @@ extension SearchLane {
 
     // MARK: Siblings
 
-    /// Runs the attempt on a lane that has an idle connection, if this one has none. Nil if there is no such lane.
+    /// Runs the attempt on another lane: one that has an idle connection when this one has none, or one that can reach
+    /// the server when this one cannot. Nil if there is no such lane. Nobody overtakes those who wait here.
     private func borrow(_ request: AttemptRequest, for owner: SlotID?) async -> AttemptEnd? {
-        guard backends[request.backend].machine.idleCount == 0,
-            let other = shared.idle.lane(withIdle: request.backend, besides: index),
-            let sibling = shared.lane(other)
+        let occupancy = backends[request.backend].machine.occupancy
+        guard occupancy.idle == 0, occupancy.waiting == 0 else { return nil }
+        if let other = shared.board.lane(withIdle: request.backend, besides: index),
+            let sibling = shared.lane(other),
+            let end = await lent(to: owner, by: sibling, { await sibling.lend(request) })
+        {
+            return end
+        }
+        guard !backends[request.backend].machine.isReachable, !isOver(owner),
+            let other = shared.board.lane(reaching: request.backend, besides: index), let sibling = shared.lane(other)
         else { return nil }
-        let attempt = Task(executorPreference: sibling.executor) { await sibling.lend(request) }
-        if let owner { legs[owner]?.current = .lent(attempt) }
+        return await lent(to: owner, by: sibling) { await sibling.execute(request, for: nil) }
+    }
+
+    /// Waits for what another lane does for a leg of this one.
+    private func lent<End: Sendable>(
+        to owner: SlotID?, by sibling: SearchLane, _ work: @escaping @Sendable () async -> End
+    ) async -> End {
+        if let owner { armHedge(owner) }
+        let attempt = Task(executorPreference: sibling.executor) { await work() }
+        if let owner { legs[owner]?.current = .lent { attempt.cancel() } }
         return await withTaskCancellationHandler {
             await attempt.value
         } onCancel: {

@@ -43,10 +43,10 @@ extension SearchLane {
         guard let pick = pick(kind, place, &result) else {
             return legs[place]?.machine.attemptRefused(kind, result.report.refusal) ?? .fail(.cancelled)
         }
-        let hedgeTimer = running.search.allowsHedges ? armHedge(place, after: pick.hedgeAfter) : nil
+        if configuration.hedges, running.search.allowsHedges { legs[place]?.hedgeAfter = pick.hedgeAfter }
         var end = await perform(pick, result.report.leg, running, for: place)
         legs[place]?.current = .between
-        if let hedgeTimer { executor.cancel(hedgeTimer) }
+        disarmHedge(place)
         if let hedgeEnd = legs[place]?.hedgeEnd?.value {
             // The hedge was first, and has interrupted this attempt.
             result.note(end)
@@ -87,7 +87,7 @@ extension SearchLane {
     private func pick(_ kind: AttemptKind, _ place: SlotID, _ result: inout LegResult) -> ShardMachine.Pick? {
         let leg = result.report.leg
         let choice = shared.shards[leg.shardIndex].attemptRequested(
-            kind, tried: legs[place]?.machine.tried ?? ReplicaSet(),
+            kind, latencyClass: leg.latencyClass, tried: legs[place]?.machine.tried ?? ReplicaSet(),
             mayRepeat: result.report.lastFailure?.advice == .anywhere,
             now: executor.now())
         switch choice {
@@ -122,20 +122,27 @@ extension SearchLane {
 
     // MARK: Hedges
 
-    private func armHedge(_ place: SlotID, after delay: Duration?) -> LaneTimer? {
-        guard let delay, configuration.hedges, let run = legs[place], run.running.search.allowsHedges else {
-            return nil
-        }
-        return executor.schedule(at: executor.now().advanced(by: delay)) {
+    /// The first attempt begins: from now on it may be slow. Time in our own queue is not the replica's.
+    func armHedge(_ place: SlotID) {
+        guard let delay = legs[place]?.hedgeAfter else { return }
+        legs[place]?.hedgeAfter = nil
+        legs[place]?.hedgeTimer = executor.schedule(at: executor.now().advanced(by: delay)) {
             self.assumeIsolated { $0.hedgeDue(place) }
         }
     }
 
+    private func disarmHedge(_ place: SlotID) {
+        legs[place]?.hedgeAfter = nil
+        if let timer = legs[place]?.hedgeTimer.take() { executor.cancel(timer) }
+    }
+
     private func hedgeDue(_ place: SlotID) {
-        guard case .attempt(let kind, _) = legs[place]?.machine.hedgeDue(now: executor.now()), let run = legs[place]
+        legs[place]?.hedgeTimer = nil
+        guard legs[place]?.isOver == false,
+            case .attempt(let kind, _) = legs[place]?.machine.hedgeDue(now: executor.now()), let run = legs[place]
         else { return }
         let choice = shared.shards[run.leg.shardIndex].attemptRequested(
-            kind, tried: run.machine.tried, mayRepeat: false, now: executor.now())
+            kind, latencyClass: run.leg.latencyClass, tried: run.machine.tried, mayRepeat: false, now: executor.now())
         guard case .ask(let pick) = choice else { return }
         legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
         legs[place]?.hedge = Task(executorPreference: executor) {
@@ -168,11 +175,11 @@ extension SearchLane {
 
     private func interrupt(_ place: SlotID) {
         switch legs[place]?.current {
-        case .waiting(let waiter): giveUp(waiter, .cancelled)
+        case .waiting(let waiter): cancelWait(waiter)
         case .executing(let connection): connection.interrupt()
         case .pausing: resume(place)
         case .hedging(let task): task.cancel()
-        case .lent(let task): task.cancel()
+        case .lent(let cancel): cancel()
         case .between, nil: break
         }
     }

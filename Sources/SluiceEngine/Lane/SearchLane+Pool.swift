@@ -9,7 +9,8 @@ struct BackendState {
     var machine: PoolMachine
     var connections: [ConnectionID: any BackendConnection] = [:]
     var maintenance: (timer: LaneTimer, at: Instant)?
-    var wasReachable = true
+    /// As it was last reported; nil before the first dial has ended.
+    var wasReachable: Bool?
 
     init(backend: any SearchBackend, served: [ServedReplica], machine: PoolMachine) {
         self.backend = backend
@@ -26,6 +27,8 @@ public struct ServedReplica: Hashable, Sendable {
 
 /// One use of a connection.
 struct Lease: Sendable {
+    /// Whose pool it is of: a lane may have it from a sibling.
+    let lane: Int
     let backend: Int
     let id: ConnectionID
     let connection: any BackendConnection
@@ -54,19 +57,37 @@ extension SearchLane {
         }
     }
 
-    /// Refuses who waits and closes what is idle; leased connections close as they come back.
+    /// Refuses who waits and closes what is idle; leased connections close as they come back, or after a while. Nothing
+    /// of a lane may outlive it: libpq must not run while the process ends.
     public func shutDown() async {
         for backend in backends.indices {
-            let actions = backends[backend].machine.shutDown()
             if let armed = backends[backend].maintenance { executor.cancel(armed.timer) }
             backends[backend].maintenance = nil
-            refuse(actions)
-            for id in actions.closes { await close(backend, id) }
+            perform(backends[backend].machine.shutDown(), on: backend)
         }
-        // Nothing of a lane may outlive it: libpq must not run while the process ends.
         for dial in dials.values { dial.cancel() }
         for dial in dials.values { await dial.value }
+        await drained(within: Self.longestDrain)
+        await withTaskGroup(of: Void.self) { group in
+            for connection in backends.flatMap(\.connections.values) { group.addTask { await connection.close() } }
+        }
     }
+
+    /// Cancelled statements end behind their fence within this time.
+    private static var longestDrain: Duration { .seconds(3) }
+
+    private var isDrained: Bool { backends.allSatisfy { $0.machine.isDrained } }
+
+    private func drained(within limit: Duration) async {
+        if isDrained { return }
+        let timer = executor.schedule(at: executor.now().advanced(by: limit)) {
+            self.assumeIsolated { $0.drainWaiter.take()?.resume() }
+        }
+        await withCheckedContinuation { drainWaiter = $0 }
+        executor.cancel(timer)
+    }
+
+    private func noteDrained() { if drainWaiter != nil, isDrained { drainWaiter.take()?.resume() } }
 
     /// Gives a backend's slice other bounds while it is in use.
     public func resize(backend: Int, minSize: Int, maxSize: Int) {
@@ -94,12 +115,12 @@ extension SearchLane {
     /// An idle connection that needs no check: what nearly every leg gets, without waiting for anything.
     func leaseAtOnce(_ backend: Int) -> Lease? {
         guard let id = backends[backend].machine.freshLeaseRequested(now: executor.now()) else { return nil }
-        noteIdle(backend)
+        noteSlice(backend)
         guard let connection = backends[backend].connections[id] else {
             lost(backend, id)
             return nil
         }
-        return Lease(backend: backend, id: id, connection: connection, mustCheck: false)
+        return Lease(lane: index, backend: backend, id: id, connection: connection, mustCheck: false)
     }
 
     /// A connection of this backend for one use, now or when one is free before the limit.
@@ -111,36 +132,90 @@ extension SearchLane {
         let patience = min(limit, now.advanced(by: configuration.acquireTimeout))
         switch backends[backend].machine.leaseRequested(by: waiter, deadline: patience, now: now) {
         case .grant(let id, let mustCheck):
-            noteIdle(backend)
+            noteSlice(backend)
             return try granted(backend, id, mustCheck)
         case .refuse(let refusal):
             throw failure(refusal, of: backend)
         case .wait(let dial):
             if let dial { _ = self.dial(backend, dial) }
-            if let owner { legs[owner]?.current = .waiting(waiter) }
-            return try await wait(waiter, on: backend, until: patience, limit: limit).get()
+            if let owner {
+                legs[owner]?.current = .waiting(waiter)
+                // Waiting for a dial is waiting for the replica.
+                if !backends[backend].machine.isUp { armHedge(owner) }
+            }
+            return try await wait(waiter, on: backend, until: patience).get()
         }
     }
 
     private func wait(
-        _ waiter: WaiterID, on backend: Int, until patience: Instant, limit: Instant
+        _ waiter: WaiterID, on backend: Int, until patience: Instant
     ) async -> Result<Lease, BackendFailure> {
-        let reason: AttemptFailure = patience < limit ? .saturated : .timedOut
-        return await withTaskCancellationHandler {
+        await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let timer = executor.schedule(at: patience) { self.assumeIsolated { $0.giveUp(waiter, reason) } }
+                let timer = executor.schedule(at: patience) { self.assumeIsolated { $0.waitedTooLong(waiter) } }
                 waiters[waiter] = PendingLease(backend: backend, continuation: continuation, timer: timer)
+                noteSlice(backend)
+                askSibling(for: backend)
             }
         } onCancel: {
             // Runs on the lane after the registration above, because both are jobs of one thread; so it cannot be lost.
-            executor.execute { self.assumeIsolated { $0.giveUp(waiter, .cancelled) } }
+            executor.execute { self.assumeIsolated { $0.cancelWait(waiter) } }
         }
     }
 
+    private func waitedTooLong(_ waiter: WaiterID) {
+        guard let backend = waiters[waiter]?.backend else { return }
+        let machine = backends[backend].machine
+        giveUp(
+            waiter,
+            machine.isUp
+                ? BackendFailure(
+                    .saturated, retryAfter: machine.retryAfter, queueDepth: machine.occupancy.waiting,
+                    detail: "no connection became free")
+                : BackendFailure(.unreachable, detail: "no connection could be made in time"))
+    }
+
+    func cancelWait(_ waiter: WaiterID) { giveUp(waiter, BackendFailure(.cancelled, detail: "cancelled")) }
+
     /// Ends a wait that has not been served yet.
-    func giveUp(_ waiter: WaiterID, _ reason: AttemptFailure) {
+    private func giveUp(_ waiter: WaiterID, _ failure: BackendFailure) {
         guard let backend = waiters[waiter]?.backend, backends[backend].machine.waiterCancelled(waiter) else { return }
-        fail([waiter], BackendFailure(reason, detail: "no connection became free"))
+        fail([waiter], failure)
+        noteSlice(backend)
+    }
+
+    // MARK: Siblings' connections
+
+    /// A leg waits here: a sibling that has an idle connection is asked to offer it.
+    private func askSibling(for backend: Int) {
+        guard let other = shared.board.lane(withIdle: backend, besides: index), let sibling = shared.lane(other) else {
+            return
+        }
+        sibling.executor.execute { sibling.assumeIsolated { $0.offer(backend) } }
+    }
+
+    /// An idle connection that nobody needs here goes to a lane where a leg waits for one.
+    private func offer(_ backend: Int) {
+        guard let other = shared.board.lane(waitingFor: backend, besides: index), let sibling = shared.lane(other),
+            let lease = leaseAtOnce(backend)
+        else { return }
+        sibling.executor.execute { sibling.assumeIsolated { $0.take(lease) } }
+    }
+
+    /// A sibling's connection for whoever waits longest here; it goes home if nobody does any more.
+    private func take(_ lease: Lease) {
+        let (waiter, expired) = backends[lease.backend].machine.connectionOffered(now: executor.now())
+        expire(expired, on: lease.backend)
+        noteSlice(lease.backend)
+        guard let waiter, let pending = waiters.removeValue(forKey: waiter) else { return release(lease) }
+        executor.cancel(pending.timer)
+        pending.continuation.resume(returning: .success(lease))
+    }
+
+    /// Does with a lease what only its own lane can.
+    private func atHome(_ lease: Lease, _ body: @escaping @Sendable (isolated SearchLane) -> Void) {
+        guard let home = shared.lane(lease.lane) else { return }
+        home.executor.execute { home.assumeIsolated { body($0) } }
     }
 
     private func granted(_ backend: Int, _ id: ConnectionID, _ mustCheck: Bool) throws(BackendFailure) -> Lease {
@@ -148,10 +223,11 @@ extension SearchLane {
             lost(backend, id)
             throw BackendFailure(.connectionLost, detail: "the connection had gone")
         }
-        return Lease(backend: backend, id: id, connection: connection, mustCheck: mustCheck)
+        return Lease(lane: index, backend: backend, id: id, connection: connection, mustCheck: mustCheck)
     }
 
     func release(_ lease: Lease) {
+        if lease.lane != index { return atHome(lease) { $0.release(lease) } }
         let available = backends[lease.backend].machine.connectionReleased(lease.id, now: executor.now())
         apply(available, lease.backend, lease.id, lease.connection)
     }
@@ -162,9 +238,14 @@ extension SearchLane {
             if await lease.connection.settle() {
                 await self.release(lease)
             } else {
-                await self.lost(lease.backend, lease.id)
+                await self.lost(lease)
             }
         }
+    }
+
+    private func lost(_ lease: Lease) {
+        if lease.lane != index { return atHome(lease) { $0.lost(lease) } }
+        lost(lease.backend, lease.id)
     }
 
     private func failure(_ refusal: PoolMachine.Refusal, of backend: Int) -> BackendFailure {
@@ -214,20 +295,23 @@ extension SearchLane {
     private func apply(
         _ available: PoolMachine.Available, _ backend: Int, _ id: ConnectionID, _ connection: any BackendConnection
     ) {
-        if !available.expired.isEmpty {
-            fail(available.expired, BackendFailure(.saturated, detail: "no connection became free in time"))
-        }
+        expire(available.expired, on: backend)
         for dial in available.dials { _ = self.dial(backend, dial) }
         switch available.action {
         case .grant(let waiter):
             guard let pending = waiters.removeValue(forKey: waiter) else {
                 // Unreachable while machine and table agree; the connection must not be lost if they do not.
-                return release(Lease(backend: backend, id: id, connection: connection, mustCheck: false))
+                return release(
+                    Lease(lane: index, backend: backend, id: id, connection: connection, mustCheck: false))
             }
             executor.cancel(pending.timer)
             pending.continuation.resume(
-                returning: .success(Lease(backend: backend, id: id, connection: connection, mustCheck: false)))
-        case .park: noteIdle(backend)
+                returning: .success(
+                    Lease(lane: index, backend: backend, id: id, connection: connection, mustCheck: false)))
+            noteSlice(backend)
+        case .park:
+            noteSlice(backend)
+            offer(backend)
         case .close: Task(executorPreference: executor) { await self.close(backend, id) }
         }
         armMaintenance(backend)
@@ -244,13 +328,24 @@ extension SearchLane {
         refuse(actions)
         for dial in actions.dials { _ = self.dial(backend, dial) }
         for id in actions.closes { Task(executorPreference: executor) { await self.close(backend, id) } }
-        noteIdle(backend)
+        noteSlice(backend)
         armMaintenance(backend)
+        noteDrained()
     }
 
     private func close(_ backend: Int, _ id: ConnectionID) async {
         await backends[backend].connections.removeValue(forKey: id)?.close()
         perform(backends[backend].machine.connectionClosed(id), on: backend)
+    }
+
+    private func expire(_ expired: [WaiterID], on backend: Int) {
+        if expired.isEmpty { return }
+        let machine = backends[backend].machine
+        fail(
+            expired,
+            BackendFailure(
+                .saturated, retryAfter: machine.retryAfter, queueDepth: machine.occupancy.waiting,
+                detail: "no connection became free in time"))
     }
 
     private func refuse(_ actions: PoolMachine.Actions) {
@@ -286,8 +381,11 @@ extension SearchLane {
 
     // MARK: What others are told
 
-    private func noteIdle(_ backend: Int) {
-        shared.idle.noteIdle(backends[backend].machine.idleCount, lane: index, backend: backend)
+    private func noteSlice(_ backend: Int) {
+        let occupancy = backends[backend].machine.occupancy
+        shared.board.note(
+            idle: occupancy.idle, waiting: occupancy.waiting, isReachable: backends[backend].machine.isReachable,
+            lane: index, backend: backend)
     }
 
     func noteRole(_ backend: Int, _ role: ReplicaRole) {
@@ -297,13 +395,14 @@ extension SearchLane {
     /// One line in the log when a replica goes, one when it is back; one lane speaks for all.
     private func noteReachability(_ backend: Int, failure: BackendFailure?) {
         let isReachable = backends[backend].machine.isReachable
+        let isKnown = backends[backend].wasReachable != nil
         guard backends[backend].wasReachable != isReachable else { return }
         backends[backend].wasReachable = isReachable
         for served in backends[backend].served {
             shared.shards[served.shard].reachabilityChanged(
                 served.replica, onLane: index, to: isReachable, now: executor.now())
         }
-        guard index == 0 else { return }
+        guard index == 0, isKnown || !isReachable else { return }
         let backend = backends[backend].backend
         let metadata: Logger.Metadata = ["shard": "\(backend.shardName)", "replica": "\(backend.replicaName)"]
         if isReachable {

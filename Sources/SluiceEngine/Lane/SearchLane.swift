@@ -36,6 +36,8 @@ public actor SearchLane {
     var nextWaiter: UInt64 = 0
     var dials: [UInt64: Task<Void, Never>] = [:]
     var nextDial: UInt64 = 0
+    /// Whoever waits for the last connection to go.
+    var drainWaiter: CheckedContinuation<Void, Never>?
     var legs = SlotTable<RunningLeg>()
     var random = SplitMix64(seed: .random(in: .min ... .max))
 
@@ -69,9 +71,10 @@ public actor SearchLane {
         } catch {
             return SearchOutcome(result: .failure(error))
         }
-        let running = RunningSearch(search: search, plan: plan, started: started)
+        let admitted = executor.now()
+        let running = RunningSearch(search: search, plan: plan, started: admitted, arrived: started)
         let outcome = await fanOut(running)
-        shared.admission.left(started, outcome.result, now: executor.now())
+        shared.admission.left(admitted, outcome.result, now: executor.now())
         return outcome
     }
 
@@ -144,7 +147,12 @@ public actor SearchLane {
         case .answer(let coverage):
             let answer = SearchAnswer(
                 hits: merge(legs, k: running.search.k), legs: legs, coverage: coverage,
-                elapsed: running.started.duration(to: executor.now()))
+                elapsed: running.arrived.duration(to: executor.now()))
+            // Too late is of no use to anybody, and says so.
+            guard executor.now() <= running.search.deadline else {
+                let late = SearchError(.deadlineExceeded, "the answer was not ready by the deadline", legs: legs)
+                return SearchOutcome(result: .failure(late), unsettled: unsettled)
+            }
             return SearchOutcome(result: .success(answer), unsettled: unsettled)
         case .fail(let leg):
             return SearchOutcome(result: .failure(SearchError(leg, of: legs)), unsettled: unsettled)

@@ -17,6 +17,8 @@ public final class PlannedLeg: Sendable {
     /// How many rows of the collection are there.
     let estimate: RowEstimate
     let timeout: Duration?
+    /// Legs of one kind take about as long: those of a collection, with an index or without.
+    let latencyClass: Int
     public var shardName: String { shard.name }
 
     init(
@@ -30,6 +32,7 @@ public final class PlannedLeg: Sendable {
         self.shard = shard
         self.estimate = estimate
         timeout = collection.timeout
+        latencyClass = 2 * collection.number + (shape.isExact ? 1 : 0)
     }
 }
 

@@ -18,6 +18,7 @@ public final class SearchShape: Sendable {
 
     public var columnCount: Int { columns.count }
     public var rowLimit: Int { k }
+    var isExact: Bool { exact }
 
     /// The statement's text; `$1` is the vector, `$2` the token that each row begins with.
     /// - Parameter vectorSchema: the schema of the server's `vector` extension, which its operators are qualified with.

@@ -17,14 +17,12 @@ public final class Admission: Sendable {
     }
 
     private let isEnabled: Bool
-    private let maxWait: Duration
     private let state: Mutex<State>
 
     /// - Parameter configuration: nil to let everything in.
     public init(_ configuration: AdmissionMachine.Configuration?) {
         isEnabled = configuration != nil
         let configuration = configuration ?? .init(limit: .init(minimum: 1, maximum: 1), maxWaiting: 0)
-        maxWait = configuration.maxWait
         state = Mutex(State(machine: AdmissionMachine(configuration)))
     }
 
@@ -36,13 +34,13 @@ public final class Admission: Sendable {
     func enter(_ search: Search, on executor: any LaneExecutor) async throws(SearchError) {
         guard isEnabled else { return }
         let now = executor.now()
-        let (waiter, arrival) = state.withLock { state in
+        let (waiter, arrival, latestStart) = state.withLock { state in
             state.nextWaiter += 1
             let waiter = state.nextWaiter
             let arrival = state.machine.searchArrived(
                 id: waiter, priority: search.priority, deadline: search.deadline, now: now)
             if case .queue = arrival { state.seats[waiter] = .expected }
-            return (waiter, arrival)
+            return (waiter, arrival, state.machine.latestStart(of: waiter) ?? now)
         }
         switch arrival {
         case .admit: return
@@ -50,13 +48,12 @@ public final class Admission: Sendable {
             throw SearchError(busyBecause: "the gateway", retryAfter: retryAfter, depth: depth)
         case .queue(let displaced):
             if let displaced { decide(displaced, busy) }
-            let patience = min(search.deadline, now.advanced(by: maxWait))
-            if let error = await wait(waiter, until: patience, on: executor) { throw error }
+            if let error = await wait(waiter, until: latestStart, on: executor) { throw error }
         }
     }
 
-    /// An admitted search is over.
-    func left(_ started: Instant, _ result: Result<SearchAnswer, SearchError>, now: Instant) {
+    /// A search is over that was admitted at `admitted`.
+    func left(_ admitted: Instant, _ result: Result<SearchAnswer, SearchError>, now: Instant) {
         guard isEnabled else { return }
         let outcome: AdmissionMachine.Outcome =
             switch result {
@@ -69,7 +66,7 @@ public final class Admission: Sendable {
                 }
             }
         let departure = state.withLock {
-            $0.machine.searchEnded(took: started.duration(to: now), outcome: outcome, now: now)
+            $0.machine.searchEnded(took: admitted.duration(to: now), outcome: outcome, now: now)
         }
         for waiter in departure.admitted { decide(waiter, nil) }
         for waiter in departure.expired { decide(waiter, busy) }

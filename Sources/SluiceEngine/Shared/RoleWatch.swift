@@ -5,40 +5,55 @@ internal import Synchronization
 /// Asks every backend from time to time what it is and how many rows its tables have, and at once when an answer made
 /// its role doubtful.
 public final class RoleWatch: Sendable {
-    private let doubts = AsyncStream.makeStream(of: Int.self, bufferingPolicy: .bufferingNewest(64))
+    private let doubted = Mutex<Set<Int>>([])
+    private let doubts = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     init() {}
 
     /// Something about this backend's answers says that its role may have changed.
-    func look(at backend: Int) { doubts.continuation.yield(backend) }
+    func look(at backend: Int) {
+        doubted.withLock { _ = $0.insert(backend) }
+        doubts.continuation.yield()
+    }
 
     public func lookAtAll(_ backends: Int) { for backend in 0..<backends { look(at: backend) } }
 
-    func stop() { doubts.continuation.finish() }
-
-    /// Runs until the task is cancelled or `stop` is called.
-    /// - Parameter lane: whose connections are used for asking.
-    public func run(on lane: SearchLane, every interval: Duration) async {
+    /// Runs until the task is cancelled.
+    /// - Parameter lanes: whose connections are used for asking.
+    public func run(on lanes: [SearchLane], backends: Int, every interval: Duration) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
-                repeat {
-                    for backend in lane.shared.backends.indices { await lane.inspect(backend) }
-                } while (try? await Task.sleep(for: interval)) != nil
+                while (try? await Task.sleep(for: interval)) != nil { self.lookAtAll(backends) }
             }
             group.addTask {
-                for await backend in self.doubts.stream { await lane.inspect(backend) }
+                for await _ in self.doubts.stream {
+                    let backends = self.doubted.withLock { doubted in
+                        defer { doubted.removeAll() }
+                        return doubted
+                    }
+                    // Side by side: one that is frozen must not hide the others.
+                    await withTaskGroup(of: Void.self) { looks in
+                        for backend in backends { looks.addTask { await Self.inspect(backend, lanes) } }
+                    }
+                }
             }
             await group.waitForAll()
         }
     }
+
+    private static func inspect(_ backend: Int, _ lanes: [SearchLane]) async {
+        for lane in lanes where await lane.inspect(backend) { return }
+    }
 }
 
 extension SearchLane {
-    /// Asks one backend, on a connection that is free; a busy or dead one is left alone.
-    func inspect(_ backend: Int) async {
-        guard backends.indices.contains(backend), backends[backend].machine.idleCount > 0 else { return }
-        let limit = executor.now().advanced(by: configuration.connectTimeout)
-        guard let lease = try? await lease(backend, until: limit, for: nil) else { return }
+    /// Asks one backend, waiting for a connection like any leg, but not for long. False if this lane has none up.
+    func inspect(_ backend: Int) async -> Bool {
+        guard backends.indices.contains(backend) else { return false }
+        let occupancy = backends[backend].machine.occupancy
+        guard occupancy.idle + occupancy.leased > 0 else { return false }
+        let limit = executor.now().advanced(by: Self.inspectionTimeout)
+        guard let lease = try? await lease(backend, until: limit, for: nil) else { return true }
         let places = shared.catalogue.tables(of: backend)
         do throws(BackendFailure) {
             let facts = try await lease.connection.inspect(places.map(\.table), deadline: limit)
@@ -51,5 +66,8 @@ extension SearchLane {
             logger.debug("a replica could not be inspected: \(error.detail)")
             _ = settle(lease)
         }
+        return true
     }
+
+    private static var inspectionTimeout: Duration { .seconds(1) }
 }

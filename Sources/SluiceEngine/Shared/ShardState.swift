@@ -13,25 +13,29 @@ public final class ShardState: Sendable {
     private let state: Mutex<State>
 
     public init(
-        name: String, _ configuration: ShardMachine.Configuration, replicas: [ShardMachine.Replica], lanes: Int,
-        now: Instant
+        name: String, _ configuration: ShardMachine.Configuration, replicas: [ShardMachine.Replica],
+        latencyClasses: Int, now: Instant
     ) {
         self.name = name
-        state = Mutex(State(machine: ShardMachine(configuration, replicas: replicas, lanes: lanes, now: now)))
+        let machine = ShardMachine(configuration, replicas: replicas, latencyClasses: latencyClasses, now: now)
+        state = Mutex(State(machine: machine))
     }
 
     func attemptRequested(
-        _ kind: AttemptKind, tried: ReplicaSet, mayRepeat: Bool, now: Instant
+        _ kind: AttemptKind, latencyClass: Int, tried: ReplicaSet, mayRepeat: Bool, now: Instant
     ) -> ShardMachine.Choice {
         state.withLock {
-            $0.machine.attemptRequested(kind, tried: tried, mayRepeat: mayRepeat, now: now, using: &$0.random)
+            $0.machine.attemptRequested(
+                kind, latencyClass: latencyClass, tried: tried, mayRepeat: mayRepeat, now: now, using: &$0.random)
         }
     }
 
     func attemptEnded(
-        _ pick: ShardMachine.Pick, _ result: ShardMachine.AttemptResult, now: Instant
+        _ pick: ShardMachine.Pick, _ result: ShardMachine.AttemptResult, retryAfter: Duration?, now: Instant
     ) -> BreakerMachine.Transition? {
-        state.withLock { $0.machine.attemptEnded(pick, result, now: now, using: &$0.random) }
+        state.withLock {
+            $0.machine.attemptEnded(pick, result, retryAfter: retryAfter, now: now, using: &$0.random)
+        }
     }
 
     func reachabilityChanged(_ replica: Int, onLane lane: Int, to isReachable: Bool, now: Instant) {

@@ -9,7 +9,7 @@ public final class SharedState: Sendable {
     /// In the order of the catalogue's shards.
     public let shards: [ShardState]
     public let admission: Admission
-    let idle: IdleBoard
+    let board: LaneBoard
     public let roles = RoleWatch()
     /// Answers that were not the request's own.
     let integrityFailures = Atomic<UInt64>(0)
@@ -22,7 +22,7 @@ public final class SharedState: Sendable {
         self.backends = backends
         self.shards = shards
         self.admission = admission
-        idle = IdleBoard(lanes: lanes, backends: backends.count)
+        board = LaneBoard(lanes: lanes, backends: backends.count)
     }
 
     /// Tells the lanes of each other. Once, before the first search.
@@ -30,6 +30,14 @@ public final class SharedState: Sendable {
 
     func lane(_ index: Int) -> SearchLane? {
         lanes.withLock { $0.indices.contains(index) ? $0[index] : nil }
+    }
+
+    /// An answer made a replica's role doubtful. Where one has changed its role, others of its shard have, too.
+    func questionRole(of backend: Int) {
+        let shards = Set(catalogue.served(by: backend).map(\.shard))
+        for shard in shards {
+            for replica in catalogue.shards[shard].replicas { roles.look(at: replica.backend) }
+        }
     }
 
     func noteIntegrityFailure() { integrityFailures.add(1, ordering: .relaxed) }

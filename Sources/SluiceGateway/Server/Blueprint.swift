@@ -21,7 +21,7 @@ struct Blueprint {
     let laneCount: Int
     private let config: GatewayConfig
     private let places: [Place]
-    private let workers = BlockingWorkers(limit: 8, queueLimit: 64)
+    private let resolver = AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
 
     init(_ config: GatewayConfig) throws {
         var places: [Place] = []
@@ -58,9 +58,11 @@ struct Blueprint {
             ShardState(
                 name: shard.name, shardConfiguration(shard),
                 replicas: shard.replicas.map {
-                    .init(weight: $0.weight, isSameZone: config.routing.zone == nil || $0.zone == config.routing.zone)
+                    .init(
+                        weight: $0.weight, isSameZone: config.routing.zone == nil || $0.zone == config.routing.zone,
+                        capacity: $0.pool.maxSize)
                 },
-                lanes: reactors.count, now: now)
+                latencyClasses: catalogue.latencyClasses, now: now)
         }
         return SharedState(
             catalogue: catalogue, backends: backends(on: reactors), shards: shards,
@@ -123,11 +125,13 @@ struct Blueprint {
     }
 
     private func backends(on reactors: [Reactor]) -> [PostgresBackend] {
-        places.map { place in
+        let cancels = BlockingWorkers(limit: 2 * places.count, queueLimit: 0)
+        return places.map { place in
             PostgresBackend(
                 shardName: place.shard, replicaName: place.replica,
                 settings: ConnectionSettings(
-                    target: place.server.target, isPooled: place.server.isPooled, workers: workers),
+                    target: place.server.target, isPooled: place.server.isPooled, resolver: resolver,
+                    cancels: CancelAllowance(workers: cancels)),
                 reactors: reactors)
         }
     }

@@ -27,7 +27,7 @@ struct House: Sendable {
         self.lanes = lanes
         probeInterval = config.routing.probeInterval
         roleWatch = Task { [probeInterval] in
-            if let first = lanes.first { await shared.roles.run(on: first, every: probeInterval) }
+            await shared.roles.run(on: lanes, backends: shared.backends.count, every: probeInterval)
         }
     }
 

@@ -92,7 +92,8 @@ extension BackendFailure {
         case "40001", "40P01": return .recoveryConflict
         case "25006": return .notServing
         case let state where state.hasPrefix("57P") || state.hasPrefix("08"): return .notServing
-        case let state where state.hasPrefix("53"): return .outOfResources
+        case let state where state.hasPrefix("53") || state.hasPrefix("58") || state.hasPrefix("XX"):
+            return .outOfResources
         default: return .statement
         }
     }

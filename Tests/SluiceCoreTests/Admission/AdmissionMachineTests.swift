@@ -90,10 +90,9 @@ import Testing
         _ = arrive(&machine, 1)
         _ = arrive(&machine, 2)
         _ = arrive(&machine, 3, .batch, deadline: 10)
-        #expect(machine.timerFired(now: Self.at(9)) == [])
-        #expect(machine.timerFired(now: Self.at(10)) == [3])
-        #expect(machine.timerFired(now: Self.at(30)) == [2])
-        #expect(machine.waiting == 0 && machine.inFlight == 1)
+        #expect(machine.latestStart(of: 2) == Self.at(30) && machine.latestStart(of: 3) == Self.at(10))
+        #expect(machine.waiterCancelled(3) && machine.waiterCancelled(2))
+        #expect(machine.latestStart(of: 2) == nil && machine.waiting == 0 && machine.inFlight == 1)
     }
 
     @Test func theInteractiveGoFirstAndDisplaceTheBatchThatCameLast() {

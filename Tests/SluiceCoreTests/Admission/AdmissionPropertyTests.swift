@@ -44,7 +44,12 @@ import Testing
                     #expect(wasWaiting)
                     resolve(id)
                 }
-            case 9: machine.timerFired(now: now).forEach(resolve)
+            case 9:
+                for id in waiting.keys where machine.latestStart(of: id).map({ $0 <= now }) == true {
+                    let wasWaiting = machine.waiterCancelled(id)
+                    #expect(wasWaiting)
+                    resolve(id)
+                }
             default: break
             }
             #expect(machine.inFlight == inFlight && machine.waiting == waiting.count && waiting.count <= room)
@@ -71,7 +76,7 @@ import Testing
                     for outcome in [AdmissionMachine.Outcome.ok, .dropped, .timedOut, .ignored] {
                         _ = machine.searchEnded(took: .seconds(nanoseconds), outcome: outcome, now: now)
                     }
-                    _ = machine.timerFired(now: now)
+                    _ = machine.waiterCancelled(0)
                 }
             }
             #expect(machine.inFlight >= 0 && machine.currentLimit >= 1)

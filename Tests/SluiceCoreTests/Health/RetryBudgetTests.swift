@@ -55,16 +55,6 @@ import Testing
         #expect(granted.count == 3)
     }
 
-    @Test func waitsAsTheServerAsked() {
-        var budget = RetryBudget(.init(share: 1, minimumPerSecond: 10), now: Self.at(0))
-        budget.serverAskedToWait(until: Self.at(500), now: Self.at(0))
-        budget.serverAskedToWait(until: Self.at(100), now: Self.at(0))
-        #expect(budget.tryWithdraw(now: Self.at(499)) == false)
-        #expect(budget.tryWithdraw(now: Self.at(500)) == true)
-        budget.serverAskedToWait(until: .distantFuture, now: Self.at(1_000))
-        #expect(budget.notBefore == Self.at(31_000), "half a minute at most")
-    }
-
     @Test(arguments: 0..<200)
     func neverMoreThanItSays(seed: UInt64) {
         var generator = SplitMix64(seed: seed)
@@ -94,14 +84,13 @@ import Testing
     @Test(arguments: [Int64.min, -1, 0, .max])
     func noInputTrapsIt(nanoseconds: Int64) {
         for configuration in [
-            RetryBudget.Configuration(share: .nan, minimumPerSecond: .max, capacity: .max, longestWait: .seconds(-1)),
+            RetryBudget.Configuration(share: .nan, minimumPerSecond: .max, capacity: .max),
             RetryBudget.Configuration(share: .infinity, minimumPerSecond: .min, capacity: .min),
         ] {
             var budget = RetryBudget(configuration, now: Instant(nanoseconds: nanoseconds))
             for now in [nanoseconds, .max, .min, 0].map(Instant.init(nanoseconds:)) {
                 budget.firstAttemptStarted(now: now)
                 _ = budget.tryWithdraw(now: now)
-                budget.serverAskedToWait(until: now, now: now)
             }
         }
     }
