@@ -25,6 +25,9 @@ public struct ConnectionString: Hashable, Sendable {
         for key in ["host", "hostaddr", "port"] where parsed[key]?.contains(",") == true {
             throw PostgresFailure(.unusable, "a replica is one server, but \(key) lists several")
         }
+        guard parsed["service"] == nil else {
+            throw PostgresFailure(.unusable, "`service` names a file that libpq would read; give its keywords here")
+        }
         parameters = parsed
     }
 
@@ -33,6 +36,8 @@ public struct ConnectionString: Hashable, Sendable {
         "\(parameters["host"] ?? parameters["hostaddr"] ?? "localhost"):\(parameters["port"] ?? "5432")"
             + "/\(parameters["dbname"] ?? "")"
     }
+
+    public var hasHost: Bool { parameters["host"] != nil || parameters["hostaddr"] != nil }
 
     public var hasPassword: Bool { parameters["password"] != nil }
 

@@ -85,6 +85,7 @@ extension Simulation {
     }
 
     mutating func settled(_ place: PoolPlace, _ id: ConnectionID, _ isClean: Bool) {
+        shards[place.shard].attemptSettled(place.replica)
         guard pools[place]?.connections.keys.contains(id) == true else { return }
         if isClean { release(place, id) } else { lost(place, id) }
     }

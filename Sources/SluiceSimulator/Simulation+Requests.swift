@@ -195,17 +195,18 @@ extension Simulation {
             timeline.plan(
                 .settled(now.place, id, isClean: !hangs), in: hangs ? .seconds(2) : .milliseconds(3))
             pools[now.place]?.connections[id] = .some(nil)
+            return attemptEnded(attempt, failure, isSettling: true)
         }
         attemptEnded(attempt, failure)
     }
 
     /// Tells the shard and the leg, once for each attempt.
-    mutating func attemptEnded(_ attempt: Int, _ failure: AttemptFailure?) {
+    mutating func attemptEnded(_ attempt: Int, _ failure: AttemptFailure?, isSettling: Bool = false) {
         guard let ended = attempts.removeValue(forKey: attempt) else { return }
         let took = (ended.leased ?? timeline.now).duration(to: timeline.now)
         _ = shards[ended.leg].attemptEnded(
-            ended.pick, failure.map { .failed($0, took: took) } ?? .rows(took: took), now: timeline.now,
-            using: &random)
+            ended.pick, failure.map { .failed($0, took: took) } ?? .rows(took: took), isSettling: isSettling,
+            now: timeline.now, using: &random)
         checkers.attemptEnded(ended, failure)
         requests[ended.request]?.legs[ended.leg].running.remove(attempt)
         requests[ended.request]?.legs[ended.leg].lastFailure = failure

@@ -12,7 +12,8 @@ public enum VectorText {
         let inner = trimmed[..<end].dropFirst()
         var floats: [Float] = []
         for (place, part) in inner.split(separator: ",", omittingEmptySubsequences: false).enumerated() {
-            let word = part.filter { !$0.isWhitespace }
+            var word = part.drop(while: \.isWhitespace)
+            while word.last?.isWhitespace == true { word.removeLast() }
             guard let float = Float(word) else {
                 throw Problem(description: "component \(place) of the vector is not a number: \"\(word.prefix(20))\"")
             }

@@ -82,6 +82,9 @@ public struct ShardMachine: Sendable {
         fileprivate var restsUntil = Instant(nanoseconds: .min)
         public fileprivate(set) var isDrained = false
         public fileprivate(set) var inFlight = 0
+        /// Attempts that have ended here, and not yet on the server.
+        public fileprivate(set) var settling = 0
+        fileprivate var load: Int { inFlight + settling }
         public fileprivate(set) var breaker: BreakerMachine
         public fileprivate(set) var latency: PeakEWMA
         fileprivate let settings: Replica
@@ -143,14 +146,17 @@ public struct ShardMachine: Sendable {
     }
 
     /// Every attempt that was asked for ends here, exactly once.
-    /// - Parameter retryAfter: the rest that the backend asked for, if it did.
+    /// - Parameters:
+    ///   - retryAfter: the rest that the backend asked for, if it did.
+    ///   - isSettling: the server may still be at it, so that its connection is taken: `attemptSettled` follows.
     /// - Returns: what the backend's breaker did, if anything.
     public mutating func attemptEnded(
-        _ pick: Pick, _ result: AttemptResult, retryAfter: Duration? = nil, now: Instant,
+        _ pick: Pick, _ result: AttemptResult, retryAfter: Duration? = nil, isSettling: Bool = false, now: Instant,
         using generator: inout some RandomNumberGenerator
     ) -> BreakerMachine.Transition? {
         guard replicas.indices.contains(pick.replica) else { return nil }
         replicas[pick.replica].inFlight = max(0, replicas[pick.replica].inFlight - 1)
+        if isSettling { replicas[pick.replica].settling += 1 }
         if let retryAfter {
             let rest = now.later(byNanoseconds: min(retryAfter.nanoseconds, Self.longestRest))
             replicas[pick.replica].restsUntil = max(replicas[pick.replica].restsUntil, rest)
@@ -160,6 +166,12 @@ public struct ShardMachine: Sendable {
             outcome, wasProbe: pick.isProbe, now: now, using: &generator)
         if transition == .closed { replicas[pick.replica].latency.recovered(now: now) }
         return transition
+    }
+
+    /// Nothing of an attempt that was settling is left on the server, or its connection is gone.
+    public mutating func attemptSettled(_ replica: Int) {
+        guard replicas.indices.contains(replica) else { return }
+        replicas[replica].settling = max(0, replicas[replica].settling - 1)
     }
 
     /// Takes the latency down, and says what the end means for the breaker.
@@ -233,7 +245,7 @@ public struct ShardMachine: Sendable {
             ReplicaCandidate(
                 isEligible: isUsable(place, avoiding: ReplicaSet()) && isAllowed(place, kind, readmitted, now: now),
                 wasTried: tried.contains(place), tier: tier(of: place), weight: replicas[place].settings.weight,
-                cost: replicas[place].latency.cost(inFlight: replicas[place].inFlight, now: now))
+                cost: replicas[place].latency.cost(inFlight: replicas[place].load, now: now))
         }
     }
 
@@ -245,7 +257,7 @@ public struct ShardMachine: Sendable {
         let replica = replicas[place]
         if kind != .first, replica.restsUntil > now { return false }
         if kind == .hedge,
-            !configuration.hedging.allowsHedge(load: replica.inFlight, capacity: replica.settings.capacity)
+            !configuration.hedging.allowsHedge(load: replica.load, capacity: replica.settings.capacity)
         {
             return false
         }

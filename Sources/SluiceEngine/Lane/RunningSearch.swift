@@ -7,6 +7,8 @@ final class RunningSearch: Sendable {
     /// When it was admitted.
     let started: Instant
     let arrived: Instant
+    /// When the legs must have ended. Where a part of the answer is better than none, it takes time to be given in time.
+    let lastAnswer: Instant
     /// The legs' estimated rows, if a partial answer is possible and all are known; else every leg counts the same.
     private let weights: [Double]
 
@@ -15,10 +17,14 @@ final class RunningSearch: Sendable {
         self.plan = plan
         self.started = started
         self.arrived = arrived
-        let mayBePartial = search.allowsPartial || search.minCoverage != nil
+        let mayBePartial = search.allowsPartial || search.minCoverage.map { $0 < 1 } ?? false
+        let reserve = min(Self.longestReserve, started.duration(to: search.deadline) / 10)
+        lastAnswer = mayBePartial ? search.deadline.advanced(by: .zero - reserve) : search.deadline
         let known = mayBePartial ? plan.legs.compactMap(\.estimate.rows) : []
         weights = known.count == plan.legs.count ? known : []
     }
+
+    private static let longestReserve = Duration.milliseconds(10)
 
     func weight(of leg: Int) -> Double { weights.indices.contains(leg) ? weights[leg] : 1 }
 
@@ -45,8 +51,6 @@ struct RunningLeg {
     let running: RunningSearch
     var machine: LegMachine
     var current = Position.between
-    /// When a second replica is asked, counted from the moment that the first one begins.
-    var hedgeAfter: Duration?
     var hedgeTimer: LaneTimer?
     /// The second attempt, while it runs.
     var hedge: Task<AttemptEnd, Never>?

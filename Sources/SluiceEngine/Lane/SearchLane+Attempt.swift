@@ -14,7 +14,7 @@ extension SearchLane {
         let request = AttemptRequest(
             pick: pick, backend: replica.backend, leg: leg, running: running, limit: limit,
             token: Int64(bitPattern: random.next()))
-        let end: AttemptEnd
+        var end: AttemptEnd
         if let lease = leaseAtOnce(request.backend) {
             end = await run(request, on: lease, wait: .zero, for: owner)
         } else if let lent = await borrow(request, for: owner) {
@@ -23,6 +23,13 @@ extension SearchLane {
             end = await execute(request, for: owner)
         }
         noteHealth(end, leg, replica, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
+        if let settling = end.unsettled {
+            let shard = shared.shards[leg.shardIndex]
+            end.unsettled = Task(executorPreference: executor) {
+                await settling.value
+                shard.attemptSettled(pick.replica)
+            }
+        }
         return end
     }
 
@@ -49,7 +56,7 @@ extension SearchLane {
             }
         }
         let transition = shared.shards[leg.shardIndex].attemptEnded(
-            end.pick, result, retryAfter: retryAfter, now: executor.now())
+            end.pick, result, retryAfter: retryAfter, isSettling: end.unsettled != nil, now: executor.now())
         guard let transition else { return }
         logger.notice("breaker: \(transition)", metadata: ["shard": "\(leg.shardName)", "replica": "\(replica.name)"])
     }
@@ -81,7 +88,6 @@ extension SearchLane {
             release(lease)
             return end
         }
-        if let owner { armHedge(owner) }
         if let owner { legs[owner]?.current = .executing(lease.connection) }
         do throws(BackendFailure) {
             let rows = try await lease.connection.search(
@@ -112,10 +118,7 @@ extension SearchLane {
             if isOver(owner) { throw BackendFailure(.cancelled, detail: "cancelled") }
             let lease = try await lease(request.backend, until: request.limit, for: owner)
             guard lease.mustCheck else { return lease }
-            if let owner {
-                legs[owner]?.current = .executing(lease.connection)
-                armHedge(owner)
-            }
+            if let owner { legs[owner]?.current = .executing(lease.connection) }
             defer { if let owner { legs[owner]?.current = .between } }
             let patience = min(request.limit, executor.now().advanced(by: Self.checkTimeout))
             do throws(BackendFailure) {
@@ -160,7 +163,6 @@ extension SearchLane {
     private func lent<End: Sendable>(
         to owner: SlotID?, by sibling: SearchLane, _ work: @escaping @Sendable () async -> End
     ) async -> End {
-        if let owner { armHedge(owner) }
         let attempt = Task(executorPreference: sibling.executor) { await work() }
         if let owner { legs[owner]?.current = .lent { attempt.cancel() } }
         return await withTaskCancellationHandler {

@@ -10,8 +10,8 @@ extension SearchLane {
 
     /// The request's deadline, capped by the collection's own time-out.
     func deadline(of leg: PlannedLeg, _ running: RunningSearch) -> Instant {
-        guard let timeout = leg.timeout else { return running.search.deadline }
-        return min(running.search.deadline, running.started.advanced(by: timeout))
+        guard let timeout = leg.timeout else { return running.lastAnswer }
+        return min(running.lastAnswer, running.started.advanced(by: timeout))
     }
 
     /// Runs one leg: chooses a replica, leases a connection for itself, asks, and asks another replica if the first one
@@ -43,7 +43,7 @@ extension SearchLane {
         guard let pick = pick(kind, place, &result) else {
             return legs[place]?.machine.attemptRefused(kind, result.report.refusal) ?? .fail(.cancelled)
         }
-        if configuration.hedges, running.search.allowsHedges { legs[place]?.hedgeAfter = pick.hedgeAfter }
+        armHedge(place, after: pick.hedgeAfter)
         var end = await perform(pick, result.report.leg, running, for: place)
         legs[place]?.current = .between
         disarmHedge(place)
@@ -122,17 +122,16 @@ extension SearchLane {
 
     // MARK: Hedges
 
-    /// The first attempt begins: from now on it may be slow. Time in our own queue is not the replica's.
-    func armHedge(_ place: SlotID) {
-        guard let delay = legs[place]?.hedgeAfter else { return }
-        legs[place]?.hedgeAfter = nil
+    /// From now on the attempt may be slow. That includes the wait for a connection: a frozen replica shows in that its
+    /// connections do not come back. When all wait because we are full, no replica has room for a hedge.
+    private func armHedge(_ place: SlotID, after delay: Duration?) {
+        guard let delay, configuration.hedges, legs[place]?.running.search.allowsHedges == true else { return }
         legs[place]?.hedgeTimer = executor.schedule(at: executor.now().advanced(by: delay)) {
             self.assumeIsolated { $0.hedgeDue(place) }
         }
     }
 
     private func disarmHedge(_ place: SlotID) {
-        legs[place]?.hedgeAfter = nil
         if let timer = legs[place]?.hedgeTimer.take() { executor.cancel(timer) }
     }
 

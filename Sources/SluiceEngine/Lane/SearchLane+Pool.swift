@@ -138,11 +138,7 @@ extension SearchLane {
             throw failure(refusal, of: backend)
         case .wait(let dial):
             if let dial { _ = self.dial(backend, dial) }
-            if let owner {
-                legs[owner]?.current = .waiting(waiter)
-                // Waiting for a dial is waiting for the replica.
-                if !backends[backend].machine.isUp { armHedge(owner) }
-            }
+            if let owner { legs[owner]?.current = .waiting(waiter) }
             return try await wait(waiter, on: backend, until: patience).get()
         }
     }

@@ -55,10 +55,13 @@ public struct SearchAnswer: Sendable {
     public var hits: [Candidate]
     /// Every leg, in the order of the collections asked for and of their shards.
     public var legs: [LegReport]
-    /// The share of the (collection, shard) pairs asked for that answered, from 0 to 1.
+    /// The share of the rows, by their estimated number, that the answer covers, from 0 to 1.
     public var coverage: Double
     /// From the planning to the merged list.
     public var elapsed: Duration
+
+    /// What the hits' columns take in a reply.
+    public var cellBytes: Int { hits.reduce(0) { $0 + legs[$1.leg].rows.cells(of: $1.row).count } }
 }
 
 public enum LegStatus: UInt8, Hashable, Sendable {

@@ -31,12 +31,16 @@ public final class ShardState: Sendable {
     }
 
     func attemptEnded(
-        _ pick: ShardMachine.Pick, _ result: ShardMachine.AttemptResult, retryAfter: Duration?, now: Instant
+        _ pick: ShardMachine.Pick, _ result: ShardMachine.AttemptResult, retryAfter: Duration?, isSettling: Bool,
+        now: Instant
     ) -> BreakerMachine.Transition? {
         state.withLock {
-            $0.machine.attemptEnded(pick, result, retryAfter: retryAfter, now: now, using: &$0.random)
+            $0.machine.attemptEnded(
+                pick, result, retryAfter: retryAfter, isSettling: isSettling, now: now, using: &$0.random)
         }
     }
+
+    func attemptSettled(_ replica: Int) { state.withLock { $0.machine.attemptSettled(replica) } }
 
     func reachabilityChanged(_ replica: Int, onLane lane: Int, to isReachable: Bool, now: Instant) {
         state.withLock { $0.machine.reachabilityChanged(replica, onLane: lane, to: isReachable, now: now) }

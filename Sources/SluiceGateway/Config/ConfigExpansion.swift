@@ -6,8 +6,8 @@ struct ConfigExpansion {
         /// A value in libpq's `keyword=value` form: a backslash before a space, a quote or a backslash keeps it from
         /// ending the value, quoted or not.
         case keywordValue
-        /// The user or password of a URI.
-        case userInfo
+        /// The user, the password or a parameter of a URI.
+        case uriPart
     }
 
     struct Problem: Error {
@@ -26,7 +26,11 @@ struct ConfigExpansion {
             return try expand(text) { _ in .keywordValue }
         }
         let endOfUser = Self.endOfUserInfo(text)
-        return try expand(text) { place in endOfUser.map { place < $0 } == true ? .userInfo : .plain }
+        let query = text.firstIndex(of: "?")
+        return try expand(text) { place in
+            let isPart = endOfUser.map { place < $0 } == true || query.map { place > $0 } == true
+            return isPart ? .uriPart : .plain
+        }
     }
 
     private static func endOfUserInfo(_ uri: String) -> String.Index? {
@@ -83,7 +87,7 @@ struct ConfigExpansion {
                     value.unicodeScalars.flatMap { scalar -> [UnicodeScalar] in
                         " \t\n\r\u{B}\u{C}'\\".unicodeScalars.contains(scalar) ? ["\\", scalar] : [scalar]
                     }))
-        case .userInfo:
+        case .uriPart:
             value.utf8.map { byte in
                 let character = Character(UnicodeScalar(byte))
                 guard byte >= 0x80 || !(character.isLetter || character.isNumber || "-._~".contains(character)) else {

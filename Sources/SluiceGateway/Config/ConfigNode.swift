@@ -278,7 +278,9 @@ enum Suggestion {
     }
 
     private static func nearest(_ word: String, _ known: [String]) -> String? {
-        if word.utf8.count >= 3, let longer = known.first(where: { $0.hasPrefix(word) }) { return longer }
+        if word.utf8.count >= 3, let longer = known.first(where: { $0.hasPrefix(word) || $0.hasSuffix("_" + word) }) {
+            return longer
+        }
         let near = known.map { ($0, distance(Array(word.utf8), Array($0.utf8))) }.min { $0.1 < $1.1 }
         guard let (candidate, distance) = near, distance <= max(2, candidate.utf8.count / 3),
             distance < candidate.utf8.count

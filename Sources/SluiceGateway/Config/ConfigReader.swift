@@ -54,18 +54,28 @@ struct ConfigReader {
         let shards = keys["shards"].map { readShards($0, pool, routing.prefer) } ?? missing("shards", root)
         let collections =
             keys["collections"].map { readCollections($0, shards.map(\.name)) } ?? missing("collections", root)
+        let limits = keys["limits"].map(readLimits) ?? .init()
+        let largest = collections.map(\.dimensions).max() ?? 0
+        if Self.requestBytes(dimensions: largest) > limits.maxFrame {
+            (keys["limits"] ?? root).complain(
+                "max_frame is \(limits.maxFrame) bytes, too little for a vector of \(largest) dimensions; "
+                    + "give at least \(Self.requestBytes(dimensions: largest))")
+        }
         return GatewayConfig(
             listen: keys["listen"].map(readListen) ?? .init(tcp: .init(host: "127.0.0.1", port: 7_411)),
             reactors: keys["reactors"]?.integer(1...64, or: 1)
                 ?? max(1, ProcessInfo.processInfo.activeProcessorCount / 2),
             pool: pool, shards: shards, collections: collections,
-            limits: keys["limits"].map(readLimits) ?? .init(), routing: routing,
+            limits: limits, routing: routing,
             breaker: keys["breaker"].map(readBreaker) ?? .init(), retries: keys["retries"].map(readRetries) ?? .init(),
             hedging: keys["hedging"].map(readHedging) ?? .init(),
             laggards: keys["laggards"].map(readLaggards) ?? .init(),
             admission: keys["admission"].map(readAdmission) ?? .init(), logLevel: keys["log"].map(readLogLevel) ?? .info
         )
     }
+
+    /// A vector takes four bytes a dimension; the rest is room for names and numbers.
+    private static func requestBytes(dimensions: Int) -> Int { 4 * dimensions + 1_024 }
 
     private func missing<Element>(_ key: String, _ node: ConfigNode) -> [Element] {
         node.missing(key)
@@ -116,8 +126,13 @@ struct ConfigReader {
                 return .init(name: name, replicas: [], prefer: prefer)
             }
             var replicas = Names()
-            let read = list.list(1...Self.mostReplicas).enumerated().map {
-                readReplica($1, "\(name)-\($0)", pool, &replicas)
+            var servers: Set<String> = []
+            let read = list.list(1...Self.mostReplicas).enumerated().map { place, item in
+                let replica = readReplica(item, "\(name)-\(place)", pool, &replicas)
+                if let server = DSN.server(replica.dsn.revealed), !servers.insert(server).inserted {
+                    item.complain("is the same server as another replica of this shard")
+                }
+                return replica
             }
             return .init(name: name, replicas: read, prefer: prefer)
         }
@@ -167,10 +182,10 @@ struct ConfigReader {
     }
 
     private func tableName(_ node: ConfigNode?) -> (schema: String, table: String) {
-        guard let node, let text = node.identifier() else { return ("public", "") }
+        guard let node, let text = node.text() else { return ("public", "") }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-        guard parts.count <= 2, !parts.contains("") else {
-            node.complain("must be TABLE or SCHEMA.TABLE")
+        guard parts.count <= 2, parts.allSatisfy({ (1...63).contains($0.utf8.count) && !$0.utf8.contains(0) }) else {
+            node.complain("must be TABLE or SCHEMA.TABLE, each of 1 to 63 bytes")
             return ("public", "")
         }
         return parts.count == 2 ? (parts[0], parts[1]) : ("public", parts[0])
@@ -189,14 +204,21 @@ struct ConfigReader {
 
     private func readLimits(_ node: ConfigNode) -> GatewayConfig.Limits {
         let keys = node.table([
-            "max_k", "max_frame", "max_in_flight", "max_sessions", "default_deadline", "max_deadline",
-            "handshake_timeout", "shutdown_grace",
+            "max_k", "max_frame", "max_in_flight", "max_reply", "max_unsent", "max_sessions", "default_deadline",
+            "max_deadline", "handshake_timeout", "shutdown_grace",
         ])
         let times = Duration.milliseconds(1)...Duration.seconds(3_600)
         var limits = GatewayConfig.Limits()
         if let value = keys["max_k"] { limits.maxK = value.integer(1...10_000, or: limits.maxK) }
         if let value = keys["max_frame"] { limits.maxFrame = value.bytes(4_096...67_108_864, or: limits.maxFrame) }
         if let value = keys["max_in_flight"] { limits.maxInFlight = value.integer(1...65_536, or: limits.maxInFlight) }
+        if let value = keys["max_reply"] { limits.maxReply = value.bytes(4_096...134_217_728, or: limits.maxReply) }
+        if let value = keys["max_unsent"] {
+            limits.maxUnsent = value.bytes(65_536...1_073_741_824, or: limits.maxUnsent)
+        }
+        if limits.maxUnsent < 2 * limits.maxReply {
+            (keys["max_unsent"] ?? keys["max_reply"])?.complain("max_unsent must be at least twice max_reply")
+        }
         if let value = keys["max_sessions"] {
             limits.maxSessions = value.integer(1...1_000_000, or: limits.maxSessions)
         }

@@ -64,6 +64,10 @@ package struct GatewayConfig: Sendable {
         /// In bytes.
         package var maxFrame = 1_048_576
         package var maxInFlight = 256
+        /// What the columns of one answer's hits may take, in bytes.
+        package var maxReply = 16_777_216
+        /// Bytes of answers that may wait for a client to read them.
+        package var maxUnsent = 67_108_864
         package var maxSessions = 10_000
         package var defaultDeadline: Duration = .seconds(10)
         package var maxDeadline: Duration = .seconds(60)

@@ -72,7 +72,7 @@ struct Blueprint {
     var laneConfiguration: SearchLane.Configuration {
         var lane = SearchLane.Configuration(
             maximumK: config.limits.maxK, acquireTimeout: config.pool.acquireTimeout,
-            connectTimeout: config.pool.connectTimeout, maximumLegBytes: Self.maximumLegBytes)
+            connectTimeout: config.pool.connectTimeout, maximumLegBytes: config.limits.maxReply)
         lane.legs = .init(
             maxAttempts: config.retries.maxAttempts,
             backoff: Backoff(base: config.retries.backoff, cap: config.retries.backoff * 64))
@@ -81,9 +81,6 @@ struct Blueprint {
             factor: config.laggards.factor, minimum: config.laggards.minWait, maximum: config.laggards.maxWait)
         return lane
     }
-
-    /// What one leg's cells may take: far more than rows with vectors need, far less than a machine has.
-    private static let maximumLegBytes = 64 * 1_024 * 1_024
 
     private static func pool(_ pool: GatewayConfig.PoolSettings) -> PoolMachine.Configuration {
         .init(

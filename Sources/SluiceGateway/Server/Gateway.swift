@@ -1,4 +1,3 @@
-internal import Glibc
 package import Logging
 package import NIOCore
 internal import NIOPosix
@@ -20,23 +19,31 @@ package final class Gateway: Sendable {
     private let registry: SessionRegistry
     private let group: MultiThreadedEventLoopGroup
     private let listeners: [any Channel]
+    private let unixSocket: UnixSocket?
     private let isStopped = Atomic(false)
 
     private init(
         config: GatewayConfig, logger: Logger, house: House, registry: SessionRegistry,
-        group: MultiThreadedEventLoopGroup, listeners: [any Channel], tcpAddress: SocketAddress?
+        group: MultiThreadedEventLoopGroup, listeners: Listeners.Bound
     ) {
         self.config = config
         self.logger = logger
         self.house = house
         self.registry = registry
         self.group = group
-        self.listeners = listeners
-        self.tcpAddress = tcpAddress
+        self.listeners = listeners.channels
+        tcpAddress = listeners.tcpAddress
+        unixSocket = listeners.unixSocket
     }
 
     /// Dials the replicas, then listens. A replica that is down makes the gateway degraded, not dead.
     package static func start(_ config: GatewayConfig, logger: Logger) async throws -> Gateway {
+        let need = DescriptorLimit.need(config)
+        if let limit = DescriptorLimit.raise(), limit < need {
+            logger.warning(
+                "too few file descriptors for all sessions and connections; raise `ulimit -n`",
+                metadata: ["limit": "\(limit)", "may_need": "\(need)"])
+        }
         let house = try House(config, logger: logger)
         await house.start()
         let registry = SessionRegistry(limit: config.limits.maxSessions)
@@ -46,7 +53,7 @@ package final class Gateway: Sendable {
             let listeners = try await Listeners(config.listen, group: group, sessions: sessions).bind()
             return Gateway(
                 config: config, logger: logger, house: house, registry: registry, group: group,
-                listeners: listeners.channels, tcpAddress: listeners.tcpAddress)
+                listeners: listeners)
         } catch {
             try? await group.shutdownGracefully()
             await house.shutDown()
@@ -97,7 +104,7 @@ package final class Gateway: Sendable {
         }
         await house.shutDown()
         try? await group.shutdownGracefully()
-        if let path = config.listen.unixPath { unlink(path) }
+        unixSocket?.remove()
         logger.notice("stopped")
     }
 }

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -28,6 +27,7 @@ struct SessionFactory: Sendable {
     func configure(_ channel: any Channel) -> EventLoopFuture<Void> {
         channel.eventLoop.makeCompletedFuture {
             guard let id = registry.open() else { return refuse(channel) }
+            channel.closeFuture.whenComplete { _ in registry.remove(id) }
             let handler = SessionHandler(
                 SessionContext(
                     serverName: "sluice/\(Version.current)", limits: config.limits, collections: collections,
@@ -39,7 +39,6 @@ struct SessionFactory: Sendable {
                 .init(channel: channel) {
                     channel.eventLoop.execute { bound.value.goAway("the gateway is shutting down") }
                 })
-            channel.closeFuture.whenComplete { _ in registry.remove(id) }
         }
     }
 
@@ -59,6 +58,7 @@ struct Listeners: Sendable {
     struct Bound: Sendable {
         var channels: [any Channel] = []
         var tcpAddress: SocketAddress?
+        var unixSocket: UnixSocket?
     }
 
     private let listen: GatewayConfig.Listen
@@ -80,9 +80,11 @@ struct Listeners: Sendable {
                 bound.tcpAddress = channel.localAddress
             }
             if let path = listen.unixPath {
+                try UnixSocket.checkIsFree(path)
                 let socket = bootstrap(isTCP: false)
                 bound.channels.append(
                     try await socket.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get())
+                bound.unixSocket = UnixSocket(bound: path)
             }
             return bound
         } catch {

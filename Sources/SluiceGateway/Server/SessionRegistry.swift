@@ -10,7 +10,11 @@ final class SessionRegistry: Sendable {
 
     private struct State {
         var entries: [UInt64: Entry] = [:]
+        /// Sessions that are being set up.
+        var reserved: Set<UInt64> = []
         var opened: UInt64 = 0
+        var isGoingAway = false
+        var count: Int { entries.count + reserved.count }
         var waiters: [(atMost: Int, continuation: CheckedContinuation<Void, Never>)] = []
     }
 
@@ -19,29 +23,44 @@ final class SessionRegistry: Sendable {
 
     init(limit: Int) { self.limit = limit }
 
-    /// A number for a new session; nil if there are as many as there may be.
+    /// A number and a place for a new session; nil if there are as many as there may be, or nobody is let in any more.
+    /// `remove` must follow.
     func open() -> UInt64? {
         state.withLock { state in
-            guard state.entries.count < limit else { return nil }
+            guard !state.isGoingAway, state.count < limit else { return nil }
             state.opened += 1
+            state.reserved.insert(state.opened)
             return state.opened
         }
     }
 
-    func add(_ id: UInt64, _ entry: Entry) { state.withLock { $0.entries[id] = entry } }
+    func add(_ id: UInt64, _ entry: Entry) {
+        let isGoingAway = state.withLock { state in
+            if state.reserved.remove(id) != nil { state.entries[id] = entry }
+            return state.isGoingAway
+        }
+        // It came while the others were told.
+        if isGoingAway { entry.goAway() }
+    }
 
     func remove(_ id: UInt64) {
         let served = state.withLock { state -> [CheckedContinuation<Void, Never>] in
             state.entries[id] = nil
-            let count = state.entries.count
+            state.reserved.remove(id)
+            let count = state.count
             defer { state.waiters.removeAll { $0.atMost >= count } }
             return state.waiters.filter { $0.atMost >= count }.map(\.continuation)
         }
         for waiter in served { waiter.resume() }
     }
 
+    /// Tells every session to go, and lets no new one in.
     func goAway() {
-        for entry in state.withLock({ Array($0.entries.values) }) { entry.goAway() }
+        let entries = state.withLock { state in
+            state.isGoingAway = true
+            return Array(state.entries.values)
+        }
+        for entry in entries { entry.goAway() }
     }
 
     func closeAll() {
@@ -52,7 +71,7 @@ final class SessionRegistry: Sendable {
     func wait(untilAtMost count: Int) async {
         await withCheckedContinuation { continuation in
             let isServed = state.withLock { state in
-                let isServed = state.entries.count <= count
+                let isServed = state.count <= count
                 if !isServed { state.waiters.append((count, continuation)) }
                 return isServed
             }

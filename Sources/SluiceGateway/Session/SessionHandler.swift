@@ -27,6 +27,9 @@ final class SessionHandler: ChannelInboundHandler {
     private var hasPreface = false
     private var received = ByteBuffer()
     private var outbound = ByteBuffer()
+    /// Written, and not yet taken by the kernel.
+    private var unsent = 0
+    private var isWritable = true
     private var isFlushScheduled = false
     private var channelContext: ChannelHandlerContext?
     private var handshakeTimeout: Scheduled<Void>?
@@ -55,6 +58,7 @@ final class SessionHandler: ChannelInboundHandler {
         var bytes = unwrapInboundIn(data)
         if received.readableBytes == 0 { received = bytes } else { received.writeBuffer(&bytes) }
         process()
+        received.reclaim()
     }
 
     func channelReadComplete(context channelContext: ChannelHandlerContext) {
@@ -64,7 +68,14 @@ final class SessionHandler: ChannelInboundHandler {
 
     /// A peer that does not read its answers is not read from either.
     func channelWritabilityChanged(context channelContext: ChannelHandlerContext) {
-        channelContext.channel.setOption(.autoRead, value: channelContext.channel.isWritable).whenFailure { _ in }
+        isWritable = channelContext.channel.isWritable
+        channelContext.channel.setOption(.autoRead, value: isWritable).whenFailure { _ in }
+        if isWritable {
+            // What had arrived before it stopped reading.
+            process()
+            received.reclaim()
+            scheduleFlush()
+        }
         channelContext.fireChannelWritabilityChanged()
     }
 
@@ -95,7 +106,12 @@ final class SessionHandler: ChannelInboundHandler {
                 guard try Preface.check(&received) else { return }
                 hasPreface = true
             }
-            while channelContext != nil, let frame = try decoder.next(&received) { handle(frame) }
+            while channelContext != nil {
+                if outbound.readableBytes >= Self.flushThreshold { flush() }
+                // Answers that nobody takes must not pile up: what has arrived waits until the peer reads again.
+                guard isWritable, let frame = try decoder.next(&received) else { return }
+                handle(frame)
+            }
         } catch {
             fail(error.code, error.message)
         }
@@ -103,7 +119,7 @@ final class SessionHandler: ChannelInboundHandler {
 
     private func handle(_ frame: Frame) {
         switch machine.frameReceived(frame.kind, requestID: frame.requestID) {
-        case .welcome: welcome(frame)
+        case .welcome(let goAway): welcome(frame, goAway: goAway)
         case .pong: pong(frame)
         case .search: search(frame)
         case .listCollections: listCollections(frame)
@@ -114,7 +130,7 @@ final class SessionHandler: ChannelInboundHandler {
         }
     }
 
-    private func welcome(_ frame: Frame) {
+    private func welcome(_ frame: Frame, goAway: Bool) {
         do throws(WireError) {
             let hello = try Hello(decoding: frame.payload)
             handshakeTimeout?.cancel()
@@ -128,6 +144,7 @@ final class SessionHandler: ChannelInboundHandler {
             // WELCOME itself is never compressed: the client learns of the agreement from it.
             write(.welcome, frame.requestID) { welcome.encode(into: &$0) }
             encoder = FrameEncoder(lz4: agreed)
+            if goAway { writeGoAway("the gateway is shutting down") }
         } catch {
             fail(error.code, error.message)
         }
@@ -172,6 +189,10 @@ final class SessionHandler: ChannelInboundHandler {
     private func searchEnded(_ requestID: UInt32, _ outcome: SearchOutcome) {
         running[requestID] = nil
         switch outcome.result {
+        case .success(let answer) where answer.cellBytes > context.limits.maxReply:
+            let limit = "\(answer.cellBytes) bytes, and a reply has at most \(context.limits.maxReply)"
+            let error = WireError(.invalidArgument, "the hits have \(limit); ask for fewer columns or a smaller k")
+            write(.error, requestID) { ErrorReply(code: error.code, message: error.message).encode(into: &$0) }
         case .success(let answer):
             write(.result, requestID) { ReplyEncoder.write(answer, into: &$0) }
         case .failure(let error):
@@ -221,18 +242,23 @@ final class SessionHandler: ChannelInboundHandler {
 
     /// Tells the client to go elsewhere; the session ends when what is in flight has.
     func goAway(_ message: String) {
-        guard channelContext != nil, machine.goAwayRequested() else { return }
-        let notice = GoAway(code: .shuttingDown, message: message)
-        write(.goAway, 0) { notice.encode(into: &$0) }
+        guard channelContext != nil else { return }
+        if machine.goAwayRequested() { writeGoAway(message) }
         scheduleFlush()
         closeIfDone()
     }
 
-    /// Requests that were on their way when GOAWAY left are still answered for a moment: closing at once would reset
-    /// the connection under them.
+    private func writeGoAway(_ message: String) {
+        let notice = GoAway(code: .shuttingDown, message: message)
+        write(.goAway, 0) { notice.encode(into: &$0) }
+    }
+
+    /// Once all answers have left. Requests that were on their way when GOAWAY left are still answered for a moment:
+    /// closing at once would reset the connection under them.
     private func closeIfDone() {
         guard machine.isDone, closing == nil, let channelContext else { return }
         flush()
+        guard unsent == 0 else { return }
         let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
         closing = channelContext.eventLoop.scheduleTask(in: Self.linger) {
             handler.value.flush()
@@ -257,7 +283,29 @@ final class SessionHandler: ChannelInboundHandler {
     private func flush() {
         isFlushScheduled = false
         guard let channelContext, outbound.readableBytes > 0 else { return }
-        channelContext.writeAndFlush(wrapOutboundOut(outbound), promise: nil)
+        let bytes = outbound.readableBytes
+        unsent += bytes
+        guard unsent <= context.limits.maxUnsent else { return givenUp(channelContext) }
+        let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
+        let sent = channelContext.eventLoop.makePromise(of: Void.self)
+        sent.futureResult.whenComplete { _ in handler.value.sent(bytes) }
+        channelContext.writeAndFlush(wrapOutboundOut(outbound), promise: sent)
         outbound = channelContext.channel.allocator.buffer(capacity: 4_096)
     }
+
+    private func sent(_ bytes: Int) {
+        unsent -= bytes
+        if unsent == 0 { closeIfDone() }
+    }
+
+    /// The peer asks and does not read.
+    private func givenUp(_ channelContext: ChannelHandlerContext) {
+        context.logger.debug("closing a session: \(unsent) bytes of answers are waiting for it")
+        machine.closed()
+        outbound.clear()
+        channelContext.close(mode: .all, promise: nil)
+        ended()
+    }
+
+    private static var flushThreshold: Int { 256 * 1_024 }
 }

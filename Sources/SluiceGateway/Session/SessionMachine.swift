@@ -11,7 +11,8 @@ package struct SessionMachine: Sendable {
     }
 
     package enum FrameAction: Hashable, Sendable {
-        case welcome
+        /// - goAway: say that at once, too.
+        case welcome(goAway: Bool)
         case pong
         case search
         case listCollections
@@ -25,6 +26,8 @@ package struct SessionMachine: Sendable {
 
     private let maximumInFlight: Int
     private var state = State.awaitingHello
+    /// GOAWAY was asked for before HELLO came: it follows WELCOME.
+    private var mustGoAway = false
     private var inFlight: Set<UInt32> = []
     /// Requests that are answered, but whose work the backends are still ending.
     private var settling = 0
@@ -34,15 +37,21 @@ package struct SessionMachine: Sendable {
     package var isAwaitingHello: Bool { state == .awaitingHello }
 
     /// True once nothing is left to wait for after GOAWAY.
-    package var isDone: Bool { state == .goingAway && inFlight.isEmpty && settling == 0 }
+    package var isDone: Bool {
+        switch state {
+        case .goingAway: inFlight.isEmpty && settling == 0
+        case .awaitingHello: mustGoAway
+        case .open, .closed: false
+        }
+    }
 
     package mutating func frameReceived(_ kind: FrameKind, requestID: UInt32) -> FrameAction {
         switch (state, kind) {
         case (.closed, _):
             return .nothing
         case (.awaitingHello, .hello):
-            state = .open
-            return .welcome
+            state = mustGoAway ? .goingAway : .open
+            return .welcome(goAway: mustGoAway)
         case (.awaitingHello, _):
             return fail("the first frame must be HELLO")
         case (_, .hello):
@@ -81,9 +90,10 @@ package struct SessionMachine: Sendable {
 
     package mutating func requestSettled() { settling = max(0, settling - 1) }
 
-    /// True if GOAWAY should be sent.
+    /// True if GOAWAY should be sent now. Before WELCOME nothing may be said: then it follows that.
     package mutating func goAwayRequested() -> Bool {
-        guard state == .open || state == .awaitingHello else { return false }
+        if state == .awaitingHello { mustGoAway = true }
+        guard state == .open else { return false }
         state = .goingAway
         return true
     }
