@@ -161,7 +161,7 @@ struct Planner {
     }
 
     /// A client's word as it may stand in a message: short and without control characters.
-    private static func shown(_ text: String) -> String {
+    static func shown(_ text: String) -> String {
         String(
             String.UnicodeScalarView(text.unicodeScalars.prefix(63).map { $0.value < 32 || $0.value == 127 ? "?" : $0 })
         )
