@@ -13,6 +13,8 @@ public struct Violation: Error, Sendable, CustomStringConvertible {
 struct Checkers {
     static let failuresInARow = 5
     static let attempts = 3
+    /// A call that takes longer is slow.
+    static let slow = Duration.milliseconds(20)
     static let budget = RetryBudget.Configuration(share: 0.2, minimumPerSecond: 2, capacity: 20)
 
     private let scenario: Scenario
@@ -24,6 +26,8 @@ struct Checkers {
     private var open: [Int: Instant] = [:]
     private var firstAttempts: [Int]
     private var extraAttempts: [Int]
+    /// When requests must have ended that have all they need but some laggards.
+    private var lastAnswers: [Int: Instant] = [:]
     /// Failures in a row that blame the backend, since an attempt last succeeded.
     private var failuresInARow: [Simulation.PoolPlace: Int] = [:]
 
@@ -53,12 +57,46 @@ struct Checkers {
         if failuresInARow[place, default: 0] >= Self.failuresInARow, !pick.isProbe {
             complain("a backend with \(Self.failuresInARow) failures in a row got more than probes")
         }
+        let began = leg.running.compactMap { running[$0]?.began }.min()
+        if kind == .hedge, let began, began.duration(to: now) < HedgePolicy().minimumDelay {
+            complain("a hedge came before the first attempt had any time")
+        }
         if kind == .first { firstAttempts[shard] += 1 } else { extraAttempts[shard] += 1 }
         let seconds = Double(origin.duration(to: now).nanoseconds) / 1e9
         let allowed =
             Self.budget.share * Double(firstAttempts[shard])
             + Double(Self.budget.minimumPerSecond) * (seconds + 1) + 1
         if Double(extraAttempts[shard]) > allowed { complain("more extra attempts than the budget allows") }
+    }
+
+    /// What a leg's first attempt was told, held against what the shard knows.
+    mutating func firstChoice(_ choice: ShardMachine.Choice, _ shard: ShardMachine) {
+        let usable = shard.replicas.filter { $0.isReachable && !$0.isDrained }
+        switch choice {
+        case .refuse:
+            if usable.contains(where: { $0.breaker.isClosed || $0.breaker.ejection == .slowness }) {
+                complain("a search was refused although a replica is well, or only slow")
+            }
+        case .ask(let pick):
+            let preferred: ReplicaRole =
+                switch scenario.preference {
+                case .any: .unknown
+                case .primary: .primary
+                case .standby: .standby
+                }
+            guard preferred != .unknown, !pick.isProbe, shard.replicas[pick.replica].role != preferred else { return }
+            if usable.contains(where: { $0.role == preferred && $0.breaker.isClosed }) {
+                complain("the preferred role was not asked although it could be")
+            }
+        }
+    }
+
+    /// By the configured bounds: half of the time so far, at least 5 ms, at most 500 ms.
+    mutating func laggardsGivenUp(_ number: Int, _ request: SimulatedRequest, at instant: Instant, now: Instant) {
+        let spent = (request.admitted ?? request.arrived).duration(to: now)
+        let most = now.advanced(by: min(max(spent / 2, .milliseconds(5)), .milliseconds(500)))
+        lastAnswers[number] = min(request.deadline, most)
+        if instant > min(request.deadline, most) { complain("laggards are waited for too long") }
     }
 
     mutating func attemptEnded(_ attempt: SimulatedAttempt, _ failure: AttemptFailure?) {
@@ -71,6 +109,7 @@ struct Checkers {
 
     mutating func requestEnded(_ number: Int, _ request: SimulatedRequest, _ end: RequestEnd, now: Instant) {
         open[number] = nil
+        lastAnswers[number] = nil
         endings[number, default: 0] += 1
         if endings[number] != 1 { return complain("request \(number) ended twice") }
         ended += 1
@@ -95,6 +134,9 @@ struct Checkers {
         let now = simulation.timeline.now
         for (number, deadline) in open where deadline < now {
             complain("request \(number) is not ended at its deadline")
+        }
+        for (number, last) in lastAnswers where last < now {
+            complain("request \(number) still waits for laggards")
         }
         if let problem { throw Violation(rule: problem, at: origin.duration(to: now)) }
     }

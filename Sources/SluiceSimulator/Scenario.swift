@@ -8,6 +8,7 @@ struct Scenario: Sendable {
     var minPoolSize: Int
     var maxWaiting: Int
     var admissionLimit: Int
+    var preference: RolePreference
     /// When the clock starts, in nanoseconds: sometimes near the limits of Int64.
     var origin: Int64
     var searches: Int
@@ -29,6 +30,7 @@ struct Scenario: Sendable {
         minPoolSize = .random(in: 0...poolSize, using: &random)
         maxWaiting = .random(in: 0...8, using: &random)
         admissionLimit = .random(in: 4...32, using: &random)
+        preference = [.any, .primary, .standby].randomElement(using: &random) ?? .any
         origin = [0, 1_000_000_000_000, -5_000_000_000_000, .max - 400_000_000_000].randomElement(using: &random) ?? 0
         searches = .random(in: 60...160, using: &random)
         pause = .milliseconds(.random(in: 2...40, using: &random))
@@ -64,6 +66,8 @@ struct Fault: Sendable {
         case lagging
         /// Refuses every statement: it is at fault itself.
         case refusing
+        /// The shard's primary serves nothing, and when that ends the next replica is the primary.
+        case failover
     }
 
     var kind: Kind
@@ -88,4 +92,8 @@ public enum PlantedBug: String, CaseIterable, Sendable {
     case mergeLosesARow
     case admissionHasNoLimit
     case deadlineIsIgnored
+    case rolesAreIgnored
+    case slownessEjectsAll
+    case laggardsAreWaitedFor
+    case hedgesComeAtOnce
 }

@@ -61,6 +61,7 @@ extension Simulation {
         pools[place]?.connections[id] = .some(nil)
         let available = pools[place]?.machine.connectionEstablished(id, now: timeline.now, using: &random)
         noteReachability(place)
+        noteRole(place)
         if let available { apply(available, place, id) }
     }
 

@@ -38,7 +38,7 @@ extension Simulation {
         let minCoverage = bug == .fanOutForgetsTheCoverage ? 0 : request.minCoverage
         requests[number]?.fanOut = FanOutMachine(
             legCount: scenario.shards, totalWeight: Double(scenario.shards * Scenario.rows),
-            policy: .init(minCoverage: minCoverage, laggards: AdaptiveTimeout()), started: request.arrived,
+            policy: .init(minCoverage: minCoverage, laggards: AdaptiveTimeout()), started: timeline.now,
             deadline: request.deadline)
         for leg in 0..<scenario.shards {
             guard requests[number]?.end == nil,
@@ -101,7 +101,9 @@ extension Simulation {
             : requests[number]?.fanOut?.legFailed(leg, weight: weight, now: timeline.now)
         switch action {
         case .wait, nil: break
-        case .giveUpLaggards(let instant): timeline.plan(.laggardsDue(number), at: instant)
+        case .giveUpLaggards(let instant):
+            checkers.laggardsGivenUp(number, request, at: instant, now: timeline.now)
+            if bug != .laggardsAreWaitedFor { timeline.plan(.laggardsDue(number), at: instant) }
         case .finish(.answer(let coverage)): answer(number, coverage)
         case .finish(.fail): end(number, .failed)
         }
@@ -134,6 +136,12 @@ extension Simulation {
         if bug == .openBreakerIsUsed, case .refuse(.breakerOpen) = choice {
             choice = .ask(ShardMachine.Pick(replica: 0, isProbe: false, hedgeAfter: nil))
         }
+        if bug == .slownessEjectsAll, case .ask(let pick) = choice, !pick.isProbe,
+            shards[leg].replicas[pick.replica].breaker.ejection == .slowness
+        {
+            choice = .refuse(.breakerOpen)
+        }
+        if kind == .first { checkers.firstChoice(choice, shards[leg]) }
         switch choice {
         case .refuse(let reason):
             guard let action = requests[number]?.legs[leg].machine.attemptRefused(kind, reason) else { return }
@@ -149,7 +157,7 @@ extension Simulation {
             requests[number]?.legs[leg].running.insert(id)
             if bug != .deadlineIsIgnored { timeline.plan(.attemptDue(attempt: id), at: request.deadline) }
             if let delay = pick.hedgeAfter, kind != .hedge {
-                timeline.plan(.hedgeDue(number, leg: leg), in: delay)
+                timeline.plan(.hedgeDue(number, leg: leg), in: bug == .hedgesComeAtOnce ? .zero : delay)
             }
             lease(id)
         }
@@ -208,6 +216,12 @@ extension Simulation {
             ended.pick, failure.map { .failed($0, took: took) } ?? .rows(took: took), isSettling: isSettling,
             now: timeline.now, using: &random)
         checkers.attemptEnded(ended, failure)
+        if failure?.questionsRole == true {
+            for replica in 0..<scenario.replicas {
+                timeline.plan(
+                    .roleDue(PoolPlace(shard: ended.leg, replica: replica), isPeriodic: false), in: .milliseconds(1))
+            }
+        }
         requests[ended.request]?.legs[ended.leg].running.remove(attempt)
         requests[ended.request]?.legs[ended.leg].lastFailure = failure
         guard let request = requests[ended.request], request.end == nil, !request.legs[ended.leg].isOver else { return }

@@ -19,6 +19,7 @@ public struct Simulation {
         case closed(PoolPlace, ConnectionID)
         case maintenance(PoolPlace)
         case faultBegan(PoolPlace)
+        case roleDue(PoolPlace, isPeriodic: Bool)
     }
 
     struct PoolPlace: Hashable {
@@ -43,8 +44,10 @@ public struct Simulation {
 
     /// How long a search may take in a healthy world.
     static let patience = Duration.milliseconds(1_500)
-    /// Open breakers, backoffs and slow starts have ended by then.
-    static let recovery = Duration.seconds(90)
+    /// Open breakers (30 s and a jitter at most) and backoffs have ended by then.
+    static let recovery = Duration.seconds(40)
+    /// How often roles are asked for.
+    private static let roleInterval = Duration.seconds(5)
     static let probes = 10
 
     public init(seed: UInt64, bug: PlantedBug? = nil, trace: ((String) -> Void)? = nil) {
@@ -60,6 +63,8 @@ public struct Simulation {
         var shard = ShardMachine.Configuration()
         shard.breaker.consecutiveFailures = bug == .breakerStaysClosed ? 1_000_000 : Checkers.failuresInARow
         if bug == .breakerStaysClosed { shard.breaker.minimumVolume = 1_000_000 }
+        shard.breaker.slowThreshold = Checkers.slow
+        shard.preference = bug == .rolesAreIgnored ? .any : scenario.preference
         shard.budget = bug == .budgetIsIgnored ? .init(share: 1, minimumPerSecond: 1_000) : Checkers.budget
         shards = (0..<scenario.shards).map { _ in
             ShardMachine(shard, replicas: Array(repeating: .init(), count: scenario.replicas), now: origin)
@@ -74,7 +79,11 @@ public struct Simulation {
     /// - Throws: the first rule that was broken.
     public mutating func run() throws(Violation) {
         for shard in 0..<scenario.shards {
-            for replica in 0..<scenario.replicas { startPool(PoolPlace(shard: shard, replica: replica)) }
+            for replica in 0..<scenario.replicas {
+                let place = PoolPlace(shard: shard, replica: replica)
+                startPool(place)
+                timeline.plan(.roleDue(place, isPeriodic: true), in: Self.roleInterval)
+            }
         }
         planFaults()
         planArrivals()
@@ -139,7 +148,20 @@ public struct Simulation {
         case .closed(let place, let id): closed(place, id)
         case .maintenance(let place): maintenance(place)
         case .faultBegan(let place): connectionsBreak(place)
+        case .roleDue(let place, let isPeriodic): roleDue(place, isPeriodic)
         }
+    }
+
+    /// A replica is asked what it is, on a connection that is up.
+    private mutating func roleDue(_ place: PoolPlace, _ isPeriodic: Bool) {
+        if isPeriodic { timeline.plan(.roleDue(place, isPeriodic: true), in: Self.roleInterval) }
+        guard pools[place]?.machine.isUp == true else { return }
+        noteRole(place)
+    }
+
+    mutating func noteRole(_ place: PoolPlace) {
+        shards[place.shard].roleProbed(
+            place.replica, world.role(place.shard, place.replica, now: timeline.now))
     }
 }
 

@@ -9,10 +9,12 @@ struct World {
     }
 
     private let faults: [Fault]
+    private let replicas: Int
     private let origin: Instant
 
     init(_ scenario: Scenario, origin: Instant) {
         faults = scenario.faults
+        replicas = scenario.replicas
         self.origin = origin
     }
 
@@ -20,6 +22,22 @@ struct World {
         let time = origin.duration(to: now)
         return faults.filter { $0.shard == shard && $0.replica == replica && $0.begin <= time && time < $0.end }
             .map(\.kind)
+    }
+
+    /// Replica 0 is the primary until the first failover has ended, then the next one, and so on.
+    func role(_ shard: Int, _ replica: Int, now: Instant) -> ReplicaRole {
+        let time = origin.duration(to: now)
+        let failovers = faults.count { $0.kind == .failover && $0.shard == shard && $0.end <= time }
+        return failovers % replicas == replica ? .primary : .standby
+    }
+
+    /// True while the shard's primary is on its way out.
+    private func isFailingOver(_ shard: Int, _ replica: Int, now: Instant) -> Bool {
+        let time = origin.duration(to: now)
+        let isUnderWay = faults.contains {
+            $0.kind == .failover && $0.shard == shard && $0.begin <= time && time < $0.end
+        }
+        return isUnderWay && role(shard, replica, now: now) == .primary
     }
 
     /// True while connections cannot live.
@@ -42,6 +60,7 @@ struct World {
         let usual = Duration.microseconds(.random(in: 300...3_000, using: &random))
         if isDown(shard, replica, now: now) { return .failure(.connectionLost, after: .zero) }
         if kinds.contains(.hanging) { return .never }
+        if isFailingOver(shard, replica, now: now) { return .failure(.notServing, after: .microseconds(200)) }
         if kinds.contains(.refusing) { return .failure(.statement, after: usual) }
         if kinds.contains(.lagging), Int.random(in: 0..<4, using: &random) == 0 {
             return .failure(.recoveryConflict, after: usual)
