@@ -17,8 +17,8 @@ extension PostgreSQL {
                 }
                 #expect(hasArrived)
                 let config = try replicas.config(
-                    samples: false, extraCollections: "  - {name: items, table: items, metric: l2, dimensions: 3}",
-                    extra: "routing: {prefer: primary, probe_interval: 1s}")
+                    extraCollections: "  - {name: items, table: items, metric: l2, dimensions: 3}",
+                    extra: "routing: {prefer: primary, probe_interval: 1s}", samples: false)
                 try await withGateway(config) { client, _ in
                     let query = SearchQuery(collections: ["items"], vector: [7, 1, 0], k: 1, deadline: .seconds(2))
                     let tally = try await SteadyLoad.run(client, [query], tasks: 2) { load in
