@@ -161,12 +161,21 @@ public struct SearchRequest: Hashable, Sendable {
         buffer.writeField(2) { $0.writeImmutableBuffer(vector.bytes) }
         buffer.writeField(3, UInt32(clamping: k))
         for column in columns { buffer.writeField(4, column) }
-        if let deadline { buffer.writeField(5, microsecondsOf: deadline) }
+        if let deadline { Self.write(deadline: deadline, into: &buffer) }
         if let efSearch { buffer.writeField(6, UInt32(clamping: efSearch)) }
         if exact { buffer.writeField(7, UInt8(1)) }
         if allowPartial { buffer.writeField(8, UInt8(1)) }
         if let minCoverage { buffer.writeField(9, minCoverage.bitPattern) }
         if !allowHedges { buffer.writeField(10, UInt8(0)) }
         if priority != 0 { buffer.writeField(11, priority) }
+    }
+
+    /// What `write(deadline:into:)` adds to a request.
+    public static let deadlineFieldLength = 14
+
+    /// The field of the time left, for a request that was encoded without: fields come in any order, so it can be added
+    /// in the moment the request is sent.
+    public static func write(deadline: Duration, into buffer: inout ByteBuffer) {
+        buffer.writeField(5, microsecondsOf: max(.zero, deadline))
     }
 }
