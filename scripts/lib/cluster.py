@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import firewall
 import pgbin
-from home import DEFAULT_BASE_PORT, Failure, say
+from home import DEFAULT_BASE_PORT, Failure, in_threads, say
 from pooler import Pooler
 from server import Server, wait_for
 
@@ -62,8 +62,8 @@ class Cluster:
 
     def record(self):
         self.home.save(self.home.state_file, {
-            "uid": os.geteuid(), "binaries": self.binaries, "base_port": self.port,
-            "shards": self.shards, "standbys": self.standbys})
+            "uid": os.geteuid(), "server_user": self.home.user.pw_name if self.home.user else None,
+            "binaries": self.binaries, "base_port": self.port, "shards": self.shards, "standbys": self.standbys})
 
     def write_topology(self):
         """What tests and the gateway's users read; pgpass lets libpq log in without a password in sight."""
@@ -79,27 +79,29 @@ class Cluster:
     def up(self, started):
         """Makes what is missing and starts what is down. Appends every server it starts to `started`."""
         for server in self.servers:
+            if firewall.mend(server.port):
+                say("%-6s was cut off; mended" % server.name)
             if server.state() == "orphans":
                 server.stop()
                 say("%-6s ended the processes a dead postmaster had left" % server.name)
-        with ThreadPoolExecutor(len(self.groups)) as pool:
-            for job in [pool.submit(self._up_group, group, started) for group in self.groups]:
-                job.result()
+        in_threads(self.home, lambda group: self._up_group(group, started), self.groups)
 
     def _up_group(self, group, started):
         for server in group:
+            self.home.check_halt()
             state = server.state()
             if state == "stopped":
                 server.signal_all(signal.SIGCONT)
                 say("%-6s was stopped by a signal; continued" % server.name)
                 state = "running"
             if state == "running" and server.is_made():
-                if not wait_for(server.answers, 60):
+                if not wait_for(lambda: self.home.halted or server.answers(), 60):
                     raise Failure("%s runs but does not accept connections; see %s" % (server.name, server.log))
-                say("%-6s already running: %s, port %d, pid %d" % (server.name, server.role, server.port, server.pid()))
+                self.home.check_halt()
+                say("%-6s already running: %s" % (server.name, server.place()))
             else:
                 self.start(server, started)
-                say("%-6s started: %s, port %d, pid %d" % (server.name, server.role, server.port, server.pid()))
+                say("%-6s started: %s" % (server.name, server.place()))
 
     def start(self, server, started):
         """Starts one server that is down, making its data directory first if it has none."""
@@ -108,12 +110,12 @@ class Cluster:
         if primary and server.is_made() and self._slot_is_lost(server, primary):
             say("%-6s is too far behind; copying it anew" % server.name)
             server.remove()
+        started.append(server)
         if not server.is_made():
             server.stop()  # half made by an `up` that was interrupted
             server.remove()
             server.make_directory()
             self._copy(server, primary) if primary else self._initialize(server)
-        started.append(server)
         server.start(primary)
         if not primary and not server.is_made():
             self._create_database(server)
@@ -192,19 +194,26 @@ class Cluster:
         """Stops the named servers, or every server; standbys first. Returns how many were up."""
         chosen = [self.named(name) for name in names] or self.servers
         groups = [[server for server in group if server in chosen] for group in self.groups]
+        failures = []
         with ThreadPoolExecutor(len(groups)) as pool:
-            return sum(pool.map(self._down_group, groups))
+            stopped = sum(pool.map(lambda group: self._down_group(group, failures), groups))
+        if failures:
+            raise Failure("\n".join(map(str, failures)))
+        return stopped
 
-    def _down_group(self, group):
+    def _down_group(self, group, failures):
+        """What does not end keeps nothing else from being ended."""
         stopped = 0
         for server in reversed(group):
-            Pooler(server).stop()
-            firewall.mend(server.port)
-            if server.stop():
-                stopped += 1
-                say("%-6s stopped" % server.name)
-            else:
-                say("%-6s was down" % server.name)
+            for what in (Pooler(server).stop, lambda: firewall.mend(server.port), server.stop):
+                try:
+                    ended = what()
+                except Failure as failure:
+                    failures.append(failure)
+                    ended = None
+            if ended is not None:
+                say("%-6s %s" % (server.name, "stopped" if ended else "was down"))
+            stopped += bool(ended)
         return stopped
 
     def purge(self):
@@ -238,7 +247,7 @@ def open_for_up(home, shards, standbys):
                       % (old_shards, old_standbys))
     port = base_port(state.get("base_port"))
     if state and port != state["base_port"]:
-        running = [s.name for s in Cluster.existing(home).servers if s.processes()]
+        running = [s.name for s in Cluster.existing(home).servers if s.processes() or Pooler(s).pids()]
         if running:
             raise Failure("%s run on ports from %d, not %d; `scripts/replicas down` first"
                           % (", ".join(running), state["base_port"], port))
