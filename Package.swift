@@ -99,7 +99,9 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "SluiceClientTests",
-            dependencies: ["SluiceClient", "SluiceWire", nio("NIOCore"), nio("NIOPosix")],
+            dependencies: [
+                "SluiceClient", "SluiceWire", nio("NIOCore"), nio("NIOPosix"), nio("NIOEmbedded"),
+            ],
             swiftSettings: house),
         .testTarget(name: "SluiceSimulatorTests", dependencies: ["SluiceSimulator"], swiftSettings: house),
         .testTarget(name: "SluiceToolsTests", dependencies: ["SluiceTools"], swiftSettings: house),

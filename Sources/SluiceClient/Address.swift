@@ -1,11 +1,11 @@
 /// Where a gateway listens: `sluice://host:port` (port 7411 if none is named) or `sluice+unix:///path`.
-enum Address: Hashable, Sendable {
+package enum Address: Hashable, Sendable {
     case tcp(host: String, port: Int)
     case unix(path: String)
 
     static let defaultPort = 7_411
 
-    init(_ text: String) throws(SluiceError) {
+    package init(_ text: String) throws(SluiceError) {
         if let path = Self.rest(of: text, after: "sluice+unix://") {
             guard path.hasPrefix("/") else { throw Self.invalid(text, "the path of a socket must be absolute") }
             self = .unix(path: path)
@@ -24,8 +24,13 @@ enum Address: Hashable, Sendable {
             host = String(trimmed[..<colon])
             port = Int(trimmed[trimmed.index(after: colon)...])
         }
-        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-        guard !host.isEmpty, !host.contains("/"), !host.contains("@") else {
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = String(host.dropFirst().dropLast())
+        } else if host.contains(":") {
+            // "::1" would be a host ":" and the port 1.
+            throw invalid(text, "an IPv6 address goes in brackets, like sluice://[::1]:7411")
+        }
+        guard !host.isEmpty, !host.contains(where: { "/@[]".contains($0) }) else {
             throw invalid(text, "it has no host, or more than a host and a port")
         }
         guard let port, (1...65_535).contains(port) else { throw invalid(text, "the port must be from 1 to 65535") }

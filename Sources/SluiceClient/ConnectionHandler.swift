@@ -1,39 +1,45 @@
-internal import NIOCore
-internal import SluiceWire
+package import NIOCore
+package import SluiceWire
 
 /// One connection to a gateway: shakes hands, keeps the table of requests in flight, gives each answer to whom it
 /// belongs. On its event loop only.
-final class ConnectionHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-    typealias Answer = Result<Frame, SluiceError>
+package final class ConnectionHandler: ChannelInboundHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
 
-    /// A request that waits for its answer.
-    struct Pending {
-        let complete: (Answer) -> Void
-        let deadline: Scheduled<Void>?
+    /// What whoever hands out connections has to know.
+    package enum Change: Sendable {
+        /// No new requests, please; those in flight are still answered.
+        case retired
+        case closed
     }
 
-    /// A request that waits for its turn, because the gateway takes only so many at a time.
-    private struct Queued {
-        let ticket: UInt64
-        let request: Request
+    /// Requests that share a bound of how many the gateway has at a time, and wait for each other.
+    private struct Lane {
+        var limit: Int
+        var queue = RequestQueue()
+        /// How many the gateway has, and how many of those nobody waits for any more.
+        var sent = 0
+        var abandoned = 0
+
+        var hasPlace: Bool { sent < limit }
+        var isFullOfAbandoned: Bool { limit > 0 && abandoned >= limit }
     }
 
-    struct Request {
-        let kind: FrameKind
-        let payload: ByteBuffer
-        /// When to stop waiting for an answer.
-        let patience: Duration?
-        let complete: (Answer) -> Void
-    }
-
-    private static let maximumQueued = 100_000
     private static let largestAnswer = 256 * 1_024 * 1_024
+    /// PINGs take no place in flight, so they have a bound of their own; more wait for each other.
+    private static let maximumPings = 64
+    /// A request that was given up keeps its id and its place until the gateway answers. A gateway that lives answers a
+    /// CANCEL at once; one that has not for so long is frozen, and another connection may reach one that is not.
+    private static let abandonedPatience: TimeAmount = .seconds(5)
+    /// The same, while requests that were given up hold every place, so that nothing else can be sent. Not at once: a
+    /// caller may cancel many calls together.
+    private static let fullPatience: TimeAmount = .milliseconds(500)
 
     private let hello: Hello
+    private let welcomeTimeout: TimeAmount
     private let ready: EventLoopPromise<Void>
-    private let onClose: @Sendable () -> Void
+    private let onChange: @Sendable (Change) -> Void
     private var context: ChannelHandlerContext?
     private var decoder = FrameDecoder(maximumFrameLength: largestAnswer, lz4: true)
     private var encoder = FrameEncoder(lz4: false)
@@ -41,69 +47,97 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var outbound = ByteBuffer()
     private var isFlushScheduled = false
     private var welcome: Welcome?
+    private var lateWelcome: Scheduled<Void>?
     private var isGoingAway = false
-    private var pending: [UInt32: Pending] = [:]
-    /// Requests that were given up while the gateway still works on them: their ids stay taken.
-    private var abandoned: Set<UInt32> = []
-    private var queue: [Queued] = []
-    private var tickets: [UInt64: UInt32] = [:]
+    /// By ticket, the callers' names for them: those that wait for a place or an answer.
+    private var calls: [UInt64: RequestEntry] = [:]
+    /// Searches and lists, which can be sent when WELCOME has said how many; and pings, which do not wait for them.
+    private var lanes = [Lane(limit: 0), Lane(limit: maximumPings)]
+    /// By request id: those that the gateway has, given up or not.
+    private var sent: [UInt32: RequestEntry] = [:]
+    private var abandonedWatch: Scheduled<Void>?
+    private var lastHeard = NIODeadline.uptimeNanoseconds(0)
     private var nextID: UInt32 = 0
     private var failure: SluiceError?
 
-    init(hello: Hello, ready: EventLoopPromise<Void>, onClose: @escaping @Sendable () -> Void) {
+    /// - Parameters:
+    ///   - welcomeTimeout: how long the gateway may take to say WELCOME.
+    ///   - ready: succeeds at WELCOME, fails if the connection ends before.
+    package init(
+        hello: Hello, welcomeTimeout: TimeAmount, ready: EventLoopPromise<Void>,
+        onChange: @escaping @Sendable (Change) -> Void
+    ) {
         self.hello = hello
+        self.welcomeTimeout = welcomeTimeout
         self.ready = ready
-        self.onClose = onClose
+        self.onChange = onChange
     }
+
+    /// The memory that what has arrived takes, in bytes.
+    package var bytesHeld: Int { received.capacity }
 
     // MARK: Channel
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    package func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
-    func channelActive(context: ChannelHandlerContext) {
+    /// Also of a connection that was never made: of several addresses of a host only one is used.
+    package func handlerRemoved(context: ChannelHandlerContext) {
+        fail(SluiceError(.connectionLost, "the connection to the gateway ended", isRetryable: true))
+    }
+
+    package func channelActive(context: ChannelHandlerContext) {
         outbound.writeBytes(Preface.bytes)
         encoder.write(.hello, requestID: 0, into: &outbound) { hello.encode(into: &$0) }
+        lateWelcome = schedule(at: context.eventLoop.now + welcomeTimeout) {
+            $0.fail(SluiceError(.notConnected, "the gateway did not say WELCOME in time", isRetryable: true))
+        }
         flush()
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
+        lastHeard = context.eventLoop.now
         if received.readableBytes == 0 { received = bytes } else { received.writeBuffer(&bytes) }
         do throws(WireError) {
             while self.context != nil, let frame = try decoder.next(&received) { try take(frame) }
         } catch {
             fail(SluiceError(.protocolViolation, "the gateway broke the protocol: \(error.message)"))
         }
+        received.reclaim()
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) { flush() }
+    package func channelReadComplete(context: ChannelHandlerContext) { flush() }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
         fail(SluiceError(.connectionLost, "the connection to the gateway failed: \(error)", isRetryable: true))
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    package func channelInactive(context: ChannelHandlerContext) {
         fail(SluiceError(.connectionLost, "the gateway closed the connection", isRetryable: true))
     }
 
     /// Ends the connection; whoever waits on it is told.
-    func fail(_ error: SluiceError) {
+    package func fail(_ error: SluiceError) {
         guard let context else { return }
         self.context = nil
-        failure = failure ?? error
-        let waiting = Array(pending.values)
-        let queued = queue
-        pending.removeAll()
-        queue.removeAll()
-        tickets.removeAll()
+        failure = error
+        lateWelcome?.cancel()
+        abandonedWatch?.cancel()
+        let inFlight = sent.values.filter { $0.abandonedAt == nil }
+        let waiting = takeQueued()
+        sent.removeAll()
+        calls.removeAll()
         context.close(promise: nil)
-        onClose()
-        ready.fail(failure ?? error)
-        for each in waiting {
-            each.deadline?.cancel()
-            each.complete(.failure(failure ?? error))
-        }
-        for each in queued { each.request.complete(.failure(failure ?? error)) }
+        onChange(.closed)
+        ready.fail(error)
+        for entry in inFlight { entry.finish(.failure(RequestFailure(error))) }
+        for entry in waiting { entry.finish(.failure(unsent(error))) }
+    }
+
+    private func takeQueued() -> [RequestEntry] { lanes.indices.flatMap { lanes[$0].queue.removeAll() } }
+
+    private func unsent(_ error: SluiceError) -> RequestFailure {
+        RequestFailure(error, isMovable: error.code != .closed)
     }
 
     // MARK: Answers
@@ -113,10 +147,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         case .welcome where welcome == nil: try takeWelcome(frame)
         case .error where frame.requestID == 0:
             fail(SluiceError(try ErrorReply(decoding: frame.payload)))
-        case .goAway:
-            isGoingAway = true
-            onClose()
-            refuseQueued()
+        case .goAway: retire()
         case .result, .collectionList, .pong, .error: answer(frame)
         case .welcome, .hello, .ping, .cancel, .search, .collections:
             throw WireError(.protocolViolation, "a frame that only a client sends, or a second WELCOME")
@@ -126,113 +157,179 @@ final class ConnectionHandler: ChannelInboundHandler {
     private func takeWelcome(_ frame: Frame) throws(WireError) {
         let welcome = try Welcome(decoding: frame.payload)
         self.welcome = welcome
+        lanes[0].limit = welcome.maximumInFlight
         encoder = FrameEncoder(lz4: welcome.features.contains(.lz4))
+        lateWelcome?.cancel()
         ready.succeed()
-        sendQueued()
+        sendQueued(in: 0)
     }
 
     private func answer(_ frame: Frame) {
-        if abandoned.remove(frame.requestID) == nil, let request = pending.removeValue(forKey: frame.requestID) {
-            request.deadline?.cancel()
-            request.complete(.success(frame))
+        if let entry = sent.removeValue(forKey: frame.requestID) {
+            lanes[entry.lane].sent -= 1
+            if entry.abandonedAt != nil {
+                lanes[entry.lane].abandoned -= 1
+            } else {
+                finish(entry, .success(frame))
+            }
+            sendQueued(in: entry.lane)
         }
-        sendQueued()
         closeIfDone()
     }
 
-    /// After GOAWAY what was not sent yet has to go elsewhere.
-    private func refuseQueued() {
-        let waiting = queue
-        queue.removeAll()
-        for each in waiting {
-            each.request.complete(
-                .failure(SluiceError(.shuttingDown, "the gateway is going away", isRetryable: true)))
-        }
+    private func finish(_ entry: RequestEntry, _ answer: Request.Answer) {
+        calls[entry.ticket] = nil
+        entry.finish(answer)
+    }
+
+    /// After GOAWAY, or a refusal that says the same. What was not sent yet has to go elsewhere.
+    package func retire() {
+        guard context != nil, !isGoingAway else { return }
+        isGoingAway = true
+        onChange(.retired)
+        for entry in takeQueued() { finish(entry, .failure(unsent(Self.goingAway))) }
         closeIfDone()
+    }
+
+    private static var goingAway: SluiceError {
+        SluiceError(.shuttingDown, "the gateway is going away", isRetryable: true)
     }
 
     private func closeIfDone() {
-        guard isGoingAway, pending.isEmpty, abandoned.isEmpty else { return }
+        guard isGoingAway, sent.isEmpty else { return }
         fail(SluiceError(.connectionLost, "the gateway went away", isRetryable: true))
     }
 
     // MARK: Requests
 
     /// - Parameter ticket: the caller's name for this request, to cancel it by.
-    func send(_ request: Request, ticket: UInt64) {
-        if let failure { return request.complete(.failure(failure)) }
-        guard !isGoingAway else {
-            return request.complete(
-                .failure(SluiceError(.shuttingDown, "the gateway is going away", isRetryable: true)))
-        }
-        guard queue.count < Self.maximumQueued else {
-            return request.complete(
-                .failure(SluiceError(.busy, "\(queue.count) requests wait in this client", isRetryable: true)))
-        }
-        queue.append(Queued(ticket: ticket, request: request))
-        sendQueued()
+    package func send(_ request: Request, ticket: UInt64) {
+        let entry = RequestEntry(ticket: ticket, request: request)
+        if let failure { return entry.finish(.failure(unsent(failure))) }
+        guard !isGoingAway else { return entry.finish(.failure(unsent(Self.goingAway))) }
+        if let refusal = place(entry) { return entry.finish(.failure(RequestFailure(refusal))) }
+        // Done already if it was too large or too late to be sent.
+        if case .over = entry.place { return }
+        calls[ticket] = entry
+        entry.timer = schedule(at: request.limit.deadline) { $0.timeIsUp(entry) }
     }
 
-    private func sendQueued() {
-        guard let welcome, !queue.isEmpty else { return }
-        var sent = 0
-        while sent < queue.count, pending.count + abandoned.count < welcome.maximumInFlight {
-            transmit(queue[sent], limit: welcome.maximumFrameLength)
-            sent += 1
+    /// Sends the request, or has it wait for its turn.
+    /// - Returns: why it cannot even wait.
+    private func place(_ entry: RequestEntry) -> SluiceError? {
+        let lane = entry.lane
+        if lanes[lane].hasPlace, lanes[lane].queue.isEmpty {
+            transmit(entry)
+        } else if !lanes[lane].queue.append(entry) {
+            let (count, bytes) = (lanes[lane].queue.count, lanes[lane].queue.bytes)
+            return SluiceError(.busy, "\(count) requests of \(bytes) bytes wait in this client", isRetryable: true)
         }
-        queue.removeFirst(sent)
+        return nil
     }
 
-    private func transmit(_ queued: Queued, limit: Int) {
-        let request = queued.request
-        guard request.payload.readableBytes + 8 <= limit else {
-            return request.complete(
-                .failure(SluiceError(.init(.frameTooLarge), "the request is larger than the gateway's \(limit) bytes")))
+    private func sendQueued(in lane: Int) {
+        while context != nil, lanes[lane].hasPlace, let entry = lanes[lane].queue.popFirst() { transmit(entry) }
+    }
+
+    private func transmit(_ entry: RequestEntry) {
+        guard let context else { return }
+        let request = entry.request
+        let left = Duration(request.limit.deadline - context.eventLoop.now)
+        guard left >= .microseconds(1) else {
+            let error = request.limit.passedUnsent("the time was over before the request could be sent")
+            return finish(entry, .failure(RequestFailure(error)))
+        }
+        let most = welcome?.maximumFrameLength ?? .max
+        let size = request.payload.readableBytes + (request.tellsDeadline ? SearchRequest.deadlineFieldLength : 0)
+        guard size <= most - 8 else {
+            let error = SluiceError(.frameTooLarge, "the request is larger than the gateway's \(most) bytes")
+            return finish(entry, .failure(RequestFailure(error)))
         }
         let id = freeID()
-        let deadline = request.patience.flatMap { patience in
-            context.map { context in
-                let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
-                return context.eventLoop.scheduleTask(in: TimeAmount(patience)) { handler.value.gaveUp(id) }
-            }
+        entry.place = .sent(id)
+        sent[id] = entry
+        lanes[entry.lane].sent += 1
+        encoder.write(request.kind, requestID: id, into: &outbound) { buffer in
+            buffer.writeImmutableBuffer(request.payload)
+            if request.tellsDeadline { SearchRequest.write(deadline: left, into: &buffer) }
         }
-        let ticket = queued.ticket
-        tickets[ticket] = id
-        pending[id] = Pending(
-            complete: { [weak self] answer in
-                self?.tickets[ticket] = nil
-                request.complete(answer)
-            }, deadline: deadline)
-        encoder.write(request.kind, requestID: id, into: &outbound) { $0.writeImmutableBuffer(request.payload) }
         scheduleFlush()
     }
 
     private func freeID() -> UInt32 {
-        repeat { nextID = nextID == .max ? 1 : nextID + 1 } while pending[nextID] != nil || abandoned.contains(nextID)
+        repeat { nextID = nextID == .max ? 1 : nextID + 1 } while sent[nextID] != nil
         return nextID
     }
 
+    // MARK: Giving up
+
     /// The caller does not want the answer any more: the gateway is told, and the id stays taken until it answers.
-    func cancel(ticket: UInt64) {
-        let error = SluiceError(.cancelled, "the call was cancelled")
-        if let id = tickets[ticket] {
-            abandon(id, error)
-        } else if let place = queue.firstIndex(where: { $0.ticket == ticket }) {
-            queue.remove(at: place).request.complete(.failure(error))
+    package func cancel(ticket: UInt64) {
+        guard let entry = calls[ticket] else { return }
+        giveUp(entry, SluiceError(.cancelled, "the call was cancelled"))
+    }
+
+    private func timeIsUp(_ entry: RequestEntry) {
+        switch entry.place {
+        case .queued: giveUp(entry, entry.request.limit.passedUnsent("the time was over before the gateway had room"))
+        case .sent where !entry.isLate && entry.request.limit.grace > .zero:
+            entry.isLate = true
+            let end = entry.request.limit.deadline + entry.request.limit.grace
+            entry.timer = schedule(at: end) { $0.timeIsUp(entry) }
+        case .sent: giveUp(entry, entry.request.unanswered)
+        case .over: break
         }
     }
 
-    private func gaveUp(_ id: UInt32) {
-        abandon(id, SluiceError(.deadlineExceeded, "the gateway did not answer in time", isRetryable: true))
+    private func giveUp(_ entry: RequestEntry, _ error: SluiceError) {
+        guard let context else { return }
+        switch entry.place {
+        case .queued: lanes[entry.lane].queue.remove(entry)
+        case .sent(let id):
+            entry.abandonedAt = context.eventLoop.now
+            lanes[entry.lane].abandoned += 1
+            // A PING is answered at once or not at all; there is nothing to stop.
+            if entry.request.kind != .ping { encoder.write(.cancel, requestID: id, into: &outbound) { _ in } }
+            scheduleFlush()
+            watchAbandoned()
+        case .over: return
+        }
+        finish(entry, .failure(RequestFailure(error)))
     }
 
-    private func abandon(_ id: UInt32, _ error: SluiceError) {
-        guard let request = pending.removeValue(forKey: id) else { return }
-        abandoned.insert(id)
-        encoder.write(.cancel, requestID: id, into: &outbound) { _ in }
-        scheduleFlush()
-        request.deadline?.cancel()
-        request.complete(.failure(error))
+    private var isFullOfAbandoned: Bool { lanes.contains(where: \.isFullOfAbandoned) }
+
+    private func watchAbandoned() {
+        if isFullOfAbandoned { return checkAbandoned() }
+        guard abandonedWatch == nil, let context else { return }
+        abandonedWatch = schedule(at: context.eventLoop.now + Self.abandonedPatience) { $0.checkAbandoned() }
+    }
+
+    /// Ends the connection if the gateway has not answered what was given up for too long. Without this, requests that
+    /// nobody waits for would hold its places for ever.
+    private func checkAbandoned() {
+        abandonedWatch?.cancel()
+        abandonedWatch = nil
+        guard let context, let oldest = sent.values.compactMap(\.abandonedAt).min() else { return }
+        // In the middle of a large answer the gateway cannot say anything else.
+        let since = received.readableBytes > 0 ? max(oldest, lastHeard) : oldest
+        let end = since + (isFullOfAbandoned ? Self.fullPatience : Self.abandonedPatience)
+        guard context.eventLoop.now >= end else {
+            abandonedWatch = schedule(at: end) { $0.checkAbandoned() }
+            return
+        }
+        fail(
+            SluiceError(
+                .connectionLost, "the gateway does not answer: this client has given up the connection",
+                isRetryable: true))
+    }
+
+    // MARK: The event loop
+
+    private func schedule(at deadline: NIODeadline, _ task: @escaping (ConnectionHandler) -> Void) -> Scheduled<Void>? {
+        guard let context else { return nil }
+        let bound = NIOLoopBound((handler: self, task: task), eventLoop: context.eventLoop)
+        return context.eventLoop.scheduleTask(deadline: deadline) { bound.value.task(bound.value.handler) }
     }
 
     private func scheduleFlush() {

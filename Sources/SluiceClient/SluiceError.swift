@@ -15,6 +15,9 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
         public static let notConnected = Code("not_connected")
         /// The connection ended before the answer came: the request may or may not have run.
         public static let connectionLost = Code("connection_lost")
+        /// The gateway got the request and said nothing in the time it had, and a moment longer: it is frozen, or the
+        /// way to it is broken. The request may or may not have run.
+        public static let noAnswer = Code("no_answer")
         /// The client was closed.
         public static let closed = Code("closed")
         /// The gateway sent what the protocol does not allow.

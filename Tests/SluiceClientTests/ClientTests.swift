@@ -4,7 +4,7 @@ import SluiceWire
 import Synchronization
 import Testing
 
-@Suite struct ClientTests {
+@Suite(.timeLimit(.minutes(1))) struct ClientTests {
     private let query = SearchQuery(collections: ["a"], vector: [1, 2, 3], columns: ["name"])
 
     private func failure(_ body: () async throws -> Void) async -> SluiceError.Code? {
@@ -142,9 +142,11 @@ import Testing
                 // Answered a turn later, so that what was sent together is there together.
                 let eventLoop = session.context.eventLoop
                 let bound = NIOLoopBound(session.context, eventLoop: eventLoop)
+                let number = session.number
                 eventLoop.execute {
                     waiting.withLock { $0.now -= 1 }
-                    ScriptedGateway.Session(context: bound.value).answer(frame.requestID, id: 1)
+                    ScriptedGateway.Session(context: bound.value, number: number)
+                        .answer(frame.requestID, id: 1)
                 }
             })
         let client = try await SluiceClient.connect(gateway.address)
@@ -156,12 +158,17 @@ import Testing
         try await gateway.stop()
     }
 
-    @Test func aGatewayThatNeverAnswersIsGivenUpAfterTheDeadline() async throws {
+    @Test func aGatewayThatNeverAnswersIsGivenUp() async throws {
         let gateway = try await ScriptedGateway.start(ScriptedGateway.welcoming { _, _ in })
-        let client = try await SluiceClient.connect(gateway.address)
+        var options = SluiceClient.Options()
+        #expect(options.patience == .seconds(60))
+        options.patience = .milliseconds(10)
+        let client = try await SluiceClient.connect(gateway.address, options: options)
         var late = query
-        late.deadline = .milliseconds(10)
+        #expect(await failure { _ = try await client.search(late) } == .noAnswer)
+        late.deadline = .zero
         #expect(await failure { _ = try await client.search(late) } == .deadlineExceeded)
+        #expect(await failure { try await client.ping() } == .noAnswer)
         await client.close()
         try await gateway.stop()
     }
@@ -211,9 +218,24 @@ import Testing
 
     @Test(arguments: [
         "", "127.0.0.1:7411", "http://x", "sluice://", "sluice://x:0", "sluice://x:99999", "sluice://u@x",
-        "sluice://x/y", "sluice+unix://relative",
+        "sluice://x/y", "sluice+unix://relative", "sluice://::1", "sluice://fe80::1:7411", "sluice://[::1",
+        "sluice://::1]:7411",
     ])
     func whatIsNoAddressIsRefused(text: String) async {
         #expect(await failure { _ = try await SluiceClient.connect(text) } == .invalidArgument)
+    }
+
+    @Test(arguments: [
+        ("sluice://[::1]", Address.tcp(host: "::1", port: 7_411)), ("sluice://[::1]:9/", .tcp(host: "::1", port: 9)),
+        ("sluice://x:9", .tcp(host: "x", port: 9)), ("sluice+unix:///a/b", .unix(path: "/a/b")),
+    ])
+    func whatIsAnAddressIsRead(text: String, address: Address) throws { #expect(try Address(text) == address) }
+
+    @Test(arguments: [-1, 0, 4_097])
+    func tooManyConnectionsAreRefused(count: Int) async {
+        var options = SluiceClient.Options()
+        options.connections = count
+        #expect(
+            await failure { _ = try await SluiceClient.connect("sluice://x", options: options) } == .invalidArgument)
     }
 }

@@ -9,11 +9,22 @@ final class ScriptedGateway: Sendable {
     /// One session, as the script may use it. On its event loop only.
     struct Session {
         let context: ChannelHandlerContext
+        /// From 1, in the order of their coming.
+        let number: Int
 
         func send(_ kind: FrameKind, _ requestID: UInt32, _ payload: (inout ByteBuffer) -> Void = { _ in }) {
             var buffer = context.channel.allocator.buffer(capacity: 256)
             FrameEncoder(lz4: false).write(kind, requestID: requestID, into: &buffer, payload: payload)
             context.writeAndFlush(NIOAny(buffer), promise: nil)
+        }
+
+        func welcome(inFlight: Int = 100) {
+            send(.welcome, 0) {
+                Welcome(
+                    server: "scripted", features: [], maximumFrameLength: 65_536, maximumInFlight: inFlight,
+                    maximumK: 100, sessionID: 1
+                ).encode(into: &$0)
+            }
         }
 
         func fail(_ code: ErrorCode, _ requestID: UInt32) {
@@ -42,11 +53,23 @@ final class ScriptedGateway: Sendable {
     private final class Handler: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
         private let gateway: ScriptedGateway
+        private var number = 0
         private var received = ByteBuffer()
         private var decoder = FrameDecoder(maximumFrameLength: 1_048_576, lz4: true)
         private var hasPreface = false
 
         init(_ gateway: ScriptedGateway) { self.gateway = gateway }
+
+        func channelActive(context: ChannelHandlerContext) {
+            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+            number = gateway.sessions.withLock { sessions in
+                sessions.append(bound)
+                return sessions.count
+            }
+            gateway.onAccept(Session(context: context, number: number))
+        }
+
+        func channelInactive(context: ChannelHandlerContext) { gateway.ends.continuation.yield(number) }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             var bytes = unwrapInboundIn(data)
@@ -55,22 +78,32 @@ final class ScriptedGateway: Sendable {
             guard hasPreface else { return }
             while let frame = try? decoder.next(&received) {
                 gateway.kinds.withLock { $0.append(frame.kind) }
-                gateway.script(Session(context: context), frame)
+                gateway.script(Session(context: context, number: number), frame)
                 gateway.frames.continuation.yield(frame)
             }
         }
     }
 
     private let script: Script
+    private let onAccept: @Sendable (Session) -> Void
+    private let sessions = Mutex<[NIOLoopBound<ChannelHandlerContext>]>([])
     let kinds = Mutex<[FrameKind]>([])
     /// Every frame that clients have sent.
     let frames = AsyncStream.makeStream(of: Frame.self)
+    /// The numbers of the sessions that have ended.
+    let ends = AsyncStream.makeStream(of: Int.self)
     private let listener = Mutex<(any Channel)?>(nil)
 
-    private init(_ script: @escaping Script) { self.script = script }
+    private init(_ script: @escaping Script, onAccept: @escaping @Sendable (Session) -> Void) {
+        self.script = script
+        self.onAccept = onAccept
+    }
 
-    static func start(port: Int = 0, _ script: @escaping Script) async throws -> ScriptedGateway {
-        let gateway = ScriptedGateway(script)
+    /// - Parameter onAccept: runs before the client has said anything.
+    static func start(
+        port: Int = 0, onAccept: @escaping @Sendable (Session) -> Void = { _ in }, _ script: @escaping Script
+    ) async throws -> ScriptedGateway {
+        let gateway = ScriptedGateway(script, onAccept: onAccept)
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
@@ -88,16 +121,26 @@ final class ScriptedGateway: Sendable {
 
     func stop() async throws { try await listener.withLock { $0 }?.close().get() }
 
+    /// Does something to the session of this number, in its own time.
+    func inSession(_ number: Int, _ body: @escaping @Sendable (Session) -> Void) throws {
+        let session = try #require(sessions.withLock { $0.dropFirst(number - 1).first })
+        session.eventLoop.execute { body(Session(context: session.value, number: number)) }
+    }
+
+    /// Waits for the next frame of this kind.
+    func next(_ kind: FrameKind) async {
+        for await frame in frames.stream where frame.kind == kind { return }
+    }
+
+    /// Waits for the end of this session.
+    func end(of number: Int) async {
+        for await ended in ends.stream where ended == number { return }
+    }
+
     /// Answers HELLO; everything else goes to the test's own script.
     static func welcoming(inFlight: Int = 100, _ script: @escaping Script) -> Script {
         { session, frame in
-            guard frame.kind == .hello else { return script(session, frame) }
-            session.send(.welcome, frame.requestID) {
-                Welcome(
-                    server: "scripted", features: [], maximumFrameLength: 65_536, maximumInFlight: inFlight,
-                    maximumK: 100, sessionID: 1
-                ).encode(into: &$0)
-            }
+            if frame.kind == .hello { session.welcome(inFlight: inFlight) } else { script(session, frame) }
         }
     }
 }

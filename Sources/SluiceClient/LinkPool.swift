@@ -1,0 +1,311 @@
+package import NIOCore
+internal import NIOPosix
+internal import SluiceWire
+internal import Synchronization
+
+/// A connection, as other threads may hold it.
+package struct Link: Sendable {
+    let id: UInt64
+    package let channel: any Channel
+    let handler: NIOLoopBound<ConnectionHandler>
+
+    /// Runs a task with the connection's handler, on its event loop.
+    func run(_ task: @escaping @Sendable (ConnectionHandler) -> Void) {
+        channel.eventLoop.execute { task(handler.value) }
+    }
+}
+
+/// The connections of a client: a number of places, each with a connection or none. Calls that find none share the dial
+/// of their place; how long each waits for it is its own affair.
+package final class LinkPool: Sendable {
+    private typealias Waiter = CheckedContinuation<Result<Link, SluiceError>, Never>
+
+    /// What the dials of a place have come to since it last had a connection.
+    private struct Trouble {
+        var failures = 0
+        var last: SluiceError?
+        var retryNotBefore: NIODeadline?
+    }
+
+    private enum Place {
+        case down(Trouble)
+        case dialling(Trouble)
+        case up(Link)
+
+        var trouble: Trouble {
+            switch self {
+            case .down(let trouble), .dialling(let trouble): trouble
+            case .up: Trouble()
+            }
+        }
+    }
+
+    private struct State {
+        var places: [Place]
+        /// By place and ticket: calls that wait for a dial.
+        var waiters: [[UInt64: Waiter]]
+        var next = 0
+        var isClosed = false
+        /// All connections that are open, also those that shake hands or finish what is in flight after GOAWAY.
+        var live: [UInt64: Link] = [:]
+        var retired: Set<UInt64> = []
+
+        mutating func takeWaiters(at place: Int) -> [Waiter] {
+            let waiting = Array(waiters[place].values)
+            waiters[place] = [:]
+            return waiting
+        }
+    }
+
+    private static let longestBackoff: Duration = .seconds(2)
+    /// Calls that may wait for one dial; they hold their requests meanwhile.
+    private static let maximumWaiters = 100_000
+
+    private let address: Address
+    private let options: SluiceClient.Options
+    private let state: Mutex<State>
+    private let numbers = Atomic<UInt64>(0)
+
+    package init(address: Address, options: SluiceClient.Options) {
+        self.address = address
+        self.options = options
+        state = Mutex(
+            State(
+                places: Array(repeating: .down(Trouble()), count: options.connections),
+                waiters: Array(repeating: [:], count: options.connections)))
+    }
+
+    static var closedError: SluiceError { SluiceError(.closed, "the client has been closed") }
+
+    /// How many dials in a row have failed.
+    package func failures(at place: Int) -> Int { state.withLock { $0.places[place].trouble.failures } }
+
+    /// A number that nothing else in this client has.
+    func number() -> UInt64 { numbers.wrappingAdd(1, ordering: .relaxed).newValue }
+
+    // MARK: Taking a connection
+
+    /// - Parameter limit: how long to wait for a dial; nil for as long as the dial takes.
+    package func link(until limit: TimeLimit?) async throws(SluiceError) -> Link {
+        let (place, link) = state.withLock { state -> (Int, Link?) in
+            state.next = (state.next + 1) % state.places.count
+            guard case .up(let link) = state.places[state.next] else { return (state.next, nil) }
+            return (state.next, link)
+        }
+        if let link { return link }
+        return try await dialled(place, until: limit).get()
+    }
+
+    /// The dial goes on without a caller that is cancelled or runs out of time: others may wait for it, or come.
+    private func dialled(_ place: Int, until limit: TimeLimit?) async -> Result<Link, SluiceError> {
+        let ticket = number()
+        var timer: Scheduled<Void>?
+        let result = await withTaskCancellationHandler {
+            await withCheckedContinuation { (waiter: Waiter) in
+                enlist(waiter, ticket, at: place)
+                timer = limit.map { limit in
+                    MultiThreadedEventLoopGroup.singleton.next().scheduleTask(deadline: limit.deadline) {
+                        self.timeIsUp(ticket, at: place, limit)
+                    }
+                }
+                // A cancel that came before the line above found nobody to tell: say it again.
+                if Task.isCancelled { dismiss(ticket, at: place, Self.cancelled) }
+            }
+        } onCancel: {
+            dismiss(ticket, at: place, Self.cancelled)
+        }
+        timer?.cancel()
+        return result
+    }
+
+    private static var cancelled: SluiceError { SluiceError(.cancelled, "the call was cancelled") }
+
+    private enum Step {
+        case resume(Result<Link, SluiceError>)
+        case wait
+        case dial(after: Duration)
+    }
+
+    private func enlist(_ waiter: Waiter, _ ticket: UInt64, at place: Int) {
+        let step = state.withLock { state -> Step in
+            if state.isClosed { return .resume(.failure(Self.closedError)) }
+            guard state.waiters[place].count < Self.maximumWaiters else {
+                return .resume(.failure(SluiceError(.busy, "too many calls wait for a connection", isRetryable: true)))
+            }
+            switch state.places[place] {
+            case .up(let link): return .resume(.success(link))
+            case .dialling:
+                state.waiters[place][ticket] = waiter
+                return .wait
+            case .down(let trouble):
+                state.waiters[place][ticket] = waiter
+                state.places[place] = .dialling(trouble)
+                return .dial(after: trouble.retryNotBefore.map { Duration($0 - .now()) } ?? .zero)
+            }
+        }
+        switch step {
+        case .resume(let result): waiter.resume(returning: result)
+        case .wait: break
+        // A task of its own: that this caller is cancelled must not fail others that wait for the same dial.
+        case .dial(let delay): Task { await self.dial(place, after: delay) }
+        }
+    }
+
+    /// If the dial before has failed, why it has says more than that this one is not through.
+    private func timeIsUp(_ ticket: UInt64, at place: Int, _ limit: TimeLimit) {
+        let error = state.withLock { $0.places[place].trouble.last }
+        dismiss(ticket, at: place, error ?? limit.passedUnsent("no connection to the gateway was made in time"))
+    }
+
+    private func dismiss(_ ticket: UInt64, at place: Int, _ error: SluiceError) {
+        state.withLock { $0.waiters[place].removeValue(forKey: ticket) }?.resume(returning: .failure(error))
+    }
+
+    // MARK: Dialling
+
+    private func dial(_ place: Int, after delay: Duration) async {
+        if delay > .zero { try? await Task.sleep(for: delay) }
+        do throws(SluiceError) {
+            try established(try await open(place), at: place)
+        } catch {
+            failed(error, at: place)
+        }
+    }
+
+    private func established(_ link: Link, at place: Int) throws(SluiceError) {
+        let waiting = state.withLock { state -> [Waiter]? in
+            // It may have ended before it was here, or said GOAWAY.
+            guard state.live[link.id] != nil, !state.retired.contains(link.id), !state.isClosed else { return nil }
+            state.places[place] = .up(link)
+            return state.takeWaiters(at: place)
+        }
+        guard let waiting else {
+            throw SluiceError(.connectionLost, "the connection ended as soon as it was made", isRetryable: true)
+        }
+        for waiter in waiting { waiter.resume(returning: .success(link)) }
+    }
+
+    /// The next dial of this place waits a while: full jitter, doubling up to a limit.
+    private func failed(_ error: SluiceError, at place: Int) {
+        let waiting = state.withLock { state in
+            let failures = min(state.places[place].trouble.failures + 1, 10)
+            let ceiling = min(Duration.milliseconds(25) * (1 << failures), Self.longestBackoff)
+            let delay = TimeAmount.nanoseconds(Int64.random(in: 0...TimeAmount(ceiling).nanoseconds))
+            state.places[place] = .down(Trouble(failures: failures, last: error, retryNotBefore: .now() + delay))
+            return state.takeWaiters(at: place)
+        }
+        for waiter in waiting { waiter.resume(returning: .failure(error)) }
+    }
+
+    private struct Opening: Sendable {
+        let link: Link
+        let ready: EventLoopFuture<Void>
+    }
+
+    /// Connects and shakes hands.
+    private func open(_ place: Int) async throws(SluiceError) -> Link {
+        let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .connectTimeout(TimeAmount(options.connectTimeout))
+        do {
+            let opening: Opening
+            switch address {
+            case .tcp(let host, let port):
+                opening = try await bootstrap.noticingDeadPeers()
+                    .connect(host: host, port: port) { self.prepare($0, place) }
+            case .unix(let path):
+                opening = try await bootstrap.connect(unixDomainSocketPath: path) { self.prepare($0, place) }
+            }
+            try await opening.ready.get()
+            return opening.link
+        } catch let error as SluiceError {
+            throw error
+        } catch {
+            throw SluiceError(.notConnected, "no connection to the gateway: \(error)", isRetryable: true)
+        }
+    }
+
+    /// The handler is kept from here on: looked up later it may be gone, and with it why the gateway refused.
+    private func prepare(_ channel: any Channel, _ place: Int) -> EventLoopFuture<Opening> {
+        channel.eventLoop.makeCompletedFuture {
+            let id = number()
+            let ready = channel.eventLoop.makePromise(of: Void.self)
+            let handler = ConnectionHandler(
+                hello: Hello(clientName: options.name, features: options.lz4 ? .lz4 : []),
+                welcomeTimeout: TimeAmount(options.connectTimeout), ready: ready
+            ) { [weak self] change in self?.note(change, of: id, at: place) }
+            let link = Link(
+                id: id, channel: channel, handler: NIOLoopBound(handler, eventLoop: channel.eventLoop))
+            let isWanted = state.withLock { state in
+                if !state.isClosed { state.live[id] = link }
+                return !state.isClosed
+            }
+            // Every handler that is in a pipeline leaves it, and says so; one that never was cannot.
+            guard isWanted else {
+                ready.fail(Self.closedError)
+                throw Self.closedError
+            }
+            try channel.pipeline.syncOperations.addHandler(handler)
+            return Opening(link: link, ready: ready.futureResult)
+        }
+    }
+
+    // MARK: Ending
+
+    private func note(_ change: ConnectionHandler.Change, of id: UInt64, at place: Int) {
+        state.withLock { state in
+            switch change {
+            case .retired: if state.live[id] != nil { state.retired.insert(id) }
+            case .closed:
+                state.live[id] = nil
+                state.retired.remove(id)
+            }
+            // A place that still dials keeps its count of failures: only a connection that was made clears it.
+            guard case .up(let link) = state.places[place], link.id == id else { return }
+            state.places[place] = .down(Trouble())
+        }
+    }
+
+    /// The gateway takes no more requests on this connection: the next call makes another.
+    func retire(_ link: Link) {
+        state.withLock { state in
+            if state.live[link.id] != nil { state.retired.insert(link.id) }
+            for place in state.places.indices {
+                guard case .up(let other) = state.places[place], other.id == link.id else { continue }
+                state.places[place] = .down(Trouble())
+            }
+        }
+        link.run { $0.retire() }
+    }
+
+    /// Ends all connections, also those after GOAWAY, and tells the calls that wait for one.
+    /// - Returns: a future for each connection, for when its calls have been told.
+    @discardableResult
+    func close() -> [EventLoopFuture<Void>] {
+        let (links, waiting) = state.withLock { state in
+            state.isClosed = true
+            for place in state.places.indices { state.places[place] = .down(Trouble()) }
+            return (Array(state.live.values), state.places.indices.flatMap { state.takeWaiters(at: $0) })
+        }
+        for waiter in waiting { waiter.resume(returning: .failure(Self.closedError)) }
+        return links.map { link in
+            link.channel.eventLoop.submit { link.handler.value.fail(Self.closedError) }
+        }
+    }
+}
+
+extension ClientBootstrap {
+    /// A peer that went without a word (power cut, a firewall that forgets) is noticed in half a minute, also by a
+    /// client that only waits.
+    fileprivate func noticingDeadPeers() -> ClientBootstrap {
+        let bootstrap = channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.socketOption(.so_keepalive), value: 1)
+        #if os(Linux)
+        // TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT of netinet/tcp.h, in seconds; NIO has no names for them.
+        return bootstrap.channelOption(.tcpOption(NIOBSDSocket.Option(rawValue: 4)), value: 15)
+            .channelOption(.tcpOption(NIOBSDSocket.Option(rawValue: 5)), value: 5)
+            .channelOption(.tcpOption(NIOBSDSocket.Option(rawValue: 6)), value: 3)
+        #else
+        return bootstrap
+        #endif
+    }
+}

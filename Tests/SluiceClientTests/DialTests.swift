@@ -1,0 +1,202 @@
+import NIOCore
+import SluiceClient
+import SluiceWire
+import Testing
+
+/// How connections come and go, and what becomes of the calls meanwhile.
+@Suite(.timeLimit(.minutes(1))) struct DialTests {
+    private let query = SearchQuery(collections: ["a"], vector: [1, 2, 3])
+
+    private func failure(_ body: () async throws -> Void) async -> SluiceError.Code? {
+        do {
+            try await body()
+            return nil
+        } catch {
+            return (error as? SluiceError)?.code
+        }
+    }
+
+    /// A gateway that ends its first session at the first search, and leaves later sessions without WELCOME; and a
+    /// client that has lost that first session.
+    private func stalled() async throws -> (ScriptedGateway, SluiceClient) {
+        let gateway = try await ScriptedGateway.start { session, frame in
+            switch (frame.kind, session.number) {
+            case (.hello, 1): session.welcome()
+            case (.hello, _): break
+            case (_, 1): session.close()
+            default: session.answer(frame.requestID, id: Int64(session.number))
+            }
+        }
+        let client = try await SluiceClient.connect(gateway.address)
+        await gateway.next(.hello)
+        #expect(await failure { _ = try await client.search(query) } == .connectionLost)
+        return (gateway, client)
+    }
+
+    @Test func aDialIsNotWaitedForBeyondTheDeadline() async throws {
+        let (gateway, client) = try await stalled()
+        var brief = query
+        brief.deadline = .milliseconds(30)
+        #expect(await failure { _ = try await client.search(brief) } == .deadlineExceeded)
+        // This one joins the dial that the first has begun.
+        #expect(await failure { _ = try await client.search(brief) } == .deadlineExceeded)
+        #expect(await failure { try await client.ping(timeout: .milliseconds(30)) } == .deadlineExceeded)
+        await client.close()
+        try await gateway.stop()
+    }
+
+    @Test func aCancelledCallLeavesTheDialToOthers() async throws {
+        let (gateway, client) = try await stalled()
+        let first = Task { try await client.search(query) }
+        await gateway.next(.hello)
+        let second = Task { try await client.search(query) }
+        first.cancel()
+        #expect(await failure { _ = try await first.value } == .cancelled)
+        try gateway.inSession(2) { $0.welcome() }
+        #expect(try await second.value.hits[0].id == 2)
+        await client.close()
+        try await gateway.stop()
+    }
+
+    @Test func closingEndsCallsThatWaitForADial() async throws {
+        let (gateway, client) = try await stalled()
+        let call = Task { try await client.search(query) }
+        await gateway.next(.hello)
+        await client.close()
+        #expect(await failure { _ = try await call.value } == .closed)
+        await gateway.end(of: 2)
+        try await gateway.stop()
+    }
+
+    @Test func closingEndsConnectionsAfterGoAway() async throws {
+        let gateway = try await ScriptedGateway.start(
+            ScriptedGateway.welcoming { session, frame in
+                guard frame.kind == .search else { return session.send(.pong, frame.requestID) }
+                session.send(.goAway, 0) { GoAway(code: .shuttingDown, message: "moving").encode(into: &$0) }
+            })
+        let client = try await SluiceClient.connect(gateway.address)
+        let call = Task { try await client.search(query) }
+        await gateway.next(.search)
+        // GOAWAY is before this answer, or this goes to another connection already.
+        try await client.ping()
+        await client.close()
+        #expect(await failure { _ = try await call.value } == .closed)
+        await gateway.end(of: 1)
+        try await gateway.stop()
+    }
+
+    private func useAndDrop(_ address: String) async throws {
+        let client = try await SluiceClient.connect(address)
+        #expect(try await client.search(query).hits[0].id == 1)
+    }
+
+    @Test func aClientThatIsDroppedClosesItsConnections() async throws {
+        let gateway = try await ScriptedGateway.start(
+            ScriptedGateway.welcoming { session, frame in session.answer(frame.requestID, id: 1) })
+        try await useAndDrop(gateway.address)
+        await gateway.end(of: 1)
+        try await gateway.stop()
+    }
+
+    @Test func dialsThatAreRefusedWaitLongerEachTime() async throws {
+        let gateway = try await ScriptedGateway.start { session, _ in
+            session.fail(.busy, 0)
+            session.close()
+        }
+        let pool = LinkPool(address: try Address(gateway.address), options: SluiceClient.Options())
+        for attempt in 1...4 {
+            #expect(await failure { _ = try await pool.link(until: nil) } == .busy)
+            #expect(pool.failures(at: 0) == attempt)
+        }
+        // Who cannot wait so long is told what has gone wrong.
+        #expect(
+            await failure { _ = try await pool.link(until: TimeLimit(.zero, isCallers: true)) } == .busy)
+        try await gateway.stop()
+    }
+
+    @Test func whyTheGatewayRefusedIsNotLost() async throws {
+        let gateway = try await ScriptedGateway.start(onAccept: { $0.fail(.busy, 0) }, { _, _ in })
+        for _ in 0..<100 {
+            #expect(await failure { _ = try await SluiceClient.connect(gateway.address) } == .busy)
+        }
+        try await gateway.stop()
+    }
+
+    @Test func aRefusalBecauseOfShuttingDownIsTriedElsewhereOnce() async throws {
+        let gateway = try await ScriptedGateway.start(
+            ScriptedGateway.welcoming { session, frame in
+                if session.number == 2, frame.kind == .search {
+                    session.answer(frame.requestID, id: 2)
+                } else {
+                    session.fail(.shuttingDown, frame.requestID)
+                }
+            })
+        let client = try await SluiceClient.connect(gateway.address)
+        #expect(try await client.search(query).hits[0].id == 2)
+        await gateway.end(of: 1)
+        // The second session refuses this one, and so does the third.
+        #expect(await failure { _ = try await client.collections() } == .shuttingDown)
+        await gateway.end(of: 3)
+        await client.close()
+        try await gateway.stop()
+    }
+
+    @Test func whatWasNotSentIsTriedElsewhere() async throws {
+        let gateway = try await ScriptedGateway.start(
+            ScriptedGateway.welcoming(inFlight: 1) { session, frame in
+                switch (frame.kind, session.number) {
+                case (.ping, _): session.close()
+                case (.search, 1): break
+                default: session.answer(frame.requestID, id: Int64(session.number))
+                }
+            })
+        let client = try await SluiceClient.connect(gateway.address)
+        let first = Task { try await client.search(query) }
+        await gateway.next(.search)
+        let waiting = (0..<5).map { _ in Task { try await client.search(query) } }
+        for _ in 0..<100 { await Task.yield() }
+        #expect(await failure { try await client.ping() } == .connectionLost)
+        #expect(await failure { _ = try await first.value } == .connectionLost)
+        for call in waiting { #expect(try await call.value.hits[0].id == 2) }
+        await client.close()
+        try await gateway.stop()
+    }
+
+    @Test func aFrozenGatewayDoesNotHoldAClientForEver() async throws {
+        let gateway = try await ScriptedGateway.start(
+            ScriptedGateway.welcoming(inFlight: 1) { session, frame in
+                if session.number > 1 { session.answer(frame.requestID, id: Int64(session.number)) }
+            })
+        let client = try await SluiceClient.connect(gateway.address)
+        let given = Task { try await client.search(query) }
+        await gateway.next(.search)
+        given.cancel()
+        #expect(await failure { _ = try await given.value } == .cancelled)
+        #expect(try await client.search(query).hits[0].id == 2)
+        await client.close()
+        try await gateway.stop()
+    }
+
+    @Test func aPeerThatIsGoneWithoutAWordIsNoticed() async throws {
+        let gateway = try await ScriptedGateway.start(ScriptedGateway.welcoming { _, _ in })
+        let pool = LinkPool(address: try Address(gateway.address), options: SluiceClient.Options())
+        let link = try await pool.link(until: nil)
+        #expect(try await link.channel.getOption(.socketOption(.so_keepalive)).get() != 0)
+        #expect(try await link.channel.getOption(.tcpOption(.tcp_nodelay)).get() != 0)
+        try await link.channel.close().get()
+        try await gateway.stop()
+    }
+
+    @Test func callsSpreadOverAsManyConnectionsAsAsked() async throws {
+        let gateway = try await ScriptedGateway.start(
+            ScriptedGateway.welcoming { session, frame in session.answer(frame.requestID, id: Int64(session.number)) })
+        var options = SluiceClient.Options()
+        options.connections = 100
+        let client = try await SluiceClient.connect(gateway.address, options: options)
+        var ids: Set<Int64> = []
+        for _ in 0..<100 { ids.insert(try await client.search(query).hits[0].id) }
+        #expect(ids.count == 100)
+        await client.close()
+        try await gateway.stop()
+    }
+}
