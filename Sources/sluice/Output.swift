@@ -55,7 +55,7 @@ func withClient(
                 "  \(leg.collection) \(leg.shard) \(leg.replica): \(leg.status.rawValue) \(leg.message ?? "")")
         }
         switch error.code {
-        case .notConnected, .connectionLost: throw Exit.unreachable
+        case .notConnected, .connectionLost, .noAnswer: throw Exit.unreachable
         case .deadlineExceeded where timeout != nil: throw Exit.unreachable
         case .invalidArgument where error.message.contains("address of a gateway"): throw Exit.usage
         default: throw Exit.software
