@@ -157,14 +157,15 @@ extension Simulation {
             requests[number]?.legs[leg].running.insert(id)
             if bug != .deadlineIsIgnored { timeline.plan(.attemptDue(attempt: id), at: request.deadline) }
             if let delay = pick.hedgeAfter, kind != .hedge {
-                timeline.plan(.hedgeDue(number, leg: leg), in: bug == .hedgesComeAtOnce ? .zero : delay)
+                timeline.plan(
+                    .hedgeDue(number, leg: leg, attempt: id), in: bug == .hedgesComeAtOnce ? .zero : delay)
             }
             lease(id)
         }
     }
 
-    mutating func hedgeDue(_ number: Int, _ leg: Int) {
-        guard let request = requests[number], request.end == nil, !request.legs[leg].isOver,
+    mutating func hedgeDue(_ number: Int, _ leg: Int, _ attempt: Int) {
+        guard let request = requests[number], request.end == nil, !request.legs[leg].isOver, attempts[attempt] != nil,
             case .attempt(let kind, _) = requests[number]?.legs[leg].machine.hedgeDue(now: timeline.now)
         else { return }
         startAttempt(number, leg, kind)

@@ -7,7 +7,7 @@ final class RunningSearch: Sendable {
     /// When it was admitted.
     let started: Instant
     let arrived: Instant
-    /// When the legs must have ended. Where a part of the answer is better than none, it takes time to be given in time.
+    /// When the legs must have ended: where a part of the answer is better than none, early enough to give it in time.
     let lastAnswer: Instant
     /// The legs' estimated rows, if a partial answer is possible and all are known; else every leg counts the same.
     private let weights: [Double]
