@@ -176,7 +176,7 @@ import Testing
             "f:5: shards[1].name: must be 1 to 63 of the characters A-Z a-z 0-9 _ . -"),
         .init(
             "table of three parts", right.replacing("table: programs", with: "table: a.b.c"),
-            "f:9: collections[0].table: must be TABLE or SCHEMA.TABLE"),
+            "f:9: collections[0].table: must be TABLE or SCHEMA.TABLE, each of 1 to 63 bytes"),
         .init(
             "column without a name", right + "    columns: ['']",
             "f:12: collections[0].columns[0]: must be a PostgreSQL identifier of 1 to 63 bytes"),

@@ -258,7 +258,8 @@ final class SessionHandler: ChannelInboundHandler {
     private func closeIfDone() {
         guard machine.isDone, closing == nil, let channelContext else { return }
         flush()
-        guard unsent == 0 else { return }
+        // `sent` comes back here when the last byte has left, which may have been during the flush.
+        guard unsent == 0, closing == nil else { return }
         let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
         closing = channelContext.eventLoop.scheduleTask(in: Self.linger) {
             handler.value.flush()
