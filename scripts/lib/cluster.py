@@ -62,8 +62,8 @@ class Cluster:
 
     def record(self):
         self.home.save(self.home.state_file, {
-            "uid": os.geteuid(), "binaries": self.binaries, "base_port": self.port,
-            "shards": self.shards, "standbys": self.standbys})
+            "uid": os.geteuid(), "server_user": self.home.user.pw_name if self.home.user else None,
+            "binaries": self.binaries, "base_port": self.port, "shards": self.shards, "standbys": self.standbys})
 
     def write_topology(self):
         """What tests and the gateway's users read; pgpass lets libpq log in without a password in sight."""

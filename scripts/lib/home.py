@@ -10,13 +10,12 @@ import stat
 import sys
 import tempfile
 
+import processes
+from errors import Failure
+
 PROJECT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 SHARED = os.path.join(PROJECT, ".sluice")
 DEFAULT_BASE_PORT = 7500
-
-
-class Failure(Exception):
-    """An error the user can act on; printed without a traceback."""
 
 
 def say(text):
@@ -28,24 +27,16 @@ def say(text):
 
 
 def can_enter(path, user):
-    """Whether `user` can reach and list `path`, asked of the kernel in a child that has become that user."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(user.pw_gid)
-            os.setuid(user.pw_uid)
-            os._exit(0 if os.access(path, os.R_OK | os.X_OK) else 1)
-        except OSError:
-            os._exit(1)
-    return os.waitpid(child, 0)[1] == 0
+    """Whether `user` can reach and list `path`."""
+    return processes.ask_as(user, lambda: b"yes" if os.access(path, os.R_OK | os.X_OK) else b"no") == b"yes"
 
 
-def server_user():
-    """The account that runs the servers, or None to run them as the caller (PostgreSQL refuses root)."""
+def server_user(recorded=None):
+    """The account that runs the servers, or None to run them as the caller (PostgreSQL refuses root). `recorded`:
+    the one that has run them so far; `postgres` may have been added to the machine since."""
     if os.geteuid() != 0:
         return None
-    for name in ("postgres", "nobody"):
+    for name in filter(None, (recorded, "postgres", "nobody")):
         try:
             return pwd.getpwnam(name)
         except KeyError:
@@ -53,22 +44,15 @@ def server_user():
     raise Failure("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to drop to")
 
 
-def working_directory(pid):
-    try:
-        return os.readlink("/proc/%s/cwd" % pid)
-    except OSError:
-        return None
-
-
 class Home:
     """$SLUICE_HOME: passwords, topology, logs, and the data directories (or a link to where they are)."""
 
     def __init__(self):
         self.path = os.path.abspath(os.environ.get("SLUICE_HOME") or SHARED)
-        self.user = server_user()
         self.logs = os.path.join(self.path, "log")
         self.topology = os.path.join(self.path, "topology.json")
         self.state_file = os.path.join(self.path, "state.json")
+        self.user = server_user(self._recorded_user())
         self.data_link = os.path.join(self.path, "pg")
         self._lock = None
 
@@ -84,6 +68,13 @@ class Home:
         except BlockingIOError:
             say("waiting for another scripts/replicas in %s" % self.path)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def _recorded_user(self):
+        try:
+            with open(self.state_file) as file:
+                return json.load(file).get("server_user")
+        except (OSError, ValueError):  # `state` says what is wrong
+            return None
 
     def state(self):
         """What the last `up` made, or None. Refuses a home that another user brought up."""
@@ -160,8 +151,10 @@ class Home:
         return target
 
     def _sweep(self, base):
-        """Removes data that homes which have been deleted left in `base`, unless a server still runs there."""
-        busy = [cwd for cwd in map(working_directory, os.listdir("/proc")) if cwd]
+        """Removes data that homes which have been deleted left in `base`, unless a server runs there or may do so."""
+        busy = [process.directory for process in processes.every(self.user)]
+        if None in busy:
+            return
         for name in os.listdir(base):
             path = os.path.join(base, name)
             mark = os.path.join(path, "home")

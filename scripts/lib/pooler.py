@@ -5,8 +5,9 @@ import shutil
 import signal
 import subprocess
 
-from home import Failure, working_directory
-from server import environment, send, wait_for
+from home import Failure
+from processes import send, working_in
+from server import environment, wait_for
 
 SETTINGS = """\
 ; Written by scripts/replicas at every start; changes here are lost.
@@ -42,8 +43,7 @@ class Pooler:
 
     def pids(self):
         """Its working directory is its own folder, and nobody else's."""
-        folder = os.path.realpath(self.folder)
-        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and working_directory(entry) == folder]
+        return [process.pid for process in working_in(self.folder, "pgbouncer", self.home.user)]
 
     def start(self):
         if self.pids():

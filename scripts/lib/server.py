@@ -7,7 +7,8 @@ import socket
 import subprocess
 import time
 
-from home import Failure, working_directory
+from home import Failure
+from processes import send, working_in
 
 SETTINGS = """\
 # Written by scripts/replicas at every start; changes here are lost.
@@ -56,22 +57,10 @@ class Server:
     # Processes
 
     def processes(self):
-        """The live processes of this server, the postmaster first. All of PostgreSQL's processes, and nobody
-        else's, have the data directory as working directory; that also finds children of a dead postmaster."""
-        found = []
-        data = os.path.realpath(self.data)
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            if working_directory(entry) != data:
-                continue
-            try:
-                with open("/proc/%s/stat" % entry) as file:
-                    name, _, rest = file.read().partition("(")[2].rpartition(")")
-            except OSError:  # it has ended, or it is another user's
-                continue
-            if name.startswith("postgres") and rest.split()[0] != "Z":
-                found.append((int(entry), rest.split()[0]))
+        """The live processes of this server as (pid, state), the postmaster first. All of PostgreSQL's processes, and
+        nobody else's, have the data directory as working directory; that also finds children of a dead postmaster."""
+        found = [(process.pid, process.state) for process in working_in(
+            self.data, "postgres", self.home.user, "postgres: %s: " % self.name)]
         postmaster = self.recorded_pid()
         return sorted(found, key=lambda process: (process[0] != postmaster, process[0]))
 
@@ -261,13 +250,6 @@ def environment(**extra):
 def quoted(path):
     """A path inside a quoted libpq value inside a quoted setting."""
     return path.replace("\\", "\\\\").replace("'", "\\''")
-
-
-def send(pid, number):
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def wait_for(condition, seconds):

@@ -1,0 +1,5 @@
+"""What goes wrong."""
+
+
+class Failure(Exception):
+    """An error the user can act on; printed without a traceback."""
