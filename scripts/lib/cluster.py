@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import firewall
 import pgbin
-from home import DEFAULT_BASE_PORT, Failure, say
+from home import DEFAULT_BASE_PORT, Failure, in_threads, say
 from pooler import Pooler
 from server import Server, wait_for
 
@@ -82,24 +82,24 @@ class Cluster:
             if server.state() == "orphans":
                 server.stop()
                 say("%-6s ended the processes a dead postmaster had left" % server.name)
-        with ThreadPoolExecutor(len(self.groups)) as pool:
-            for job in [pool.submit(self._up_group, group, started) for group in self.groups]:
-                job.result()
+        in_threads(self.home, lambda group: self._up_group(group, started), self.groups)
 
     def _up_group(self, group, started):
         for server in group:
+            self.home.check_halt()
             state = server.state()
             if state == "stopped":
                 server.signal_all(signal.SIGCONT)
                 say("%-6s was stopped by a signal; continued" % server.name)
                 state = "running"
             if state == "running" and server.is_made():
-                if not wait_for(server.answers, 60):
+                if not wait_for(lambda: self.home.halted or server.answers(), 60):
                     raise Failure("%s runs but does not accept connections; see %s" % (server.name, server.log))
-                say("%-6s already running: %s, port %d, pid %d" % (server.name, server.role, server.port, server.pid()))
+                self.home.check_halt()
+                say("%-6s already running: %s" % (server.name, server.place()))
             else:
                 self.start(server, started)
-                say("%-6s started: %s, port %d, pid %d" % (server.name, server.role, server.port, server.pid()))
+                say("%-6s started: %s" % (server.name, server.place()))
 
     def start(self, server, started):
         """Starts one server that is down, making its data directory first if it has none."""
@@ -108,12 +108,12 @@ class Cluster:
         if primary and server.is_made() and self._slot_is_lost(server, primary):
             say("%-6s is too far behind; copying it anew" % server.name)
             server.remove()
+        started.append(server)
         if not server.is_made():
             server.stop()  # half made by an `up` that was interrupted
             server.remove()
             server.make_directory()
             self._copy(server, primary) if primary else self._initialize(server)
-        started.append(server)
         server.start(primary)
         if not primary and not server.is_made():
             self._create_database(server)

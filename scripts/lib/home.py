@@ -6,9 +6,11 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import stat
 import sys
 import tempfile
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import processes
 from errors import Failure
@@ -53,8 +55,13 @@ class Home:
         self.topology = os.path.join(self.path, "topology.json")
         self.state_file = os.path.join(self.path, "state.json")
         self.user = server_user(self._recorded_user())
+        self.halted = False  # set by a signal or a failure: from then on nothing is started, only stopped
         self.data_link = os.path.join(self.path, "pg")
         self._lock = None
+
+    def check_halt(self):
+        if self.halted:
+            raise Failure("interrupted")
 
     def create(self):
         os.makedirs(self.path, mode=0o755, exist_ok=True)
@@ -181,6 +188,34 @@ class Home:
         return target
 
 
+def unwind_at_signals(home):
+    """SIGINT, SIGTERM and SIGHUP, where they are not ignored, raise KeyboardInterrupt: once, and not after a failure.
+    What is to be stopped then is stopped whatever comes; every wait on that way has an end."""
+    def handle(*_):
+        if not home.halted:
+            home.halted = True
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handle)
+
+
+def in_threads(home, function, items):
+    """Calls the function with each item, at once. At the first failure, or a signal, nothing more is started; it is
+    raised when all threads have ended."""
+    with ThreadPoolExecutor(len(items)) as pool:
+        try:
+            jobs = [pool.submit(function, item) for item in items]
+            done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
+            for job in done:
+                job.result()
+        except BaseException:
+            home.halted = True
+            raise
+    return [job.result() for job in jobs]
+
+
 def main(run):
     """Runs a script's main function with clear errors and the conventional exit codes."""
     try:
@@ -191,7 +226,7 @@ def main(run):
     except KeyboardInterrupt:
         sys.exit(130)
     except PermissionError as error:
-        print("%s: %s: %s" % (os.path.basename(sys.argv[0]), error.filename, error.strerror), file=sys.stderr)
+        print("%s: %s" % (os.path.basename(sys.argv[0]), error), file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -76,6 +76,9 @@ class Server:
         processes, recorded = self.processes(), self.recorded_pid()
         return recorded if processes and processes[0][0] == recorded else None
 
+    def place(self):
+        return "%s, port %d, pid %s" % (self.role, self.port, self.pid())
+
     def state(self):
         """running, stopped (by SIGSTOP), down, or orphans (the postmaster is gone, children live)."""
         processes = self.processes()
@@ -119,7 +122,8 @@ class Server:
             self.home.write_private(os.path.join(self.data, name), text, self.home.user)
 
     def start(self, primary=None):
-        """Starts the server in a session of its own, so that Ctrl-C in a terminal does not reach it."""
+        """Starts the server in a session of its own, so that Ctrl-C in a terminal does not reach it, and in its data
+        directory, so that `processes` sees it from the first moment. It is up when this returns, or down."""
         self.check_port()
         self.configure(primary)
         self.forget_dead_postmaster()
@@ -127,8 +131,14 @@ class Server:
             os.replace(self.log, self.log + ".old")
         with open(self.log, "ab") as log:
             process = subprocess.Popen([self.tool("postgres"), "-D", self.data], stdin=subprocess.DEVNULL, stdout=log,
-                                       stderr=log, cwd="/", start_new_session=True, **self.as_user())
-        self._await_answer(process)
+                                       stderr=log, cwd=self.data, start_new_session=True, **self.as_user())
+        try:
+            self._await_answer(process)
+            if self.pid() != process.pid:
+                raise Failure("%s answers, but its process %d is not to be seen" % (self.name, process.pid))
+        except BaseException:
+            end(process)
+            raise
 
     def forget_dead_postmaster(self):
         """Removes the lock file of a killed postmaster. PostgreSQL itself keeps it if the pid still exists, as it
@@ -140,6 +150,7 @@ class Server:
     def _await_answer(self, process):
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
+            self.home.check_halt()
             if process.poll() is not None:
                 raise Failure("%s did not start; the end of %s:\n%s" % (self.name, self.log, self.log_tail()))
             if self.answers():
@@ -198,11 +209,34 @@ class Server:
     def run_as_user(self, command, **extra):
         """Runs one of PostgreSQL's own tools as the servers' user."""
         env = environment(**extra)
-        done = subprocess.run([self.tool(command[0])] + command[1:], stdin=subprocess.DEVNULL, cwd="/",
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
-                              **dict(self.as_user(), env=env))
-        if done.returncode != 0:
-            raise Failure("%s for %s failed:\n%s" % (command[0], self.name, done.stdout))
+        code, output, _ = self._finish([self.tool(command[0])] + command[1:], "", stderr=subprocess.STDOUT, cwd="/",
+                                       **dict(self.as_user(), env=env))
+        if code != 0:
+            raise Failure("%s for %s failed:\n%s" % (command[0], self.name, output))
+
+    def _finish(self, command, text, timeout=None, **settings):
+        """Runs a program to its end and returns its code and output. A time-out or a halt ends it at once, with
+        whatever it has started: it leads a session of its own."""
+        deadline = time.monotonic() + timeout if timeout else None
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True,
+                                   start_new_session=True, **settings)
+        try:
+            while True:
+                try:
+                    output, errors = process.communicate(text, timeout=0.1)
+                    return process.returncode, output, errors
+                except subprocess.TimeoutExpired:
+                    text = None  # it is on its way
+                    self.home.check_halt()
+                    if deadline and time.monotonic() > deadline:
+                        raise Failure("%s does not answer" % self.name)
+        except BaseException:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
+            raise
 
     def as_user(self):
         settings = {"env": environment()}
@@ -224,14 +258,10 @@ class Server:
     def query(self, sql, superuser=False, database="sluice", timeout=None):
         """Runs SQL through psql's standard input (so that it is in no process list); rows of text columns."""
         command = [self.tool("psql"), "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", database]
-        try:
-            done = subprocess.run(command, input=sql, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                  universal_newlines=True, env=self.login(superuser), timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise Failure("%s does not answer" % self.name)
-        if done.returncode != 0:
-            raise Failure("%s: %s" % (self.name, done.stderr.strip()))
-        return [line.split("\t") for line in done.stdout.splitlines()]
+        code, output, errors = self._finish(command, sql, timeout, stderr=subprocess.PIPE, env=self.login(superuser))
+        if code != 0:
+            raise Failure("%s: %s" % (self.name, errors.strip()))
+        return [line.split("\t") for line in output.splitlines()]
 
     def log_tail(self):
         try:
@@ -250,6 +280,16 @@ def environment(**extra):
 def quoted(path):
     """A path inside a quoted libpq value inside a quoted setting."""
     return path.replace("\\", "\\\\").replace("'", "\\''")
+
+
+def end(process):
+    """Ends a program that this one has started: politely, then firmly."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition, seconds):
