@@ -79,6 +79,8 @@ class Cluster:
     def up(self, started):
         """Makes what is missing and starts what is down. Appends every server it starts to `started`."""
         for server in self.servers:
+            if firewall.mend(server.port):
+                say("%-6s was cut off; mended" % server.name)
             if server.state() == "orphans":
                 server.stop()
                 say("%-6s ended the processes a dead postmaster had left" % server.name)
@@ -192,19 +194,26 @@ class Cluster:
         """Stops the named servers, or every server; standbys first. Returns how many were up."""
         chosen = [self.named(name) for name in names] or self.servers
         groups = [[server for server in group if server in chosen] for group in self.groups]
+        failures = []
         with ThreadPoolExecutor(len(groups)) as pool:
-            return sum(pool.map(self._down_group, groups))
+            stopped = sum(pool.map(lambda group: self._down_group(group, failures), groups))
+        if failures:
+            raise Failure("\n".join(map(str, failures)))
+        return stopped
 
-    def _down_group(self, group):
+    def _down_group(self, group, failures):
+        """What does not end keeps nothing else from being ended."""
         stopped = 0
         for server in reversed(group):
-            Pooler(server).stop()
-            firewall.mend(server.port)
-            if server.stop():
-                stopped += 1
-                say("%-6s stopped" % server.name)
-            else:
-                say("%-6s was down" % server.name)
+            for what in (Pooler(server).stop, lambda: firewall.mend(server.port), server.stop):
+                try:
+                    ended = what()
+                except Failure as failure:
+                    failures.append(failure)
+                    ended = None
+            if ended is not None:
+                say("%-6s %s" % (server.name, "stopped" if ended else "was down"))
+            stopped += bool(ended)
         return stopped
 
     def purge(self):
@@ -238,7 +247,7 @@ def open_for_up(home, shards, standbys):
                       % (old_shards, old_standbys))
     port = base_port(state.get("base_port"))
     if state and port != state["base_port"]:
-        running = [s.name for s in Cluster.existing(home).servers if s.processes()]
+        running = [s.name for s in Cluster.existing(home).servers if s.processes() or Pooler(s).pids()]
         if running:
             raise Failure("%s run on ports from %d, not %d; `scripts/replicas down` first"
                           % (", ".join(running), state["base_port"], port))

@@ -4,8 +4,9 @@ import os
 import shutil
 import subprocess
 
-from home import Failure
+from errors import Failure
 
+NEEDS = "dropping packets needs root, nftables (Debian's package: nftables) and, in a container, CAP_NET_ADMIN"
 RULES = """\
 table inet {table} {{
     chain in {{
@@ -18,22 +19,27 @@ table inet {table} {{
 
 
 def cut(port):
-    mend(port)
-    _run(["-f", "-"], RULES.format(table=_table(port), port=port))
+    """Returns whether it was not cut before."""
+    if is_cut(port):
+        return False
+    _nft(["-f", "-"], RULES.format(table=_table(port), port=port))
+    return True
 
 
 def mend(port):
-    """Does nothing where nothing was cut."""
-    if is_cut(port):
-        _run(["delete", "table", "inet", _table(port)])
+    """Returns whether it was cut, or None: that cannot be told, nor can anything be cut from here."""
+    was_cut = is_cut(port)
+    if was_cut:
+        _nft(["delete", "table", "inet", _table(port)])
+    return was_cut
 
 
 def is_cut(port):
-    program = _program()
-    if os.geteuid() != 0 or not program:
-        return False
-    return subprocess.run([program, "list", "table", "inet", _table(port)], stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL).returncode == 0
+    """None: it cannot be told."""
+    if os.geteuid() != 0 or not _program():
+        return None
+    done = _run(["list", "table", "inet", _table(port)])
+    return True if done.returncode == 0 else False if "No such file or directory" in done.stdout else None
 
 
 def _table(port):
@@ -44,11 +50,14 @@ def _program():
     return shutil.which("nft", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
-def _run(arguments, text=None):
-    program = _program()
-    if os.geteuid() != 0 or not program:
-        raise Failure("dropping packets needs root and nftables (Debian's package: nftables)")
-    done = subprocess.run([program] + arguments, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          universal_newlines=True)
+def _nft(arguments, text=None):
+    if os.geteuid() != 0 or not _program():
+        raise Failure(NEEDS)
+    done = _run(arguments, text)
     if done.returncode != 0:
-        raise Failure("nft refused: %s" % done.stdout.strip())
+        raise Failure("%s; nft says: %s" % (NEEDS, done.stdout.strip()))
+
+
+def _run(arguments, text=None):
+    return subprocess.run([_program()] + arguments, input=text or "", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True, env=dict(os.environ, LC_ALL="C"))

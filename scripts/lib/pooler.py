@@ -7,7 +7,7 @@ import subprocess
 
 from home import Failure
 from processes import send, working_in
-from server import environment, wait_for
+from server import end, environment, tail, wait_for
 
 SETTINGS = """\
 ; Written by scripts/replicas at every start; changes here are lost.
@@ -45,9 +45,13 @@ class Pooler:
         """Its working directory is its own folder, and nobody else's."""
         return [process.pid for process in working_in(self.folder, "pgbouncer", self.home.user)]
 
-    def start(self):
+    def start(self, started):
+        """Appends itself to `started` if there was anything to start."""
+        self.home.check_halt()
         if self.pids():
-            return False
+            return
+        program = self.program()
+        started.append(self)
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         if self.home.user:
             os.chown(self.folder, self.home.user.pw_uid, self.home.user.pw_gid)
@@ -55,12 +59,15 @@ class Pooler:
         self.home.write_private(users, '"sluice" "%s"\n' % self.home.secret("password"), self.home.user)
         self.home.write_private(settings, SETTINGS.format(server=self.server.port, port=self.port, users=users,
                                                           log=self.log), self.home.user)
-        process = subprocess.Popen([self.program(), settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        process = subprocess.Popen([program, settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, start_new_session=True,
                                    **dict(self.server.as_user(), cwd=self.folder))
-        if not wait_for(lambda: process.poll() is not None or self.answers(), 20) or process.poll() is not None:
-            raise Failure("PgBouncer for %s did not start; see %s" % (self.server.name, self.log))
-        return True
+        wait_for(lambda: self.home.halted or process.poll() is not None or self.answers(), 20)
+        self.home.check_halt()
+        if process.poll() is not None or not self.pids() or not self.answers():
+            end(process)
+            raise Failure("PgBouncer for %s did not start on port %d; the end of %s:\n%s"
+                          % (self.server.name, self.port, self.log, tail(self.log)))
 
     def answers(self):
         return subprocess.run([self.server.tool("pg_isready"), "-q", "-t", "2", "-h", "127.0.0.1", "-p",

@@ -152,7 +152,7 @@ class Server:
         while time.monotonic() < deadline:
             self.home.check_halt()
             if process.poll() is not None:
-                raise Failure("%s did not start; the end of %s:\n%s" % (self.name, self.log, self.log_tail()))
+                raise Failure("%s did not start; the end of %s:\n%s" % (self.name, self.log, tail(self.log)))
             if self.answers():
                 return
             time.sleep(0.05)
@@ -263,13 +263,6 @@ class Server:
             raise Failure("%s: %s" % (self.name, errors.strip()))
         return [line.split("\t") for line in output.splitlines()]
 
-    def log_tail(self):
-        try:
-            with open(self.log, "rb") as file:
-                return b"\n".join(file.read().splitlines()[-8:]).decode("utf-8", "replace")
-        except OSError:
-            return "(no log)"
-
 
 def environment(**extra):
     """A clean environment for PostgreSQL's programs: no PG* of the caller's, English messages."""
@@ -280,6 +273,14 @@ def environment(**extra):
 def quoted(path):
     """A path inside a quoted libpq value inside a quoted setting."""
     return path.replace("\\", "\\\\").replace("'", "\\''")
+
+
+def tail(log):
+    try:
+        with open(log, "rb") as file:
+            return b"\n".join(file.read().splitlines()[-8:]).decode("utf-8", "replace")
+    except OSError:
+        return "(no log)"
 
 
 def end(process):
