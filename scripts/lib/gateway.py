@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 
-from home import PROJECT, Failure
+from home import PROJECT, Failure, yaml_path
 from server import wait_for
 
 ADDRESS = "127.0.0.1:7412"
@@ -26,7 +26,7 @@ def configuration(cluster):
     source = os.path.join(PROJECT, "configs", "bench.yaml")
     with open(source) as file:
         text = file.read()
-    changed = text.replace("../.sluice/password", os.path.join(cluster.home.path, "password"))
+    changed = text.replace("../.sluice/password", yaml_path(os.path.join(cluster.home.path, "password")))
     for number, group in enumerate(cluster.groups):
         changed = changed.replace("port=75%d0" % number, "port=%d" % group[0].port)
     if len(cluster.groups) != 2:
@@ -45,7 +45,7 @@ def write_configuration(cluster, name, settings, collections, primaries_only=Fal
         for server in group[:1] if primaries_only else group:
             lines += ["      - name: %s" % server.name,
                       "        dsn: host=127.0.0.1 port=%d dbname=sluice user=sluice" % server.port,
-                      "        password_file: %s" % os.path.join(cluster.home.path, "password")]
+                      "        password_file: %s" % yaml_path(os.path.join(cluster.home.path, "password"))]
     path = os.path.join(cluster.home.path, name + ".yaml")
     with open(path, "w") as file:
         file.write("\n".join(lines + ["collections:", *collections]) + "\n")

@@ -188,6 +188,11 @@ class Home:
         return target
 
 
+def yaml_path(path):
+    """A path as a value in a gateway's configuration, where `${` begins a variable."""
+    return json.dumps(path.replace("${", "$${"), ensure_ascii=False)
+
+
 def unwind_at_signals(home):
     """SIGINT, SIGTERM and SIGHUP, where they are not ignored, raise KeyboardInterrupt: once, and not after a failure.
     What is to be stopped then is stopped whatever comes; every wait on that way has an end."""

@@ -272,7 +272,8 @@ def environment(**extra):
 
 def quoted(path):
     """A path inside a quoted libpq value inside a quoted setting."""
-    return path.replace("\\", "\\\\").replace("'", "\\''")
+    value = path.replace("\\", "\\\\").replace("'", "\\'")
+    return value.replace("\\", "\\\\").replace("'", "''")
 
 
 def tail(log):
