@@ -11,14 +11,37 @@ die() {
     exit 1
 }
 
+# Whatever ends this script, `cleanup` runs, which the script defines. A signal that comes between the start of a
+# program and the note of its pid waits until `started`.
+starting=
+caught=
+trap_everything() {
+    trap cleanup EXIT
+    trap 'on_signal 129' HUP
+    trap 'on_signal 130' INT
+    trap 'on_signal 143' TERM
+}
+
+on_signal() {
+    caught=$1
+    [ -n "$starting" ] || exit "$caught"
+}
+
+started() {
+    starting=
+    [ -z "$caught" ] || exit "$caught"
+}
+
 # Runs one step in a process group of its own, so that a signal to this script is handled at once
 # and `end_step` can stop the step with everything it has started.
 step_pid=
 step() {
+    starting=yes
     set -m
     "$@" </dev/null &
     step_pid=$!
     set +m
+    started
     local code=0
     wait "$step_pid" || code=$?
     step_pid=
@@ -122,9 +145,10 @@ ran_before=
 
 running_replicas() {
     [ -e "$home/state.json" ] || return 0
-    { "$root/scripts/replicas" status --json 2>/dev/null || true; } |
-        python3 -c 'import json, sys
-print(*[row["name"] for row in json.load(sys.stdin) if row["state"] != "down"])' 2>/dev/null || true
+    local rows
+    rows=$("$root/scripts/replicas" status --json) || [ $? -eq 3 ] || return 1
+    python3 -c 'import json, sys
+print(*[row["name"] for row in json.loads(sys.argv[1]) if row["state"] != "down"])' "$rows"
 }
 
 start_replicas() {
@@ -135,10 +159,11 @@ start_replicas() {
 
 stop_own_replicas() {
     [ -n "$up_began" ] || return 0
-    local name started=
-    for name in $(running_replicas); do
-        case " $ran_before " in *" $name "*) ;; *) started="$started $name" ;; esac
+    local name running ours=
+    running=$(running_replicas) || return 1
+    for name in $running; do
+        case " $ran_before " in *" $name "*) ;; *) ours="$ours $name" ;; esac
     done
     # shellcheck disable=SC2086
-    [ -z "$started" ] || "$root/scripts/replicas" down $started
+    [ -z "$ours" ] || "$root/scripts/replicas" down $ours
 }
