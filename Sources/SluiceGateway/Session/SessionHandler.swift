@@ -284,14 +284,16 @@ final class SessionHandler: ChannelInboundHandler {
     private func flush() {
         isFlushScheduled = false
         guard let channelContext, outbound.readableBytes > 0 else { return }
-        let bytes = outbound.readableBytes
+        let full = outbound
+        let bytes = full.readableBytes
         unsent += bytes
         guard unsent <= context.limits.maxUnsent else { return givenUp(channelContext) }
         let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
         let sent = channelContext.eventLoop.makePromise(of: Void.self)
         sent.futureResult.whenComplete { _ in handler.value.sent(bytes) }
-        channelContext.writeAndFlush(wrapOutboundOut(outbound), promise: sent)
+        // Before the write, which may complete at once and come back here.
         outbound = channelContext.channel.allocator.buffer(capacity: 4_096)
+        channelContext.writeAndFlush(wrapOutboundOut(full), promise: sent)
     }
 
     private func sent(_ bytes: Int) {
