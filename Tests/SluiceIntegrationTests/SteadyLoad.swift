@@ -56,8 +56,11 @@ final class SteadyLoad: Sendable {
             defer { load.stop() }
             try await body(load)
         }
-        return load.state.withLock(\.tally)
+        return load.tally
     }
+
+    /// So far.
+    var tally: Tally { state.withLock(\.tally) }
 
     /// Until an answer fulfils the condition; false if none does in time. Looked at after every search.
     func wait(atMost limit: Duration, until condition: @escaping @Sendable (SearchReply) -> Bool) async -> Bool {
