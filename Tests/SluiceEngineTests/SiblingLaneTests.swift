@@ -43,7 +43,7 @@ import Testing
             let own = Task { await lanes[0].search(.of(in: long)) }
             await backend.held(2)
             let waiting = Task { await lanes[0].search(.of(in: long)) }
-            while await lanes[0].pools[0].occupancy.waiting == 0 { await Task.yield() }
+            while await lanes[0].pools[0].counters.waits == 0 { await Task.yield() }
             // The first that was begun is the sibling's; its connection serves the leg that waits on lane 0.
             backend.releaseOne()
             await backend.held(3)
