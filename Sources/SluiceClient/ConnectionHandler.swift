@@ -148,8 +148,10 @@ package final class ConnectionHandler: ChannelInboundHandler {
         case .error where frame.requestID == 0:
             fail(SluiceError(try ErrorReply(decoding: frame.payload)))
         case .goAway: retire()
-        case .result, .collectionList, .pong, .error: answer(frame)
-        case .welcome, .hello, .ping, .cancel, .search, .collections:
+        case .result, .countResult, .collectionList, .pong, .error: answer(frame)
+        // Of a stream; no request of this client asks for one.
+        case .resultPart: break
+        case .welcome, .hello, .ping, .cancel, .search, .collections, .get, .count, .next:
             throw WireError(.protocolViolation, "a frame that only a client sends, or a second WELCOME")
         }
     }

@@ -22,12 +22,15 @@ public struct ErrorCode: RawRepresentable, Hashable, Sendable, CustomStringConve
     public static let tooManyInFlight = ErrorCode(rawValue: 16)
     public static let unauthenticated = ErrorCode(rawValue: 17)
     public static let handshakeTimeout = ErrorCode(rawValue: 18)
+    public static let unknownCursor = ErrorCode(rawValue: 19)
+    public static let modelMismatch = ErrorCode(rawValue: 20)
+    public static let notSupported = ErrorCode(rawValue: 21)
 
     private static let names = [
         "malformed", "unsupported_version", "protocol_violation", "frame_too_large", "invalid_argument",
         "unknown_collection", "unknown_column", "dimension_mismatch", "deadline_exceeded", "cancelled", "unavailable",
         "busy", "backend_error", "internal", "shutting_down", "too_many_in_flight", "unauthenticated",
-        "handshake_timeout",
+        "handshake_timeout", "unknown_cursor", "model_mismatch", "not_supported",
     ]
 
     /// As the specification writes it; `code_N` for a code without a name here.

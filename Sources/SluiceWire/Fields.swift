@@ -79,6 +79,29 @@ extension FieldReader.Field {
     func microseconds(_ message: String) throws(WireError) -> Duration {
         .microseconds(Int64(clamping: try integer(as: UInt64.self, message)))
     }
+
+    /// A u32.
+    func count(_ message: String) throws(WireError) -> Int { Int(try integer(as: UInt32.self, message)) }
+
+    /// An f64, whatever number it is.
+    func double(_ message: String) throws(WireError) -> Double {
+        Double(bitPattern: try integer(as: UInt64.self, message))
+    }
+
+    /// One of the bytes that the protocol has a meaning for.
+    func choice<Choice: RawRepresentable<UInt8>>(_ message: String) throws(WireError) -> Choice {
+        let byte = try integer(as: UInt8.self, message)
+        guard let choice = Choice(rawValue: byte) else { throw wrong(message, "a value that is known, not \(byte)") }
+        return choice
+    }
+
+    /// How many elements of so many bytes are packed one after the other.
+    func packedCount(ofBytes size: Int, _ message: String) throws(WireError) -> Int {
+        guard value.readableBytes.isMultiple(of: size) else {
+            throw wrong(message, "whole elements of \(size) bytes")
+        }
+        return value.readableBytes / size
+    }
 }
 
 extension ByteBuffer {
@@ -99,6 +122,13 @@ extension ByteBuffer {
     mutating func writeField<Integer: FixedWidthInteger>(_ tag: UInt16, _ integer: Integer) {
         writeMultipleIntegers(tag, UInt32(MemoryLayout<Integer>.size), integer)
     }
+
+    mutating func writeField(_ tag: UInt16, _ double: Double) { writeField(tag, double.bitPattern) }
+
+    mutating func writeField(_ tag: UInt16, count: Int) { writeField(tag, UInt32(clamping: count)) }
+
+    /// A flag whose absence means false.
+    mutating func writeFlag(_ tag: UInt16, _ flag: Bool) { if flag { writeField(tag, UInt8(1)) } }
 
     mutating func writeField(_ tag: UInt16, microsecondsOf duration: Duration) {
         writeField(tag, UInt64(clamping: duration.wholeMicroseconds))

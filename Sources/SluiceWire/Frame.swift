@@ -12,6 +12,11 @@ public enum FrameKind: UInt8, Hashable, Sendable, CaseIterable {
     case result = 0x11
     case collections = 0x12
     case collectionList = 0x13
+    case get = 0x14
+    case count = 0x16
+    case countResult = 0x17
+    case next = 0x18
+    case resultPart = 0x19
 }
 
 /// One frame, its payload decompressed.
@@ -39,8 +44,10 @@ enum FrameLayout {
 /// The eight bytes that a client sends before its first frame.
 public enum Preface {
     /// "SLUICE", major version, minor version.
-    public static let bytes: [UInt8] = Array("SLUICE".utf8) + [major, 0]
+    public static let bytes: [UInt8] = Array("SLUICE".utf8) + [major, minor]
     public static let major: UInt8 = 1
+    /// What this version adds to others of its major version; a receiver does not look at it.
+    public static let minor: UInt8 = 1
     private static let magicLength = 6
 
     /// Takes the preface from the front of what has arrived.

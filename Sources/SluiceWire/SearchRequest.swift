@@ -1,82 +1,11 @@
-public import NIOCore
+internal import NIOCore
 
-/// A vector in pgvector's binary form: Int16 dimensions, Int16 zero, then the components as Float32, all big-endian.
-/// It goes to PostgreSQL as it is.
-public struct VectorBytes: Hashable, Sendable {
-    public let bytes: ByteBuffer
-
-    private static let headerLength = 4
-    /// pgvector's own limit of the type `vector` (VECTOR_MAX_DIM in vector.h).
-    public static let maximumDimensions = 16_000
-
-    /// As it arrived; `validate()` says whether it is one.
-    public init(unchecked bytes: ByteBuffer) { self.bytes = bytes }
-
-    /// More components than `Int16.max` cannot be a vector; `validate()` then fails.
-    public init(_ floats: [Float]) {
-        var buffer = ByteBufferAllocator().buffer(capacity: Self.headerLength + 4 * floats.count)
-        buffer.writeMultipleIntegers(Int16(clamping: floats.count), Int16(0))
-        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 4 * floats.count) { target in
-            for (index, float) in floats.enumerated() {
-                target.storeBytes(of: float.bitPattern.bigEndian, toByteOffset: 4 * index, as: UInt32.self)
-            }
-            return 4 * floats.count
-        }
-        bytes = buffer
-    }
-
-    /// What the header says; 0 if there is none.
-    public var dimensions: Int { Int(bytes.getInteger(at: bytes.readerIndex, as: Int16.self) ?? 0) }
-
-    public func floats() -> [Float] {
-        bytes.withUnsafeReadableBytes { source in
-            stride(from: Self.headerLength, to: source.count - 3, by: 4).map {
-                Float(bitPattern: UInt32(bigEndian: source.loadUnaligned(fromByteOffset: $0, as: UInt32.self)))
-            }
-        }
-    }
-
-    /// - Throws: `invalidArgument` if it is not a vector, or a component is not a finite number.
-    public func validate() throws(WireError) {
-        let dimensions = dimensions
-        guard bytes.readableBytes >= Self.headerLength, (1...Self.maximumDimensions).contains(dimensions) else {
-            throw WireError(.invalidArgument, "the vector has \(dimensions) dimensions; it must have 1 to 16000")
-        }
-        guard bytes.getInteger(at: bytes.readerIndex + 2, as: Int16.self) == 0 else {
-            throw WireError(.invalidArgument, "the vector's second field must be 0")
-        }
-        guard bytes.readableBytes == Self.headerLength + 4 * dimensions else {
-            throw WireError(
-                .invalidArgument,
-                "the vector declares \(dimensions) dimensions but has \(bytes.readableBytes - Self.headerLength) bytes")
-        }
-        if let place = firstNotFinite() {
-            throw WireError(.invalidArgument, "component \(place) of the vector is NaN or infinite")
-        }
-    }
-
-    /// Only of a vector whose length fits its dimensions.
-    private func firstNotFinite() -> Int? {
-        bytes.withUnsafeReadableBytes { source in
-            let count = (source.count - Self.headerLength) / 4
-            // Without a way out of the loop the compiler turns it into SIMD; where it was is asked only if it was.
-            var found: UInt32 = 0
-            for index in 0..<count { found |= Self.isNotFinite(source, index) ? 1 : 0 }
-            return found == 0 ? nil : (0..<count).first { Self.isNotFinite(source, $0) }
-        }
-    }
-
-    @inline(__always)
-    private static func isNotFinite(_ source: UnsafeRawBufferPointer, _ index: Int) -> Bool {
-        let exponent = UInt32(0x7F80_0000).bigEndian
-        return source.loadUnaligned(fromByteOffset: headerLength + 4 * index, as: UInt32.self) & exponent == exponent
-    }
-}
-
-/// The nearest neighbours of one vector in some collections, please.
+/// The nearest neighbours of one or several vectors in some collections, please.
 public struct SearchRequest: Hashable, Sendable {
     public var collections: [String]
-    public var vector: VectorBytes
+    /// Each is searched for by itself: a batch. Empty if `byID` says what to search for, or each collection's override
+    /// has a vector.
+    public var vectors: [VectorBytes]
     public var k: Int
     public var columns: [String]
     /// The time left; nil for the gateway's default.
@@ -90,16 +19,44 @@ public struct SearchRequest: Hashable, Sendable {
     public var allowHedges = true
     /// 0 interactive, 1 batch: which is shed first.
     public var priority: UInt8 = 0
+    public var filter: FilterExpression?
+    /// At most one for each collection.
+    public var overrides: [CollectionOverride] = []
+    /// A list for each collection instead of a merged one.
+    public var separate = false
+    public var settings = ScanSettings()
+    /// Only rows at most so far away. Finite.
+    public var maxDistance: Double?
+    /// If fewer than k are found while more rows may match, the gateway searches harder, within the deadline.
+    public var complete = false
+    /// With which probability the list is to be complete before a shard is asked again, above 0 to 1; nil for the
+    /// gateway's default.
+    public var probability: Double?
+    public var group: Grouping?
+    public var text: TextSearch?
+    public var twoPhase: TwoPhase?
+    /// The model that made the vectors: refused by collections of another.
+    public var model: String?
+    /// How many hits the answer has; the rest of the k wait behind a cursor. Nil for all at once.
+    public var pageSize: Int?
+    public var bypassCache = false
+    /// The answer may come in parts.
+    public var stream = false
+    /// The row whose vector to search for.
+    public var byID: RowReference?
 
     public static let maximumCollections = 64
     public static let maximumColumns = 256
+    public static let maximumVectors = 64
+    /// Of an answer: a list for each vector and collection.
+    public static let maximumLists = maximumVectors * maximumCollections
 
     public init(
-        collections: [String], vector: VectorBytes, k: Int, columns: [String] = [], deadline: Duration? = nil,
+        collections: [String], vectors: [VectorBytes], k: Int, columns: [String] = [], deadline: Duration? = nil,
         efSearch: Int? = nil, exact: Bool = false, allowPartial: Bool = false
     ) {
         self.collections = collections
-        self.vector = vector
+        self.vectors = vectors
         self.k = k
         self.columns = columns
         self.deadline = deadline
@@ -108,74 +65,123 @@ public struct SearchRequest: Hashable, Sendable {
         self.allowPartial = allowPartial
     }
 
-    public init(decoding payload: ByteBuffer) throws(WireError) {
-        self.init(collections: [], vector: VectorBytes(unchecked: ByteBuffer()), k: 0)
-        var reader = FieldReader(payload, of: "SEARCH", once: [2, 3, 5, 6, 7, 8, 9, 10, 11])
-        var hasVector = false
-        var hasK = false
-        while let field = try reader.next() {
-            switch field.tag {
-            case 1:
-                guard collections.count < Self.maximumCollections else {
-                    throw WireError(.invalidArgument, "a search names at most \(Self.maximumCollections) collections")
-                }
-                collections.append(try field.text("SEARCH"))
-            case 2:
-                vector = VectorBytes(unchecked: field.value)
-                hasVector = true
-            case 3:
-                k = Int(try field.integer(as: UInt32.self, "SEARCH"))
-                hasK = true
-            case 4:
-                guard columns.count < Self.maximumColumns else {
-                    throw WireError(.invalidArgument, "a search asks for at most \(Self.maximumColumns) columns")
-                }
-                columns.append(try field.text("SEARCH"))
-            case 5: deadline = try field.microseconds("SEARCH")
-            case 6: efSearch = Int(try field.integer(as: UInt32.self, "SEARCH"))
-            case 7: exact = try field.flag("SEARCH")
-            case 8: allowPartial = try field.flag("SEARCH")
-            case 9: minCoverage = try Self.share(field)
-            case 10: allowHedges = try field.flag("SEARCH")
-            case 11:
-                priority = try field.integer(as: UInt8.self, "SEARCH")
-                guard priority <= 1 else { throw WireError(.malformed, "SEARCH: field 11 must be 0 or 1") }
-            default: break
+    public init(
+        collections: [String], vector: VectorBytes, k: Int, columns: [String] = [], deadline: Duration? = nil,
+        efSearch: Int? = nil, exact: Bool = false, allowPartial: Bool = false
+    ) {
+        self.init(
+            collections: collections, vectors: [vector], k: k, columns: columns, deadline: deadline,
+            efSearch: efSearch, exact: exact, allowPartial: allowPartial)
+    }
+
+    /// The first of the vectors; without one, bytes that `VectorBytes.validate()` refuses.
+    public var vector: VectorBytes {
+        get { vectors.first ?? VectorBytes(unchecked: .init()) }
+        set { vectors = [newValue] + vectors.dropFirst() }
+    }
+
+    /// How many lists the answer has.
+    public var listCount: Int { max(1, vectors.count) * (separate ? collections.count : 1) }
+
+    /// The list of a vector, and, if they are separate, of a collection.
+    public func listIndex(vector: Int, collection: Int) -> Int {
+        separate ? vector * collections.count + collection : vector
+    }
+
+    /// Of a collection, if it has one.
+    public func override(of collection: String) -> CollectionOverride? {
+        overrides.first { $0.collection == collection }
+    }
+
+    /// Everything that needs no knowledge of the gateway's collections and limits. What decoding has accepted may still
+    /// fail here: its vectors, and fields that do not go together.
+    /// - Throws: `invalidArgument`, with the field's name.
+    public func validate() throws(WireError) {
+        try checkVectors()
+        try checkOverrides()
+        try checkCombinations()
+        try filter?.validate()
+        try settings.validate()
+        try group?.validate()
+        try text?.validate()
+        try twoPhase?.validate()
+        try checkNumbers()
+    }
+
+    private func checkVectors() throws(WireError) {
+        guard vectors.count <= Self.maximumVectors else { throw Self.tooManyVectors }
+        for (place, vector) in vectors.enumerated() {
+            guard vector.form == vectors[0].form else { throw Rules.wrong("the vectors are of different types") }
+            do { try vector.validate() } catch {
+                guard vectors.count > 1 else { throw error }
+                throw WireError(error.code, "vector \(place) of the batch: \(error.message)")
             }
         }
-        guard !collections.isEmpty else { throw WireError(.malformed, "SEARCH: without a collection") }
-        guard hasVector else { throw WireError(.malformed, "SEARCH: without a vector") }
-        guard hasK else { throw WireError(.malformed, "SEARCH: without k") }
+        if byID != nil, !vectors.isEmpty { throw Rules.wrong("a search has a vector or by_id, not both") }
     }
 
-    private static func share(_ field: FieldReader.Field) throws(WireError) -> Double {
-        let share = Double(bitPattern: try field.integer(as: UInt64.self, "SEARCH"))
-        guard share >= 0, share <= 1 else {
-            throw WireError(.invalidArgument, "the coverage asked for must be from 0 to 1")
+    private func checkOverrides() throws(WireError) {
+        var seen: Set<String> = []
+        var vectors = 0
+        for override in overrides {
+            guard collections.contains(override.collection) else {
+                throw Rules.wrong("an override is for \(override.collection), which is not searched")
+            }
+            guard seen.insert(override.collection).inserted else {
+                throw Rules.wrong("there are two overrides for \(override.collection)")
+            }
+            try override.validate()
+            vectors += override.vector == nil ? 0 : 1
         }
-        return share
+        if vectors > 0, self.vectors.count > 1 {
+            throw Rules.wrong("a batch of vectors and an override with a vector do not go together")
+        }
+        if self.vectors.isEmpty, byID == nil, vectors < collections.count {
+            throw Rules.wrong("a search has a vector, by_id, or an override with a vector for each collection")
+        }
     }
 
-    public func encode(into buffer: inout ByteBuffer) {
-        for collection in collections { buffer.writeField(1, collection) }
-        buffer.writeField(2) { $0.writeImmutableBuffer(vector.bytes) }
-        buffer.writeField(3, UInt32(clamping: k))
-        for column in columns { buffer.writeField(4, column) }
-        if let deadline { Self.write(deadline: deadline, into: &buffer) }
-        if let efSearch { buffer.writeField(6, UInt32(clamping: efSearch)) }
-        if exact { buffer.writeField(7, UInt8(1)) }
-        if allowPartial { buffer.writeField(8, UInt8(1)) }
-        if let minCoverage { buffer.writeField(9, minCoverage.bitPattern) }
-        if !allowHedges { buffer.writeField(10, UInt8(0)) }
-        if priority != 0 { buffer.writeField(11, priority) }
+    private func checkCombinations() throws(WireError) {
+        // What an answer could not say: ranks, group sizes and cursors belong to one list.
+        let (isBatch, isPaged, isGrouped) = (vectors.count > 1, pageSize != nil, group != nil)
+        let together: [(String, Bool, String, Bool)] = [
+            ("page_size", isPaged, "a batch", isBatch), ("page_size", isPaged, "separate", separate),
+            ("page_size", isPaged, "stream", stream), ("page_size", isPaged, "group", isGrouped),
+            ("text", text != nil, "a batch", isBatch), ("text", text != nil, "separate", separate),
+            ("group", isGrouped, "a batch", isBatch), ("group", isGrouped, "separate", separate),
+            ("group", isGrouped, "stream", stream), ("exact", exact, "two_phase", twoPhase != nil),
+        ]
+        for (name, isThere, other, otherIsThere) in together where isThere && otherIsThere {
+            throw Rules.wrong("\(name) and \(other) do not go together")
+        }
     }
 
-    /// What `write(deadline:into:)` adds to a request.
-    public static let deadlineFieldLength = 14
+    private func checkNumbers() throws(WireError) {
+        if let maxDistance { try Self.check(maxDistance: maxDistance) }
+        if let probability { try Self.check(probability: probability) }
+        if let minCoverage { try Self.check(minCoverage: minCoverage) }
+        if let model { try Rules.check(name: model, "the model") }
+        try Rules.check(k, in: 1...Int(UInt32.max), "k")
+        try Rules.check(pageSize, in: 1...Int(UInt32.max), "page_size")
+    }
 
-    /// The field of the time left, for a request that was encoded without: fields come in any order, so it can be added
-    /// in the moment the request is sent.
-    public static func write(deadline: Duration, into buffer: inout ByteBuffer) {
-        buffer.writeField(5, microsecondsOf: max(.zero, deadline))
+    // MARK: Rules that decoding has, too
+
+    static var tooManyVectors: WireError { Rules.wrong("a search has at most \(maximumVectors) vectors") }
+
+    static func check(minCoverage: Double) throws(WireError) {
+        guard minCoverage >= 0, minCoverage <= 1 else {
+            throw Rules.wrong("the coverage asked for must be from 0 to 1")
+        }
+    }
+
+    static func check(maxDistance: Double) throws(WireError) {
+        guard maxDistance.isFinite else { throw Rules.wrong("max_distance is \(maxDistance); it must be finite") }
+    }
+
+    static func check(probability: Double) throws(WireError) {
+        guard probability > 0, probability <= 1 else {
+            throw Rules.wrong("probability is \(probability); it must be above 0, and at most 1")
+        }
     }
 }

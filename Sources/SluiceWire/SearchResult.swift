@@ -1,224 +1,76 @@
 public import NIOCore
 
-/// How a leg ended. Open: a newer gateway may send a status this version has no name for.
-public struct LegStatus: RawRepresentable, Hashable, Sendable {
+/// Where an answer comes from. Open: a newer gateway may know more.
+public struct AnswerSource: RawRepresentable, Hashable, Sendable {
     public let rawValue: UInt8
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    public static let ok = LegStatus(rawValue: 0)
-    public static let timeout = LegStatus(rawValue: 1)
-    public static let unavailable = LegStatus(rawValue: 2)
-    public static let saturated = LegStatus(rawValue: 3)
-    public static let backendError = LegStatus(rawValue: 4)
-    public static let cancelled = LegStatus(rawValue: 5)
-    public static let invalid = LegStatus(rawValue: 6)
-    public static let breakerOpen = LegStatus(rawValue: 7)
+    public static let executed = AnswerSource(rawValue: 0)
+    /// An equal search was running already.
+    public static let shared = AnswerSource(rawValue: 1)
+    public static let cache = AnswerSource(rawValue: 2)
+}
 
-    private static let names = [
-        "ok", "timeout", "unavailable", "saturated", "backend_error", "cancelled", "invalid", "breaker_open",
-    ]
+/// What a client has of a list that the gateway holds for it: 16 bytes that cannot be guessed.
+public struct WireCursor: Hashable, Sendable {
+    public var high: UInt64
+    public var low: UInt64
 
-    public var name: String {
-        Self.names.indices.contains(Int(rawValue)) ? Self.names[Int(rawValue)] : "status_\(rawValue)"
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
     }
 }
 
-/// A column of a leg's rows: its name and its type's OID on the server that answered.
-public struct ColumnType: Hashable, Sendable {
-    public var name: String
-    public var typeOID: UInt32
+/// Why a hit of a hybrid search is where it is.
+public struct FusedHit: Hashable, Sendable {
+    /// Larger is better.
+    public var score: Double
+    /// From 1; 0 in a list that does not have it.
+    public var vectorRank: Int
+    public var textRank: Int
 
-    public init(name: String, typeOID: UInt32) {
-        self.name = name
-        self.typeOID = typeOID
+    static let bytes = 16
+
+    public init(score: Double, vectorRank: Int, textRank: Int) {
+        self.score = score
+        self.vectorRank = vectorRank
+        self.textRank = textRank
     }
 }
 
-/// One (collection, shard) of a search: who answered, how long it took, or why not.
-public struct LegReport: Hashable, Sendable {
-    public var collection: String
-    public var shard: String
-    /// Empty if no replica was reached.
-    public var replica: String
-    public var status: LegStatus
-    public var rows: Int
-    /// Waiting for a connection.
-    public var wait: Duration
-    public var execute: Duration
-    public var sqlstate: String?
-    public var message: String?
-    public var columns: [ColumnType]
-    /// Hedges included.
-    public var attempts: Int
-    /// Attempts made while another still ran.
-    public var hedges: Int
-
-    public init(
-        collection: String, shard: String, replica: String, status: LegStatus, rows: Int, wait: Duration,
-        execute: Duration, sqlstate: String? = nil, message: String? = nil, columns: [ColumnType] = [],
-        attempts: Int = 1, hedges: Int = 0
-    ) {
-        self.collection = collection
-        self.shard = shard
-        self.replica = replica
-        self.status = status
-        self.rows = rows
-        self.wait = wait
-        self.execute = execute
-        self.sqlstate = sqlstate
-        self.message = message
-        self.columns = columns
-        self.attempts = attempts
-        self.hedges = hedges
-    }
-
-    public init(decoding payload: ByteBuffer) throws(WireError) {
-        self.init(
-            collection: "", shard: "", replica: "", status: .ok, rows: 0, wait: .zero, execute: .zero, attempts: 0)
-        var reader = FieldReader(payload, of: "leg", once: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
-        while let field = try reader.next() {
-            switch field.tag {
-            case 1: collection = try field.text("leg")
-            case 2: shard = try field.text("leg")
-            case 3: replica = try field.text("leg")
-            case 4: status = LegStatus(rawValue: try field.integer(as: UInt8.self, "leg"))
-            case 5: rows = Int(try field.integer(as: UInt32.self, "leg"))
-            case 6: wait = try field.microseconds("leg")
-            case 7: execute = try field.microseconds("leg")
-            case 8: sqlstate = try field.text("leg", maximumBytes: 5)
-            case 9: message = try field.text("leg", maximumBytes: 4_096)
-            case 10: columns = try Self.columns(field.value)
-            case 11: attempts = Int(try field.integer(as: UInt32.self, "leg"))
-            case 12: hedges = Int(try field.integer(as: UInt32.self, "leg"))
-            default: break
-            }
-        }
-    }
-
-    public func encode(into buffer: inout ByteBuffer) {
-        buffer.writeField(1, collection)
-        buffer.writeField(2, shard)
-        buffer.writeField(3, replica)
-        buffer.writeField(4, status.rawValue)
-        buffer.writeField(5, UInt32(clamping: rows))
-        buffer.writeField(6, microsecondsOf: wait)
-        buffer.writeField(7, microsecondsOf: execute)
-        if let sqlstate { buffer.writeField(8, sqlstate) }
-        if let message { buffer.writeField(9, message) }
-        if !columns.isEmpty { buffer.writeField(10) { Self.write(columns, into: &$0) } }
-        buffer.writeField(11, UInt32(clamping: attempts))
-        if hedges > 0 { buffer.writeField(12, UInt32(clamping: hedges)) }
-    }
-
-    private static func columns(_ value: ByteBuffer) throws(WireError) -> [ColumnType] {
-        var rest = value
-        var columns: [ColumnType] = []
-        guard let count = rest.readInteger(as: UInt16.self) else { throw truncated }
-        for _ in 0..<count {
-            guard let length = rest.readInteger(as: UInt16.self), let name = rest.readSlice(length: Int(length)),
-                let text = String(validating: name.readableBytesView, as: UTF8.self),
-                let type = rest.readInteger(as: UInt32.self)
-            else { throw truncated }
-            columns.append(ColumnType(name: text, typeOID: type))
-        }
-        guard rest.readableBytes == 0 else { throw truncated }
-        return columns
-    }
-
-    private static func write(_ columns: [ColumnType], into buffer: inout ByteBuffer) {
-        buffer.writeInteger(UInt16(clamping: columns.count))
-        for column in columns {
-            buffer.writeInteger(UInt16(clamping: column.name.utf8.count))
-            buffer.writeString(column.name)
-            buffer.writeInteger(column.typeOID)
-        }
-    }
-
-    private static var truncated: WireError { WireError(.malformed, "leg: its columns do not fit their field") }
-}
-
-/// One row of an answer.
-public struct WireHit: Hashable, Sendable {
-    /// An index into the result's legs: that leg says which collection, shard and replica.
-    public var leg: Int
-    public var id: Int64
-    public var distance: Double
-    /// The leg's columns in PostgreSQL's binary form; nil is null.
-    public var cells: [ByteBuffer?]
-}
-
-/// The rows of an answer, nearest first, as they are on the wire.
-public struct PackedHits: Hashable, Sendable {
-    public let bytes: ByteBuffer
-
-    public init(_ bytes: ByteBuffer) { self.bytes = bytes }
-
-    public init() { bytes = ByteBuffer(integer: UInt32(0)) }
-
-    /// What the hits themselves say; `hits(of:)` checks it.
-    public var count: Int { Int(bytes.getInteger(at: bytes.readerIndex, as: UInt32.self) ?? 0) }
-
-    /// - Parameter legs: the result's legs, which say how many cells each hit has.
-    public func hits(of legs: [LegReport]) throws(WireError) -> [WireHit] {
-        var rest = bytes
-        guard let count = rest.readInteger(as: UInt32.self) else { throw Self.truncated }
-        // A hit has at least 18 bytes: what is declared must be there before room is made for it.
-        guard Int(count) <= rest.readableBytes / 18 else { throw Self.truncated }
-        var hits: [WireHit] = []
-        hits.reserveCapacity(Int(count))
-        for _ in 0..<count {
-            guard let (leg, id, distance) = rest.readMultipleIntegers(as: (UInt16, Int64, UInt64).self),
-                legs.indices.contains(Int(leg))
-            else { throw Self.truncated }
-            var cells: [ByteBuffer?] = []
-            for _ in legs[Int(leg)].columns { cells.append(try Self.cell(&rest)) }
-            hits.append(
-                WireHit(leg: Int(leg), id: id, distance: Double(bitPattern: distance), cells: cells))
-        }
-        guard rest.readableBytes == 0 else { throw Self.truncated }
-        return hits
-    }
-
-    private static func cell(_ rest: inout ByteBuffer) throws(WireError) -> ByteBuffer? {
-        guard let length = rest.readInteger(as: Int32.self), length >= -1 else { throw truncated }
-        if length == -1 { return nil }
-        guard let bytes = rest.readSlice(length: Int(length)) else { throw truncated }
-        return bytes
-    }
-
-    private static var truncated: WireError { WireError(.malformed, "RESULT: its hits do not fit their field") }
-}
-
-/// Packs hits whose cells already have their wire form: for each column an Int32 length and that many bytes.
-public struct HitWriter: Sendable {
-    private var bytes: ByteBuffer
-    private var count: UInt32 = 0
-
-    public init(capacity: Int) {
-        bytes = ByteBufferAllocator().buffer(capacity: 4 + 64 * max(0, min(capacity, 65_536)))
-        bytes.writeInteger(UInt32(0))
-    }
-
-    public mutating func append(leg: Int, id: Int64, distance: Double, cells: some Collection<UInt8>) {
-        bytes.writeMultipleIntegers(UInt16(clamping: leg), id, distance.bitPattern)
-        bytes.writeBytes(cells)
-        count += 1
-    }
-
-    public consuming func finish() -> PackedHits {
-        bytes.setInteger(count, at: bytes.readerIndex)
-        return PackedHits(bytes)
-    }
-}
-
-/// The answer to a search.
+/// The answer to SEARCH, GET or NEXT; with `listIndex` also a part of one.
 public struct SearchResult: Hashable, Sendable {
     public var legs: [LegReport]
+    /// The first list, and of most searches the only one.
     public var hits: PackedHits
-    /// The share of the (collection, shard) pairs that answered, from 0 to 1.
+    /// The other lists: by vector, then, if they are separate, by collection.
+    public var furtherHits: [PackedHits] = []
+    /// The share of the rows (by estimate) that the legs which answered have, from 0 to 1.
     public var coverage: Double
     /// In the gateway, from the request's arrival to the merged list.
     public var elapsed: Duration
+    /// Fewer than asked for were found, and more rows may match.
+    public var mayBeIncomplete = false
+    /// The highest of any leg.
+    public var rung = Rung.asAsked
+    /// For NEXT; nil if there are no pages.
+    public var cursor: WireCursor?
+    /// The cursor has more hits.
+    public var hasMore = false
+    public var source = AnswerSource.executed
+    /// One for each hit of a hybrid search; else empty.
+    public var fused: [FusedHit] = []
+    /// How many hits each group has; empty without groups.
+    public var groupSizes: [Int] = []
+    /// For GET: the ids that no row has.
+    public var missing: [Int64] = []
+    /// For RESULT_PART: which list its hits go on.
+    public var listIndex: Int?
+    /// A shard was asked again for rows that its first share had cut off.
+    public var repaired = false
+    /// For GET with vectors: of the last column, the vector's. Nil if it is not said, or is of no form known here.
+    public var vectorForm: VectorForm?
 
     public init(legs: [LegReport], hits: PackedHits, coverage: Double, elapsed: Duration) {
         self.legs = legs
@@ -227,24 +79,114 @@ public struct SearchResult: Hashable, Sendable {
         self.elapsed = elapsed
     }
 
+    public var lists: [PackedHits] { [hits] + furtherHits }
+}
+
+extension SearchResult {
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(legs: [], hits: PackedHits(), coverage: 0, elapsed: .zero)
-        var reader = FieldReader(payload, of: "RESULT", once: [2, 3, 4])
+        var reader = FieldReader(
+            payload, of: "RESULT", once: [2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])
         while let field = try reader.next() {
             switch field.tag {
             case 1: legs.append(try LegReport(decoding: field.value))
             case 2: hits = PackedHits(field.value)
-            case 3: coverage = Double(bitPattern: try field.integer(as: UInt64.self, "RESULT"))
+            case 3: coverage = try field.double("RESULT")
             case 4: elapsed = try field.microseconds("RESULT")
-            default: break
+            case 5:
+                guard furtherHits.count + 1 < SearchRequest.maximumLists else {
+                    throw WireError(.malformed, "RESULT: more than \(SearchRequest.maximumLists) lists")
+                }
+                furtherHits.append(PackedHits(field.value))
+            default: try takeDetail(field)
             }
         }
+    }
+
+    /// The fields of version 1.1.
+    private mutating func takeDetail(_ field: FieldReader.Field) throws(WireError) {
+        switch field.tag {
+        case 6: mayBeIncomplete = try field.flag("RESULT")
+        case 7: rung = Rung(rawValue: try field.integer(as: UInt8.self, "RESULT"))
+        case 8: cursor = try field.cursor("RESULT")
+        case 9: hasMore = try field.flag("RESULT")
+        case 10: source = AnswerSource(rawValue: try field.integer(as: UInt8.self, "RESULT"))
+        case 11: fused = try Self.fused(field)
+        case 12: groupSizes = try field.packed(UInt32.self, "RESULT").map { Int($0) }
+        case 13: missing = try field.packed(Int64.self, "RESULT")
+        case 14: listIndex = try field.count("RESULT")
+        case 15: repaired = try field.flag("RESULT")
+        case 16: vectorForm = VectorForm(rawValue: try field.integer(as: UInt8.self, "RESULT"))
+        default: break
+        }
+    }
+
+    private static func fused(_ field: FieldReader.Field) throws(WireError) -> [FusedHit] {
+        var rest = field.value
+        var fused: [FusedHit] = []
+        fused.reserveCapacity(try field.packedCount(ofBytes: FusedHit.bytes, "RESULT"))
+        while let (score, vector, text) = rest.readMultipleIntegers(as: (UInt64, UInt32, UInt32).self) {
+            fused.append(FusedHit(score: Double(bitPattern: score), vectorRank: Int(vector), textRank: Int(text)))
+        }
+        return fused
     }
 
     public func encode(into buffer: inout ByteBuffer) {
         for leg in legs { buffer.writeField(1) { leg.encode(into: &$0) } }
         buffer.writeField(2) { $0.writeImmutableBuffer(hits.bytes) }
-        buffer.writeField(3, coverage.bitPattern)
+        buffer.writeField(3, coverage)
         buffer.writeField(4, microsecondsOf: elapsed)
+        for list in furtherHits { buffer.writeField(5) { $0.writeImmutableBuffer(list.bytes) } }
+        encodeDetails(into: &buffer)
+    }
+
+    private func encodeDetails(into buffer: inout ByteBuffer) {
+        buffer.writeFlag(6, mayBeIncomplete)
+        if rung != .asAsked { buffer.writeField(7, rung.rawValue) }
+        if let cursor { buffer.writeField(8, cursor) }
+        buffer.writeFlag(9, hasMore)
+        if source != .executed { buffer.writeField(10, source.rawValue) }
+        if !fused.isEmpty {
+            buffer.writeField(11) { buffer in
+                for hit in fused {
+                    buffer.writeMultipleIntegers(
+                        hit.score.bitPattern, UInt32(clamping: hit.vectorRank), UInt32(clamping: hit.textRank))
+                }
+            }
+        }
+        if !groupSizes.isEmpty { buffer.writeField(12, packed: groupSizes.map { UInt32(clamping: $0) }) }
+        if !missing.isEmpty { buffer.writeField(13, packed: missing) }
+        if let listIndex { buffer.writeField(14, count: listIndex) }
+        buffer.writeFlag(15, repaired)
+        if let vectorForm { buffer.writeField(16, vectorForm.rawValue) }
+    }
+}
+
+extension FieldReader.Field {
+    func cursor(_ message: String) throws(WireError) -> WireCursor {
+        guard value.readableBytes == 16,
+            let (high, low) = value.getMultipleIntegers(at: value.readerIndex, as: (UInt64, UInt64).self)
+        else { throw WireError(.malformed, "\(message): a cursor has 16 bytes") }
+        return WireCursor(high: high, low: low)
+    }
+
+    func packed<Integer: FixedWidthInteger>(_: Integer.Type, _ message: String) throws(WireError) -> [Integer] {
+        var rest = value
+        var integers: [Integer] = []
+        integers.reserveCapacity(try packedCount(ofBytes: MemoryLayout<Integer>.size, message))
+        while let integer = rest.readInteger(as: Integer.self) { integers.append(integer) }
+        return integers
+    }
+}
+
+extension ByteBuffer {
+    mutating func writeField(_ tag: UInt16, _ cursor: WireCursor) {
+        writeMultipleIntegers(tag, UInt32(16), cursor.high, cursor.low)
+    }
+
+    mutating func writeField<Integer: FixedWidthInteger>(_ tag: UInt16, packed integers: [Integer]) {
+        writeField(tag) { buffer in
+            for integer in integers { buffer.writeInteger(integer) }
+        }
     }
 }

@@ -32,9 +32,10 @@ import Testing
     }
 
     @Test func theSpecificationsExample() throws {
-        let section = GoldenVector.folder.deletingLastPathComponent().appending(path: "filter-section.md")
-        let text = try String(contentsOf: section, encoding: .utf8)
-        let example = try #require(text.components(separatedBy: "```").dropFirst().first)
+        let file = GoldenVector.folder.deletingLastPathComponent().appending(path: "PROTOCOL.md")
+        let text = try String(contentsOf: file, encoding: .utf8)
+        let section = try #require(text.components(separatedBy: "### Filter\n").dropFirst().first)
+        let example = try #require(section.components(separatedBy: "```").dropFirst().first)
         let bytes = example.split(separator: "\n").flatMap { line in
             line.prefix(50).split(separator: " ").compactMap { UInt8($0, radix: 16) }
         }

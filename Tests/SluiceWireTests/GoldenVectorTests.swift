@@ -165,6 +165,9 @@ struct Meaning: Decodable, Sendable {
         case .search: return try expectSearch(frame, message)
         case .result: return try expectResult(frame, message)
         case .collectionList: return try expectList(frame, message)
+        case .get, .count, .countResult, .next, .resultPart:
+            Issue.record("no vectors of these yet")
+            return { _ in }
         }
     }
 

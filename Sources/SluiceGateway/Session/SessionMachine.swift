@@ -64,7 +64,11 @@ package struct SessionMachine: Sendable {
             return requestReceived(requestID, .search)
         case (_, .collections):
             return requestReceived(requestID, .listCollections)
-        case (_, .welcome), (_, .pong), (_, .goAway), (_, .error), (_, .result), (_, .collectionList):
+        case (_, .get), (_, .count), (_, .next):
+            guard requestID != 0 else { return fail("request id 0 belongs to the session itself") }
+            return .refuse(.notSupported, "this gateway does not answer this kind of request")
+        case (_, .welcome), (_, .pong), (_, .goAway), (_, .error), (_, .result), (_, .collectionList),
+            (_, .countResult), (_, .resultPart):
             return fail("only a gateway sends this kind of frame")
         }
     }
