@@ -37,8 +37,6 @@ public struct ConnectionString: Hashable, Sendable {
             + "/\(parameters["dbname"] ?? "")"
     }
 
-    public var hasHost: Bool { parameters["host"] != nil || parameters["hostaddr"] != nil }
-
     public var hasPassword: Bool { parameters["password"] != nil }
 
     /// The name to look up in DNS; nil if there is none, or it is an address or a socket's folder already.

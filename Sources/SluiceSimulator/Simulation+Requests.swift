@@ -169,6 +169,9 @@ extension Simulation {
             case .attempt(let kind, _) = requests[number]?.legs[leg].machine.hedgeDue(now: timeline.now)
         else { return }
         startAttempt(number, leg, kind)
+        // Refused for now: there may be room later.
+        let isRefused = requests[number]?.legs[leg].machine.hedges == 0 && requests[number]?.legs[leg].isOver == false
+        if isRefused { timeline.plan(.hedgeDue(number, leg: leg, attempt: attempt), in: HedgePolicy().minimumDelay * 5) }
     }
 
     mutating func execute(_ attempt: Int, on id: ConnectionID) {
@@ -212,9 +215,11 @@ extension Simulation {
     /// Tells the shard and the leg, once for each attempt.
     mutating func attemptEnded(_ attempt: Int, _ failure: AttemptFailure?, isSettling: Bool = false) {
         guard let ended = attempts.removeValue(forKey: attempt) else { return }
-        let took = (ended.leased ?? timeline.now).duration(to: timeline.now)
+        let leased = ended.leased ?? timeline.now
+        let took = leased.duration(to: timeline.now)
         _ = shards[ended.leg].attemptEnded(
-            ended.pick, failure.map { .failed($0, took: took) } ?? .rows(took: took), isSettling: isSettling,
+            ended.pick, failure.map { .failed($0, took: took) } ?? .rows(took: took),
+            waited: ended.began.duration(to: leased), isSettling: isSettling,
             now: timeline.now, using: &random)
         checkers.attemptEnded(ended, failure)
         if failure?.questionsRole == true {

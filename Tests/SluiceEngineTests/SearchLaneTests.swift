@@ -130,7 +130,7 @@ import Testing
             var begun = backend.begun.stream.makeAsyncIterator()
             await begun.next()
             let waiter = Task { await lane.search(.of()) }
-            while await lane.pools[0].occupancy.waiting == 0 { await Task.yield() }
+            while await lane.pools[0].counters.waits == 0 { await Task.yield() }
             waiter.cancel()
             #expect(code(await waiter.value) == .cancelled)
             #expect(await lane.pools[0].occupancy.waiting == 0)
@@ -146,7 +146,7 @@ import Testing
             var begun = backend.begun.stream.makeAsyncIterator()
             await begun.next()
             let waiter = Task { await lane.search(.of()) }
-            while await lane.pools[0].occupancy.waiting == 0 { await Task.yield() }
+            while await lane.pools[0].counters.waits == 0 { await Task.yield() }
             #expect(code(await lane.search(.of())) == .busy)
             #expect(code(await waiter.value) == .busy)
             holder.cancel()

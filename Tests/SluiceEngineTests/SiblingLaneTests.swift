@@ -5,6 +5,9 @@ import Testing
 
 /// Two lanes with a slice of each pool.
 @Suite struct SiblingLaneTests {
+    /// No time-out may come before what a test waits for, however slow the machine is.
+    private let long = Duration.seconds(3_600)
+
     private func slice(_ size: Int, waiting: Int = 100) -> PoolMachine.Configuration {
         .init(minSize: size, maxSize: size, maxWaiting: waiting)
     }
@@ -13,8 +16,8 @@ import Testing
     /// connection.
     @Test func aLanesLegsUseItsSiblingsConnections() async throws {
         let backend = ScriptedBackend(.hold)
-        try await withLanes([[backend]], slices: [slice(2), slice(2)]) { lanes, _ in
-            let searches = (0..<12).map { _ in Task { await lanes[0].search(.of()) } }
+        try await withLanes([[backend]], slices: [slice(2), slice(2)], acquireTimeout: long) { lanes, _ in
+            let searches = (0..<12).map { _ in Task { await lanes[0].search(.of(in: long)) } }
             await backend.held(4)
             #expect(backend.seen.withLock(\.open) == 4)
             // Each one that ends makes room for one that waits, wherever it ran.
@@ -34,13 +37,13 @@ import Testing
 
     @Test func whoWaitsOnALaneIsServedByASiblingsConnection() async throws {
         let backend = ScriptedBackend(.hold)
-        try await withLanes([[backend]], slices: [slice(1), slice(1)]) { lanes, _ in
-            let sibling = Task { await lanes[1].search(.of()) }
+        try await withLanes([[backend]], slices: [slice(1), slice(1)], acquireTimeout: long) { lanes, _ in
+            let sibling = Task { await lanes[1].search(.of(in: long)) }
             await backend.held(1)
-            let own = Task { await lanes[0].search(.of()) }
+            let own = Task { await lanes[0].search(.of(in: long)) }
             await backend.held(2)
-            let waiting = Task { await lanes[0].search(.of()) }
-            while await lanes[0].pools[0].occupancy.waiting == 0 { await Task.yield() }
+            let waiting = Task { await lanes[0].search(.of(in: long)) }
+            while await lanes[0].pools[0].counters.waits == 0 { await Task.yield() }
             // The first that was begun is the sibling's; its connection serves the leg that waits on lane 0.
             backend.releaseOne()
             await backend.held(3)
@@ -55,7 +58,7 @@ import Testing
         let backend = ScriptedBackend(.rows([(1, 0.5)]), lanesUp: [1])
         try await withLanes([[backend]], slices: [slice(1), slice(1)]) { lanes, shared in
             for _ in 0..<50 {
-                let outcome = await lanes[0].search(.of())
+                let outcome = await lanes[0].search(.of(in: long))
                 #expect((try? outcome.result.get())?.hits.map(\.id) == [1])
             }
             #expect(shared.shards[0].snapshot.replicas[0].breaker.isClosed)
@@ -64,9 +67,9 @@ import Testing
 
     @Test func cancellingALegThatWasLentEndsItThere() async throws {
         let backend = ScriptedBackend(.hang)
-        try await withLanes([[backend]], slices: [slice(1), slice(1)]) { lanes, _ in
-            let first = Task { await lanes[0].search(.of()) }
-            let second = Task { await lanes[0].search(.of()) }
+        try await withLanes([[backend]], slices: [slice(1), slice(1)], acquireTimeout: long) { lanes, _ in
+            let first = Task { await lanes[0].search(.of(in: long)) }
+            let second = Task { await lanes[0].search(.of(in: long)) }
             var begun = backend.begun.stream.makeAsyncIterator()
             _ = await begun.next()
             _ = await begun.next()

@@ -198,7 +198,7 @@ import Testing
     }
 
     @Test func aSilentClientIsTurnedOut() async throws {
-        try await withDeafGateway(limits: "{handshake_timeout: 50ms}") { gateway in
+        try await withDeafGateway(limits: "{handshake_timeout: 1s}") { gateway in
             let client = try await RawClient(gateway)
             try await client.send(Preface.bytes)
             try await client.expectEnd(.handshakeTimeout)

@@ -37,10 +37,12 @@ struct RawClient {
     let channel: any Channel
     private let events: AsyncStream<Event>
 
-    init(_ gateway: Gateway) async throws {
+    /// - Parameter isReading: false for a peer that takes nothing until `startReading`.
+    init(_ gateway: Gateway, isReading: Bool = true) async throws {
         let (events, continuation) = AsyncStream.makeStream(of: Event.self)
         self.events = events
         channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelOption(.autoRead, value: isReading)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(Collector(continuation))
@@ -48,6 +50,8 @@ struct RawClient {
             }
             .connect(host: "127.0.0.1", port: gateway.tcpAddress?.port ?? 0).get()
     }
+
+    func startReading() async throws { try await channel.setOption(.autoRead, value: true).get() }
 
     func send(_ bytes: [UInt8]) async throws { try await channel.writeAndFlush(ByteBuffer(bytes: bytes)).get() }
 

@@ -46,15 +46,21 @@ final class SteadyLoad: Sendable {
         during body: (SteadyLoad) async throws -> Void
     ) async throws -> Tally {
         var expected: [[Int64]] = []
-        for query in queries { expected.append(try await client.search(query).hits.map(\.id)) }
+        for var query in queries {
+            query.minCoverage = nil
+            expected.append(try await client.search(query).hits.map(\.id))
+        }
         let load = SteadyLoad(client, queries, expected: expected)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for task in 0..<tasks { group.addTask { await load.work(from: task) } }
             defer { load.stop() }
             try await body(load)
         }
-        return load.state.withLock(\.tally)
+        return load.tally
     }
+
+    /// So far.
+    var tally: Tally { state.withLock(\.tally) }
 
     /// Until an answer fulfils the condition; false if none does in time. Looked at after every search.
     func wait(atMost limit: Duration, until condition: @escaping @Sendable (SearchReply) -> Bool) async -> Bool {

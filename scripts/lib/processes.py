@@ -78,7 +78,7 @@ def _read(pid):
 
 
 def _text(path):
-    with open(path, errors="surrogateescape") as file:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.read()
 
 

@@ -16,6 +16,7 @@ public struct ReplicaSet: Hashable, Sendable {
     public var isEmpty: Bool { bits == 0 }
     public func contains(_ replica: Int) -> Bool { bits & Self.bit(replica) != 0 }
     public mutating func insert(_ replica: Int) { bits |= Self.bit(replica) }
+    func isDisjoint(with other: ReplicaSet) -> Bool { bits & other.bits == 0 }
 
     private static func bit(_ replica: Int) -> UInt64 { (0..<64).contains(replica) ? 1 << UInt64(replica) : 0 }
 }

@@ -33,11 +33,15 @@ public struct ShardMachine: Sendable {
         public var isSameZone: Bool
         /// The most attempts that it can serve at a time.
         public var capacity: Int
+        /// Two with the same number are one server under two names: whoever has asked one has asked the other. Nil for
+        /// a server of its own.
+        public var server: Int?
 
-        public init(weight: Int = 1, isSameZone: Bool = true, capacity: Int = .max) {
+        public init(weight: Int = 1, isSameZone: Bool = true, capacity: Int = .max, server: Int? = nil) {
             self.weight = max(1, weight)
             self.isSameZone = isSameZone
             self.capacity = capacity
+            self.server = server
         }
     }
 
@@ -88,6 +92,8 @@ public struct ShardMachine: Sendable {
         public fileprivate(set) var breaker: BreakerMachine
         public fileprivate(set) var latency: PeakEWMA
         fileprivate let settings: Replica
+        /// Its own place and those of its other names.
+        fileprivate var places = ReplicaSet()
     }
 
     public let configuration: Configuration
@@ -112,8 +118,13 @@ public struct ShardMachine: Sendable {
         latency.slowStart = configuration.slowStart
         self.replicas = replicas.map {
             State(
-                breaker: BreakerMachine(configuration.breaker),
-                latency: PeakEWMA(latency, now: now), settings: $0)
+                breaker: BreakerMachine(configuration.breaker), latency: PeakEWMA(latency, now: now), settings: $0)
+        }
+        for place in replicas.indices {
+            self.replicas[place].places.insert(place)
+            for other in replicas.indices where replicas[other].server.map({ $0 == replicas[place].server }) == true {
+                self.replicas[place].places.insert(other)
+            }
         }
     }
 
@@ -147,12 +158,13 @@ public struct ShardMachine: Sendable {
 
     /// Every attempt that was asked for ends here, exactly once.
     /// - Parameters:
+    ///   - waited: for a connection. It is part of what the replica is compared by, and no sign of sickness.
     ///   - retryAfter: the rest that the backend asked for, if it did.
     ///   - isSettling: the server may still be at it, so that its connection is taken: `attemptSettled` follows.
     /// - Returns: what the backend's breaker did, if anything.
     public mutating func attemptEnded(
-        _ pick: Pick, _ result: AttemptResult, retryAfter: Duration? = nil, isSettling: Bool = false, now: Instant,
-        using generator: inout some RandomNumberGenerator
+        _ pick: Pick, _ result: AttemptResult, waited: Duration = .zero, retryAfter: Duration? = nil,
+        isSettling: Bool = false, now: Instant, using generator: inout some RandomNumberGenerator
     ) -> BreakerMachine.Transition? {
         guard replicas.indices.contains(pick.replica) else { return nil }
         replicas[pick.replica].inFlight = max(0, replicas[pick.replica].inFlight - 1)
@@ -161,7 +173,7 @@ public struct ShardMachine: Sendable {
             let rest = now.later(byNanoseconds: min(retryAfter.nanoseconds, Self.longestRest))
             replicas[pick.replica].restsUntil = max(replicas[pick.replica].restsUntil, rest)
         }
-        let outcome = learn(from: result, of: pick, now: now)
+        let outcome = learn(from: result, of: pick, waited: waited, now: now)
         let transition = replicas[pick.replica].breaker.attemptEnded(
             outcome, wasProbe: pick.isProbe, now: now, using: &generator)
         if transition == .closed { replicas[pick.replica].latency.recovered(now: now) }
@@ -175,25 +187,28 @@ public struct ShardMachine: Sendable {
     }
 
     /// Takes the latency down, and says what the end means for the breaker.
-    private mutating func learn(from result: AttemptResult, of pick: Pick, now: Instant) -> BreakerMachine.Outcome {
+    private mutating func learn(
+        from result: AttemptResult, of pick: Pick, waited: Duration, now: Instant
+    ) -> BreakerMachine.Outcome {
         let place = min(max(0, pick.latencyClass), latencies.count - 1)
         switch result {
         case .rows(let took):
-            latencies[place].record(took, now: now)
-            replicas[pick.replica].latency.record(took, now: now)
+            latencies[place].record(waited + took, now: now)
+            replicas[pick.replica].latency.record(waited + took, now: now)
             return .success(took: took)
         case .lostRace(let took):
             // It would have taken longer still; left out, the quantile would be that of the winners.
-            latencies[place].record(took, now: now)
-            replicas[pick.replica].latency.recordAtLeast(took, now: now)
+            latencies[place].record(waited + took, now: now)
+            replicas[pick.replica].latency.recordAtLeast(waited + took, now: now)
             return .slow
-        case .failed(.timedOut, let took):
-            if took > .zero { replicas[pick.replica].latency.recordAtLeast(took, now: now) }
-            return isUnusual(took, isProbe: pick.isProbe, place, now: now) ? .failure : .neutral
-        case .failed(.cancelled, let took):
-            if took > .zero { replicas[pick.replica].latency.recordAtLeast(took, now: now) }
-            return .neutral
-        case .failed(let failure, _):
+        case .failed(let failure, let took):
+            // Given up after this time; what failed by itself tells nothing of how long it takes.
+            if [.timedOut, .cancelled, .saturated].contains(failure), waited + took > .zero {
+                replicas[pick.replica].latency.recordAtLeast(waited + took, now: now)
+            }
+            if failure == .timedOut {
+                return isUnusual(took, isProbe: pick.isProbe, place, now: now) ? .failure : .neutral
+            }
             return failure.blamesBackend ? .failure : .neutral
         }
     }
@@ -244,13 +259,13 @@ public struct ShardMachine: Sendable {
         return ReplicaPicker.pick(count: replicas.count, using: &generator) { place in
             ReplicaCandidate(
                 isEligible: isUsable(place, avoiding: ReplicaSet()) && isAllowed(place, kind, readmitted, now: now),
-                wasTried: tried.contains(place), tier: tier(of: place), weight: replicas[place].settings.weight,
+                wasTried: !tried.isDisjoint(with: replicas[place].places), tier: tier(of: place), weight: replicas[place].settings.weight,
                 cost: replicas[place].latency.cost(inFlight: replicas[place].load, now: now))
         }
     }
 
     private func isUsable(_ place: Int, avoiding tried: ReplicaSet) -> Bool {
-        replicas[place].isReachable && !replicas[place].isDrained && !tried.contains(place)
+        replicas[place].isReachable && !replicas[place].isDrained && tried.isDisjoint(with: replicas[place].places)
     }
 
     private func isAllowed(_ place: Int, _ kind: AttemptKind, _ readmitted: UInt64, now: Instant) -> Bool {

@@ -52,6 +52,7 @@ struct RunningLeg {
     var machine: LegMachine
     var current = Position.between
     var hedgeTimer: LaneTimer?
+    var hedgeAfter = Duration.zero
     /// The second attempt, while it runs.
     var hedge: Task<AttemptEnd, Never>?
     /// The hedge's end, if it came before the first attempt's.

@@ -126,6 +126,7 @@ extension SearchLane {
     /// connections do not come back. When all wait because we are full, no replica has room for a hedge.
     private func armHedge(_ place: SlotID, after delay: Duration?) {
         guard let delay, configuration.hedges, legs[place]?.running.search.allowsHedges == true else { return }
+        legs[place]?.hedgeAfter = delay
         legs[place]?.hedgeTimer = executor.schedule(at: executor.now().advanced(by: delay)) {
             self.assumeIsolated { $0.hedgeDue(place) }
         }
@@ -142,7 +143,8 @@ extension SearchLane {
         else { return }
         let choice = shared.shards[run.leg.shardIndex].attemptRequested(
             kind, latencyClass: run.leg.latencyClass, tried: run.machine.tried, mayRepeat: false, now: executor.now())
-        guard case .ask(let pick) = choice else { return }
+        // Nobody has room, or there is no budget, just now; while the leg waits, that may change.
+        guard case .ask(let pick) = choice else { return armHedge(place, after: run.hedgeAfter) }
         legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
         legs[place]?.hedge = Task(executorPreference: executor) {
             let end = await self.perform(pick, run.leg, run.running, for: nil)

@@ -60,6 +60,16 @@ public actor SearchLane {
 
     /// Admits, plans, runs and merges one search. Cancelling the task ends it with `cancelled`.
     public func search(_ search: Search) async -> SearchOutcome {
+        do throws(SearchError) {
+            let ticket = try shared.admission.arrived(search.priority, deadline: search.deadline, now: executor.now())
+            return await self.search(search, admittedBy: ticket)
+        } catch {
+            return SearchOutcome(result: .failure(error))
+        }
+    }
+
+    /// The same for a search that has asked for admission already.
+    public func search(_ search: Search, admittedBy ticket: Admission.Ticket) async -> SearchOutcome {
         let started = executor.now()
         let plan: SearchPlan
         do throws(SearchError) {
@@ -67,7 +77,12 @@ public actor SearchLane {
                 throw SearchError(.deadlineExceeded, "the deadline had passed when the search arrived")
             }
             plan = try planner.plan(search)
-            try await shared.admission.enter(search, on: executor)
+        } catch {
+            shared.admission.turnedAway(ticket, now: started)
+            return SearchOutcome(result: .failure(error))
+        }
+        do throws(SearchError) {
+            try await shared.admission.enter(ticket, on: executor)
         } catch {
             return SearchOutcome(result: .failure(error))
         }

@@ -82,7 +82,7 @@ public struct LegReport: Sendable {
     /// The replica asked last; empty if none was reached.
     public var replica = ""
     public var status = LegStatus.unavailable
-    public var rows = LegRows()
+    public var rows = LegRows.none
     /// Waiting for a connection, over all attempts.
     public var wait = Duration.zero
     /// From sending the statement to the last row, of the last attempt.
@@ -108,15 +108,17 @@ public struct LegReport: Sendable {
 }
 
 /// Rows as a backend sends them. `cells` holds, for each row, its columns one after another: a big-endian Int32 length
-/// (-1 for null) and that many bytes in PostgreSQL's binary form.
-public struct LegRows: Sendable {
-    public var ids: [Int64]
-    public var distances: [Double]
+/// (-1 for null) and that many bytes in PostgreSQL's binary form. A class, since a leg's report passes many hands.
+public final class LegRows: Sendable {
+    static let none = LegRows()
+
+    public let ids: [Int64]
+    public let distances: [Double]
     /// PostgreSQL's type OIDs of the columns after id and distance.
-    public var columnTypes: [UInt32]
-    public var cells: [UInt8]
+    public let columnTypes: [UInt32]
+    public let cells: [UInt8]
     /// Where each row's cells begin; one more than there are rows.
-    public var offsets: [Int]
+    public let offsets: [Int]
 
     public init(
         ids: [Int64] = [], distances: [Double] = [], columnTypes: [UInt32] = [], cells: [UInt8] = [],

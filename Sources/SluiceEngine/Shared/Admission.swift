@@ -29,27 +29,58 @@ public final class Admission: Sendable {
     /// What is known, for reports.
     public var snapshot: AdmissionMachine { state.withLock { $0.machine } }
 
-    /// Returns once the search may run; `left` must follow then.
-    /// - Throws: `busy`, or `cancelled` if the task was.
-    func enter(_ search: Search, on executor: any LaneExecutor) async throws(SearchError) {
-        guard isEnabled else { return }
-        let now = executor.now()
-        let (waiter, arrival, latestStart) = state.withLock { state in
+    /// What a search that came was told.
+    public struct Ticket: Sendable {
+        /// Nil if it was let in at once.
+        fileprivate var waiter: UInt64?
+        fileprivate var latestStart: Instant
+
+        static func letIn(at now: Instant) -> Ticket { Ticket(waiter: nil, latestStart: now) }
+    }
+
+    /// Decides about a search on whatever thread it arrives, so that a refusal costs next to nothing. Who gets a ticket
+    /// must `enter` with it.
+    /// - Throws: `busy`.
+    public func arrived(
+        _ priority: SearchPriority, deadline: Instant, now: Instant
+    ) throws(SearchError) -> Ticket {
+        guard isEnabled else { return .letIn(at: now) }
+        let (ticket, arrival) = state.withLock { state in
             state.nextWaiter += 1
             let waiter = state.nextWaiter
-            let arrival = state.machine.searchArrived(
-                id: waiter, priority: search.priority, deadline: search.deadline, now: now)
-            if case .queue = arrival { state.seats[waiter] = .expected }
-            return (waiter, arrival, state.machine.latestStart(of: waiter) ?? now)
+            let arrival = state.machine.searchArrived(id: waiter, priority: priority, deadline: deadline, now: now)
+            guard case .queue = arrival else { return (Ticket.letIn(at: now), arrival) }
+            state.seats[waiter] = .expected
+            return (Ticket(waiter: waiter, latestStart: state.machine.latestStart(of: waiter) ?? now), arrival)
         }
         switch arrival {
-        case .admit: return
+        case .admit: break
         case .shed(let retryAfter, let depth):
             throw SearchError(busyBecause: "the gateway", retryAfter: retryAfter, depth: depth)
-        case .queue(let displaced):
-            if let displaced { decide(displaced, busy) }
-            if let error = await wait(waiter, until: latestStart, on: executor) { throw error }
+        case .queue(let displaced): if let displaced { decide(displaced, busy) }
         }
+        return ticket
+    }
+
+    /// Returns once the search may run; `left` must follow then.
+    /// - Throws: `busy`, or `cancelled` if the task was.
+    func enter(_ ticket: Ticket, on executor: any LaneExecutor) async throws(SearchError) {
+        guard let waiter = ticket.waiter else { return }
+        if let error = await wait(waiter, until: ticket.latestStart, on: executor) { throw error }
+    }
+
+    /// A search with a ticket will not be run: it was at fault itself.
+    func turnedAway(_ ticket: Ticket, now: Instant) {
+        guard isEnabled else { return }
+        if let waiter = ticket.waiter,
+            state.withLock({ state in
+                state.seats[waiter] = nil
+                return state.machine.waiterCancelled(waiter)
+            })
+        {
+            return
+        }
+        left(now, .failure(SearchError(.invalidArgument, "")), now: now)
     }
 
     /// A search is over that was admitted at `admitted`.

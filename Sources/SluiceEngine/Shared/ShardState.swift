@@ -31,12 +31,13 @@ public final class ShardState: Sendable {
     }
 
     func attemptEnded(
-        _ pick: ShardMachine.Pick, _ result: ShardMachine.AttemptResult, retryAfter: Duration?, isSettling: Bool,
-        now: Instant
+        _ pick: ShardMachine.Pick, _ result: ShardMachine.AttemptResult, waited: Duration, retryAfter: Duration?,
+        isSettling: Bool, now: Instant
     ) -> BreakerMachine.Transition? {
         state.withLock {
             $0.machine.attemptEnded(
-                pick, result, retryAfter: retryAfter, isSettling: isSettling, now: now, using: &$0.random)
+                pick, result, waited: waited, retryAfter: retryAfter, isSettling: isSettling, now: now,
+                using: &$0.random)
         }
     }
 

@@ -117,6 +117,7 @@ struct ConfigReader {
         _ node: ConfigNode, _ pool: GatewayConfig.PoolSettings, _ prefer: GatewayConfig.Preference
     ) -> [GatewayConfig.Shard] {
         var names = Names()
+        var pools: [String: GatewayConfig.PoolSettings] = [:]
         return node.list(1...Self.mostShards).map { item in
             let keys = item.table(["name", "replicas", "prefer"])
             let name = names.take(keys["name"], in: item)
@@ -126,11 +127,12 @@ struct ConfigReader {
                 return .init(name: name, replicas: [], prefer: prefer)
             }
             var replicas = Names()
-            var servers: Set<String> = []
             let read = list.list(1...Self.mostReplicas).enumerated().map { place, item in
                 let replica = readReplica(item, "\(name)-\(place)", pool, &replicas)
-                if let server = DSN.server(replica.dsn.revealed), !servers.insert(server).inserted {
-                    item.complain("is the same server as another replica of this shard")
+                // A server has one pool, whatever names it has.
+                let first = pools.updateValue(replica.pool, forKey: replica.dsn.revealed)
+                if let first, first != replica.pool {
+                    item.complain("has the dsn of another replica and other pool settings; they share one pool")
                 }
                 return replica
             }

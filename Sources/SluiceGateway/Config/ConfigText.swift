@@ -12,11 +12,5 @@ enum DSN {
         }
     }
 
-    /// Which server it leads to; nil if it is wrong, or only its environment knows.
-    static func server(_ dsn: String) -> String? {
-        guard let parsed = try? ConnectionString(dsn), parsed.hasHost else { return nil }
-        return parsed.target
-    }
-
     static func hasPassword(_ dsn: String) -> Bool { (try? ConnectionString(dsn))?.hasPassword ?? false }
 }

@@ -82,6 +82,6 @@ extension GatewayConfig {
         package var maxSearches: Int?
         package var maxWaiting = 1_024
         /// A search that is not let in by then is told that we are busy.
-        package var maxWait: Duration = .milliseconds(40)
+        package var maxWait: Duration = .milliseconds(30)
     }
 }

@@ -54,13 +54,14 @@ struct Blueprint {
 
     func sharedState(on reactors: [Reactor]) -> SharedState {
         let now = Instant(nanoseconds: Reactor.now())
-        let shards = config.shards.map { shard in
+        let shards = zip(config.shards, catalogue.shards).map { shard, known in
             ShardState(
                 name: shard.name, shardConfiguration(shard),
-                replicas: shard.replicas.map {
+                replicas: zip(shard.replicas, known.replicas).map { replica, known in
                     .init(
-                        weight: $0.weight, isSameZone: config.routing.zone == nil || $0.zone == config.routing.zone,
-                        capacity: $0.pool.maxSize)
+                        weight: replica.weight,
+                        isSameZone: config.routing.zone == nil || replica.zone == config.routing.zone,
+                        capacity: replica.pool.maxSize, server: known.backend)
                 },
                 latencyClasses: catalogue.latencyClasses, now: now)
         }

@@ -31,7 +31,8 @@ struct SessionFactory: Sendable {
             let handler = SessionHandler(
                 SessionContext(
                     serverName: "sluice/\(Version.current)", limits: config.limits, collections: collections,
-                    lane: house.lanes[Int(id % UInt64(house.lanes.count))], sessionID: id, logger: logger))
+                    lane: house.lanes[Int(id % UInt64(house.lanes.count))], admission: house.shared.admission,
+                    sessionID: id, logger: logger))
             try channel.pipeline.syncOperations.addHandler(handler)
             let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
             registry.add(

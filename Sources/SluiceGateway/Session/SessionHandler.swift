@@ -10,6 +10,7 @@ struct SessionContext: Sendable {
     var limits: GatewayConfig.Limits
     var collections: [CollectionDescription]
     var lane: SearchLane
+    var admission: Admission
     var sessionID: UInt64
     var logger: Logger
 }
@@ -169,16 +170,23 @@ final class SessionHandler: ChannelInboundHandler {
     private func search(_ frame: Frame) {
         let requestID = frame.requestID
         let search: Search
+        let now = context.lane.executor.now()
         do throws(WireError) {
-            search = try Search(
-                SearchRequest(decoding: frame.payload), limits: context.limits, now: context.lane.executor.now())
+            search = try Search(SearchRequest(decoding: frame.payload), limits: context.limits, now: now)
         } catch {
             return answer(requestID, error)
+        }
+        let ticket: Admission.Ticket
+        do throws(SearchError) {
+            ticket = try context.admission.arrived(search.priority, deadline: search.deadline, now: now)
+        } catch {
+            let reply = ReplyEncoder.errorReply(error)
+            return answer(requestID, .error) { reply.encode(into: &$0) }
         }
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
         running[requestID] = Task(executorPreference: context.lane.executor) { [lane = context.lane] in
-            let outcome = await lane.search(search)
+            let outcome = await lane.search(search, admittedBy: ticket)
             eventLoop.execute { handler.value.searchEnded(requestID, outcome) }
             guard !outcome.unsettled.isEmpty else { return }
             for work in outcome.unsettled { await work.value }
@@ -284,14 +292,16 @@ final class SessionHandler: ChannelInboundHandler {
     private func flush() {
         isFlushScheduled = false
         guard let channelContext, outbound.readableBytes > 0 else { return }
-        let bytes = outbound.readableBytes
+        let full = outbound
+        let bytes = full.readableBytes
         unsent += bytes
         guard unsent <= context.limits.maxUnsent else { return givenUp(channelContext) }
         let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
         let sent = channelContext.eventLoop.makePromise(of: Void.self)
         sent.futureResult.whenComplete { _ in handler.value.sent(bytes) }
-        channelContext.writeAndFlush(wrapOutboundOut(outbound), promise: sent)
+        // Before the write, which may complete at once and come back here.
         outbound = channelContext.channel.allocator.buffer(capacity: 4_096)
+        channelContext.writeAndFlush(wrapOutboundOut(full), promise: sent)
     }
 
     private func sent(_ bytes: Int) {

@@ -46,6 +46,14 @@ import Testing
         #expect(replica(ask(&one, .retry, tried: [0], mayRepeat: true)) == 0)
     }
 
+    @Test func aServerUnderTwoNamesIsAskedOnce() {
+        var shard = ShardMachine(
+            .init(), replicas: [.init(server: 3), .init(server: 3), .init(server: 4)], now: now)
+        #expect(replica(ask(&shard, .hedge, tried: [1])) == 2)
+        var alone = ShardMachine(.init(), replicas: [.init(server: 3), .init(server: 3)], now: now)
+        #expect(ask(&alone, .retry, tried: [0]) == .refuse(.unreachable))
+    }
+
     @Test func extraAttemptsStayWithinTheirBudget() {
         var shard = shard(2) { $0.budget = .init(share: 0.2, minimumPerSecond: 0, capacity: 10) }
         var extra = 0
