@@ -171,7 +171,8 @@ extension Simulation {
         startAttempt(number, leg, kind)
         // Refused for now: there may be room later.
         let isRefused = requests[number]?.legs[leg].machine.hedges == 0 && requests[number]?.legs[leg].isOver == false
-        if isRefused { timeline.plan(.hedgeDue(number, leg: leg, attempt: attempt), in: HedgePolicy().minimumDelay * 5) }
+        guard isRefused else { return }
+        timeline.plan(.hedgeDue(number, leg: leg, attempt: attempt), in: HedgePolicy().minimumDelay * 5)
     }
 
     mutating func execute(_ attempt: Int, on id: ConnectionID) {

@@ -259,13 +259,15 @@ public struct ShardMachine: Sendable {
         return ReplicaPicker.pick(count: replicas.count, using: &generator) { place in
             ReplicaCandidate(
                 isEligible: isUsable(place, avoiding: ReplicaSet()) && isAllowed(place, kind, readmitted, now: now),
-                wasTried: !tried.isDisjoint(with: replicas[place].places), tier: tier(of: place), weight: replicas[place].settings.weight,
+                wasTried: !tried.isDisjoint(with: replicas[place].places), tier: tier(of: place),
+                weight: replicas[place].settings.weight,
                 cost: replicas[place].latency.cost(inFlight: replicas[place].load, now: now))
         }
     }
 
     private func isUsable(_ place: Int, avoiding tried: ReplicaSet) -> Bool {
-        replicas[place].isReachable && !replicas[place].isDrained && tried.isDisjoint(with: replicas[place].places)
+        let replica = replicas[place]
+        return replica.isReachable && !replica.isDrained && tried.isDisjoint(with: replica.places)
     }
 
     private func isAllowed(_ place: Int, _ kind: AttemptKind, _ readmitted: UInt64, now: Instant) -> Bool {

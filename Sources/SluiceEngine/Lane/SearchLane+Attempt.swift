@@ -56,7 +56,8 @@ extension SearchLane {
             }
         }
         let transition = shared.shards[leg.shardIndex].attemptEnded(
-            end.pick, result, waited: end.wait, retryAfter: retryAfter, isSettling: end.unsettled != nil, now: executor.now())
+            end.pick, result, waited: end.wait, retryAfter: retryAfter, isSettling: end.unsettled != nil,
+            now: executor.now())
         guard let transition else { return }
         logger.notice("breaker: \(transition)", metadata: ["shard": "\(leg.shardName)", "replica": "\(replica.name)"])
     }
