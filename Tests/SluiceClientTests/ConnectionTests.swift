@@ -12,6 +12,7 @@ private final class VirtualLink {
     let handler: ConnectionHandler
     private let changesSeen = Changes()
     private(set) var answers: [UInt64: Request.Answer] = [:]
+    private(set) var parts = 0
     private var outbound = ByteBuffer()
     private var decoder = FrameDecoder(maximumFrameLength: 64 * 1_048_576, lz4: false)
 
@@ -53,7 +54,9 @@ private final class VirtualLink {
     }
 
     /// - Parameter time: the caller's limit; nil for the client's own of 60 s.
-    func ask(_ ticket: UInt64, _ kind: FrameKind = .search, time: Duration? = nil, bytes: Int? = nil) {
+    func ask(
+        _ ticket: UInt64, _ kind: FrameKind = .search, time: Duration? = nil, bytes: Int? = nil, inParts: Bool = false
+    ) {
         var payload = ByteBuffer()
         if kind == .search, bytes == nil {
             SearchRequest(collections: ["a"], vector: VectorBytes([1]), k: 1).encode(into: &payload)
@@ -61,7 +64,10 @@ private final class VirtualLink {
         if let bytes { payload = ByteBuffer(repeating: 0, count: bytes) }
         let limit = TimeLimit(
             time ?? .seconds(60), grace: kind == .search ? .seconds(1) : .zero, isCallers: time != nil, from: loop.now)
-        let request = Request(kind: kind, payload: payload, limit: limit) { [weak self] answer in
+        let onPart: (Frame) -> Void = { [weak self] _ in self?.parts += 1 }
+        let request = Request(
+            kind: kind, payload: payload, limit: limit, onPart: inParts ? onPart : nil
+        ) { [weak self] answer in
             #expect(self?.answers[ticket] == nil, "one answer for each call")
             self?.answers[ticket] = answer
         }
@@ -111,6 +117,46 @@ private final class VirtualLink {
         try link.say(.result, second.requestID)
         let third = try #require(try link.heard().first)
         #expect(try SearchRequest(decoding: third.payload).deadline == nil, "the gateway's default, not this client's")
+    }
+
+    @Test func everyRequestThatHasADeadlineCarriesIt() throws {
+        let link = try VirtualLink(inFlight: 9)
+        for (ticket, kind) in [FrameKind.get, .count, .next, .collections].enumerated() {
+            link.ask(UInt64(ticket), kind, time: .seconds(10))
+        }
+        let deadline = SearchRequest.deadlineFieldLength
+        #expect(try link.heard().map(\.payload.readableBytes) == [deadline, deadline, 0, 0])
+        link.loop.advanceTime(by: .seconds(10))
+        #expect(link.failure(0) == .noAnswer && link.failure(1) == .noAnswer, "the gateway ends them itself")
+        #expect(link.failure(2) == .deadlineExceeded && link.failure(3) == .deadlineExceeded)
+    }
+
+    @Test func aStreamIsWaitedForAsLongAsItsPartsCome() throws {
+        let link = try VirtualLink(inFlight: 2)
+        link.ask(1, time: .seconds(1), inParts: true)
+        _ = try link.heard()
+        link.loop.advanceTime(by: .milliseconds(1_900))
+        try link.say(.resultPart, 1)
+        link.loop.advanceTime(by: .milliseconds(999))
+        #expect(link.parts == 1 && link.answers.isEmpty)
+        link.loop.advanceTime(by: .milliseconds(1))
+        #expect(link.failure(1) == .noAnswer)
+        #expect(try link.heard().map(\.kind) == [.cancel])
+        try link.say(.resultPart, 1)
+        #expect(link.parts == 1 && !link.isClosed, "nobody wants what comes now")
+    }
+
+    @Test func aStreamThatThisClientDoesNotTakeIsNotLate() throws {
+        let link = try VirtualLink(inFlight: 2)
+        link.ask(1, time: .seconds(1), inParts: true)
+        link.handler.setReading(false)
+        link.loop.advanceTime(by: .seconds(30))
+        #expect(link.answers.isEmpty)
+        link.handler.setReading(true)
+        link.loop.advanceTime(by: .milliseconds(999))
+        #expect(link.answers.isEmpty)
+        link.loop.advanceTime(by: .milliseconds(1))
+        #expect(link.failure(1) == .noAnswer)
     }
 
     @Test func whatHasNoTimeLeftIsNotSent() throws {
