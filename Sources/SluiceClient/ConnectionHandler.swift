@@ -46,6 +46,7 @@ package final class ConnectionHandler: ChannelInboundHandler {
     private var received = ByteBuffer()
     private var outbound = ByteBuffer()
     private var isFlushScheduled = false
+    private var isPaused = false
     private var welcome: Welcome?
     private var lateWelcome: Scheduled<Void>?
     private var isGoingAway = false
@@ -149,8 +150,7 @@ package final class ConnectionHandler: ChannelInboundHandler {
             fail(SluiceError(try ErrorReply(decoding: frame.payload)))
         case .goAway: retire()
         case .result, .countResult, .collectionList, .pong, .error: answer(frame)
-        // Of a stream; no request of this client asks for one.
-        case .resultPart: break
+        case .resultPart: try takePart(frame)
         case .welcome, .hello, .ping, .cancel, .search, .collections, .get, .count, .next:
             throw WireError(.protocolViolation, "a frame that only a client sends, or a second WELCOME")
         }
@@ -177,6 +177,16 @@ package final class ConnectionHandler: ChannelInboundHandler {
             sendQueued(in: entry.lane)
         }
         closeIfDone()
+    }
+
+    private func takePart(_ frame: Frame) throws(WireError) {
+        // Nobody wants those of a request that was given up.
+        guard let entry = sent[frame.requestID], entry.abandonedAt == nil else { return }
+        guard let onPart = entry.request.onPart else {
+            throw WireError(.protocolViolation, "a part of an answer that was not to come in parts")
+        }
+        entry.lastPart = lastHeard
+        onPart(frame)
     }
 
     private func finish(_ entry: RequestEntry, _ answer: Request.Answer) {
@@ -263,6 +273,17 @@ package final class ConnectionHandler: ChannelInboundHandler {
         return nextID
     }
 
+    // MARK: Back-pressure
+
+    /// Stops reading from the connection, or goes on: whoever takes the parts of an answer has too many already, or
+    /// wants more. The gateway then cannot send either.
+    package func setReading(_ isReading: Bool) {
+        guard let context, isPaused == isReading else { return }
+        isPaused = !isReading
+        if isReading { for entry in sent.values { entry.lastPart = context.eventLoop.now } }
+        context.channel.setOption(.autoRead, value: isReading).whenFailure { _ in }
+    }
+
     // MARK: Giving up
 
     /// The caller does not want the answer any more: the gateway is told, and the id stays taken until it answers.
@@ -274,13 +295,21 @@ package final class ConnectionHandler: ChannelInboundHandler {
     private func timeIsUp(_ entry: RequestEntry) {
         switch entry.place {
         case .queued: giveUp(entry, entry.request.limit.passedUnsent("the time was over before the gateway had room"))
-        case .sent where !entry.isLate && entry.request.limit.grace > .zero:
-            entry.isLate = true
-            let end = entry.request.limit.deadline + entry.request.limit.grace
-            entry.timer = schedule(at: end) { $0.timeIsUp(entry) }
-        case .sent: giveUp(entry, entry.request.unanswered)
+        case .sent:
+            guard let now = context?.eventLoop.now, now < patienceEnd(of: entry, now) else {
+                return giveUp(entry, entry.request.unanswered)
+            }
+            entry.timer = schedule(at: patienceEnd(of: entry, now)) { $0.timeIsUp(entry) }
         case .over: break
         }
+    }
+
+    /// An answer may be late, because it has to travel; so may each part of one, and more so if this client does not
+    /// take it.
+    private func patienceEnd(of entry: RequestEntry, _ now: NIODeadline) -> NIODeadline {
+        let limit = entry.request.limit
+        let lastPart = isPaused && entry.request.onPart != nil ? now : entry.lastPart
+        return max(limit.deadline, lastPart ?? limit.deadline) + limit.grace
     }
 
     private func giveUp(_ entry: RequestEntry, _ error: SluiceError) {

@@ -249,6 +249,11 @@ package final class LinkPool: Sendable {
         }
     }
 
+    /// For parts of answers that waited for their place.
+    func resumeReading() {
+        for link in state.withLock({ Array($0.live.values) }) { link.run { $0.setReading(true) } }
+    }
+
     // MARK: Ending
 
     private func note(_ change: ConnectionHandler.Change, of id: UInt64, at place: Int) {

@@ -53,23 +53,32 @@ package struct Request {
     /// Without the time left, which is written when the request is sent.
     let payload: ByteBuffer
     let limit: TimeLimit
+    /// Called for each part that precedes the answer, on the connection's event loop; nil for a request that did not
+    /// ask for parts.
+    let onPart: ((Frame) -> Void)?
     /// Called once, on the connection's event loop.
     let complete: (Answer) -> Void
 
-    package init(kind: FrameKind, payload: ByteBuffer, limit: TimeLimit, complete: @escaping (Answer) -> Void) {
+    package init(
+        kind: FrameKind, payload: ByteBuffer, limit: TimeLimit, onPart: ((Frame) -> Void)? = nil,
+        complete: @escaping (Answer) -> Void
+    ) {
         self.kind = kind
         self.payload = payload
         self.limit = limit
+        self.onPart = onPart
         self.complete = complete
     }
 
-    /// Whether the gateway is told how much time is left.
-    var tellsDeadline: Bool { kind == .search && limit.isCallers }
+    /// The requests that carry a deadline. The gateway ends them by it itself, and is silent only if something is wrong
+    /// with it; the others have just the caller's limit.
+    private var hasDeadline: Bool { [.search, .get, .count].contains(kind) }
 
-    /// The gateway ends a search by its deadline itself, and is silent only if something is wrong with it; pings and
-    /// lists have just the caller's limit.
+    /// Whether the gateway is told how much time is left.
+    var tellsDeadline: Bool { hasDeadline && limit.isCallers }
+
     var unanswered: SluiceError {
-        let code: SluiceError.Code = kind != .search && limit.isCallers ? .deadlineExceeded : .noAnswer
+        let code: SluiceError.Code = !hasDeadline && limit.isCallers ? .deadlineExceeded : .noAnswer
         return SluiceError(code, "the gateway did not answer in time", isRetryable: true)
     }
 }
@@ -87,8 +96,8 @@ final class RequestEntry {
     let request: Request
     var place = Place.queued
     var timer: Scheduled<Void>?
-    /// The deadline has passed, the grace runs.
-    var isLate = false
+    /// When the last part of its answer came, or this client was last too busy to take one.
+    var lastPart: NIODeadline?
     /// When it was given up while the gateway had it: its id stays taken until the gateway answers.
     var abandonedAt: NIODeadline?
 

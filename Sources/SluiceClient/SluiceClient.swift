@@ -26,12 +26,15 @@ public final class SluiceClient: Sendable {
     /// What a call whose caller names no limit waits at most: the longest deadline that a gateway allows by default.
     private static let defaultPatience: Duration = .seconds(60)
     /// What the gateway may be late with the answer to a search before this client gives up.
-    private static let grace: Duration = .seconds(1)
+    static let grace: Duration = .seconds(1)
 
+    private let address: Address
     private let options: Options
     private let pool: LinkPool
+    let streams = StreamRegistry()
 
     private init(address: Address, options: Options) {
+        self.address = address
         self.options = options
         pool = LinkPool(address: address, options: options)
     }
@@ -56,34 +59,6 @@ public final class SluiceClient: Sendable {
 
     // MARK: Calls
 
-    /// The nearest neighbours of a vector, over all the collections named, merged.
-    ///
-    /// The query's deadline counts from here on, connecting and waiting in this client included. When it has passed the
-    /// call fails with `deadlineExceeded`, or, if the gateway had the request and is still silent a second later, with
-    /// `noAnswer`.
-    public func search(_ query: SearchQuery) async throws(SluiceError) -> SearchReply {
-        guard query.k >= 1, query.k <= Int(UInt32.max) else {
-            throw SluiceError(.invalidArgument, "k is \(query.k); it must be at least 1")
-        }
-        guard query.vector.count <= VectorBytes.maximumDimensions else {
-            throw SluiceError(
-                .invalidArgument,
-                "the vector has \(query.vector.count) dimensions; \(VectorBytes.maximumDimensions) is the most")
-        }
-        if let share = query.minCoverage, !(0...1).contains(share) {
-            throw SluiceError(.invalidArgument, "minCoverage is \(share); it must be from 0 to 1")
-        }
-        var request = SearchRequest(
-            collections: query.collections, vector: VectorBytes(query.vector), k: query.k, columns: query.columns,
-            efSearch: query.efSearch.map { max(0, $0) }, exact: query.exact, allowPartial: query.allowPartial)
-        request.minCoverage = query.minCoverage
-        request.allowHedges = query.allowHedges
-        request.priority = query.priority.rawValue
-        let limit = limit(query.deadline, grace: Self.grace)
-        let frame = try await call(.search, until: limit, answeredBy: .result) { request.encode(into: &$0) }
-        return try decoded { () throws(WireError) in try SearchReply(SearchResult(decoding: frame.payload)) }
-    }
-
     /// What can be searched, sorted by name.
     /// - Parameter timeout: how long to wait for the answer; then the call fails with `deadlineExceeded`.
     public func collections(timeout: Duration? = nil) async throws(SluiceError) -> [CollectionDescription] {
@@ -105,10 +80,18 @@ public final class SluiceClient: Sendable {
 
     /// Ends all connections. Calls in flight or waiting, and later ones, fail with `closed`.
     public func close() async {
-        for ended in pool.close() { try? await ended.get() }
+        let streams = streams.close().flatMap { $0.close() }
+        for ended in pool.close() + streams { try? await ended.get() }
     }
 
-    private func decoded<Result>(_ body: () throws(WireError) -> Result) throws(SluiceError) -> Result {
+    /// A connection for a stream.
+    func streamPool() -> LinkPool {
+        var options = options
+        options.connections = 1
+        return LinkPool(address: address, options: options)
+    }
+
+    func decoded<Result>(_ body: () throws(WireError) -> Result) throws(SluiceError) -> Result {
         do throws(WireError) { return try body() } catch {
             throw SluiceError(.protocolViolation, "the gateway's answer is broken: \(error.message)")
         }
@@ -116,15 +99,15 @@ public final class SluiceClient: Sendable {
 
     // MARK: One request
 
-    private func limit(_ time: Duration?, grace: Duration = .zero) -> TimeLimit {
+    func limit(_ time: Duration?, grace: Duration = .zero) -> TimeLimit {
         TimeLimit(time ?? options.patience, grace: grace, isCallers: time != nil)
     }
 
-    private func call(
+    func call(
         _ kind: FrameKind, until limit: TimeLimit, answeredBy expected: FrameKind,
         _ write: (inout ByteBuffer) -> Void
     ) async throws(SluiceError) -> Frame {
-        var payload = ByteBufferAllocator().buffer(capacity: kind == .search ? 2_048 : 64)
+        var payload = ByteBufferAllocator().buffer(capacity: kind == .ping ? 0 : 2_048)
         write(&payload)
         var answer = await exchange(kind, payload, limit)
         // Nothing was done for it yet: another connection may reach a gateway that stays.

@@ -40,6 +40,12 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
         public static let tooManyInFlight = Code(ErrorCode.tooManyInFlight)
         public static let unauthenticated = Code(ErrorCode.unauthenticated)
         public static let handshakeTimeout = Code(ErrorCode.handshakeTimeout)
+        /// The pages of a search are not there any more: they expired, or made room for others.
+        public static let unknownCursor = Code(ErrorCode.unknownCursor)
+        /// The collection's vectors are of another model than the query's.
+        public static let modelMismatch = Code(ErrorCode.modelMismatch)
+        /// The gateway's configuration, or its version, cannot do this.
+        public static let notSupported = Code(ErrorCode.notSupported)
     }
 
     public var code: Code

@@ -112,9 +112,7 @@ extension PostgresConnection {
         guard handle != nil else { return }
         guard PQconsumeInput(handle) == 1 else {
             let failure = PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle)))
-            // The server may have said why before it hung up.
-            if let operation { takeResults(of: operation) }
-            close(failure)
+            close(lastWords() ?? failure)
             return
         }
         if isWriteWatched { flush() }
@@ -123,6 +121,27 @@ extension PostgresConnection {
             close(PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle))))
         }
     }
+
+    /// The server may have said why before it hung up: the last error that it gave a SQLSTATE. Rows that came before it
+    /// are of no use without it, and on a dead connection libpq makes results up.
+    private func lastWords() -> PostgresFailure? {
+        guard operation != nil else { return nil }
+        var nulls = 0
+        for _ in 0..<Self.mostLastResults where PQisBusy(handle) == 0 && nulls < 2 {
+            guard let result = PQgetResult(handle) else {
+                nulls += 1
+                continue
+            }
+            defer { PQclear(result) }
+            nulls = 0
+            let failure = Self.failure(of: result)
+            if PQresultStatus(result) == PGRES_FATAL_ERROR, failure.sqlState != nil { return failure }
+        }
+        return nil
+    }
+
+    /// A pipeline has fewer steps than this.
+    private static let mostLastResults = 32
 
     private func takeResults(of operation: Operation) {
         while handle != nil, PQisBusy(handle) == 0, let step = operation.current {

@@ -34,3 +34,15 @@ public enum DurationText {
         return .microseconds(Int64((number * factor * 1e6).rounded()))
     }
 }
+
+/// An amount of memory as PostgreSQL's configuration writes it: `64MB`, `4096kB`, `1GB`; kB if no unit is named.
+public enum MemoryText {
+    /// In KiB; nil if it is none.
+    public static func kibibytes(_ text: String) -> Int? {
+        let digits = text.prefix(while: \.isNumber)
+        let factors = ["": 1, "kB": 1, "MB": 1_024, "GB": 1_048_576]
+        guard let number = Int(digits), let factor = factors[String(text.dropFirst(digits.count))] else { return nil }
+        let (kibibytes, overflow) = number.multipliedReportingOverflow(by: factor)
+        return overflow ? nil : kibibytes
+    }
+}

@@ -75,7 +75,8 @@ extension CollectionOverride {
 }
 
 extension FilterExpression {
-    /// A filter beyond its limits is written as an empty field, which every gateway refuses; `validate()` says so before.
+    /// A filter beyond its limits is written as an empty field, which every gateway refuses; `validate()` says so
+    /// before.
     func encodeOrNothing(into buffer: inout ByteBuffer) { try? encode(into: &buffer) }
 
     /// - Throws: `invalidArgument` for what a gateway would refuse: a limit, or a value out of its range.

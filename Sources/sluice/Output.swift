@@ -32,6 +32,26 @@ enum Output {
             print(cells.joined(separator: "  ").replacing(/\s+$/, with: ""))
         }
     }
+
+    static func show(_ legs: [LegReport]) {
+        for leg in legs {
+            print(
+                "\(leg.collection) \(leg.shard)/\(leg.replica): \(leg.status.rawValue), \(leg.rows) rows, "
+                    + "waited \(milliseconds(leg.wait)), executed \(milliseconds(leg.execute))"
+                    + (leg.message.map { ": \($0)" } ?? ""))
+        }
+    }
+
+    static func text(_ value: Value) -> String {
+        switch value {
+        case .null: ""
+        case .bool(let bool): String(bool)
+        case .int(let int): String(int)
+        case .double(let double): String(double)
+        case .string(let string): string
+        case .bytes(let bytes, let typeOID): "<\(bytes.count) bytes of type \(typeOID)>"
+        }
+    }
 }
 
 /// Runs a client's command and turns its errors into messages and exit codes.

@@ -12,7 +12,8 @@ struct Sluice: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            Serve.self, Check.self, SearchCommand.self, Ping.self, Collections.self, Bench.self,
+            Serve.self, Check.self, SearchCommand.self, GetCommand.self, CountCommand.self, Ping.self,
+            Collections.self, Bench.self,
         ])
 }
 

@@ -35,6 +35,10 @@ final class ScriptedGateway: Sendable {
 
         func close() { context.close(promise: nil) }
 
+        func answer(_ requestID: UInt32, _ result: SearchResult, part: Bool = false) {
+            send(part ? .resultPart : .result, requestID) { result.encode(into: &$0) }
+        }
+
         /// An answer with one hit of this id.
         func answer(_ requestID: UInt32, id: Int64) {
             send(.result, requestID) { buffer in
@@ -142,5 +146,27 @@ final class ScriptedGateway: Sendable {
         { session, frame in
             if frame.kind == .hello { session.welcome(inFlight: inFlight) } else { script(session, frame) }
         }
+    }
+}
+
+extension SearchResult {
+    /// Of one leg for each collection; each list has hits of these ids, at the distances 0, 1, 2...
+    /// - Parameter list: the ids, and the place of their collection.
+    static func scripted(_ lists: [(ids: [Int64], leg: Int)], collections: [String] = ["a"]) -> SearchResult {
+        let legs = collections.map { name in
+            LegReport(
+                collection: name, shard: "s0", replica: "s0-a", status: .ok, rows: 1, wait: .zero, execute: .zero)
+        }
+        let packed = lists.map { list in
+            var writer = HitWriter(capacity: list.ids.count)
+            for (place, id) in list.ids.enumerated() {
+                writer.append(leg: list.leg, id: id, distance: Double(place), cells: [])
+            }
+            return writer.finish()
+        }
+        var result = SearchResult(
+            legs: legs, hits: packed.first ?? PackedHits(), coverage: 1, elapsed: .milliseconds(1))
+        result.furtherHits = Array(packed.dropFirst())
+        return result
     }
 }

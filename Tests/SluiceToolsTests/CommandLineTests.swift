@@ -53,6 +53,9 @@ import Testing
             (["search", "--collection", "c", "--vector", "[1]", "-k", "9999999999"], 64),
             (["search", "--collection", "c", "--vector", "[1]", "--ef-search", "0"], 64),
             (["search", "--collection", "c", "--vector-file", "/dev/null", "--row=-1"], 64),
+            (["search", "--collection", "c", "--vector", "[1]", "--id", "3"], 64),
+            (["search", "--collection", "c", "--id", "three"], 64), (["get", "--collection", "c"], 64),
+            (["get", "--id", "1"], 64), (["count"], 64), (["count", "--collection", "c", "--filter", "a ="], 64),
             (["bench"], 64), (["bench", "--collection", "c", "--seconds", "0"], 64), (["ping", "--count", "0"], 64),
             (["bench", "--collection", "c", "-k", "0"], 64), (["ping", "--timeout", "0s"], 64),
             (["ping", "--timeout", "soon"], 64), (["collections", "--timeout", "5"], 64),
@@ -68,6 +71,36 @@ import Testing
         let outcome = try Self.run(arguments)
         #expect(outcome.code == code, "\(outcome.errors)")
         #expect(outcome.output.isEmpty == (code != 0) && outcome.errors.isEmpty == (code == 0))
+    }
+
+    /// Each on top of a search that would be fine.
+    @Test(
+        arguments: [
+            (["--filter", "a = "], "expected"), (["--max-distance", "inf"], "must be finite"),
+            (["--group-size", "2"], "goes with --group-by"), (["--group-by", "c", "--group-size", "0"], "1 to 10000"),
+            (["--fusion", "rrf"], "goes with --text"), (["--text", "x", "--fusion", "max"], "--fusion"),
+            (["--text", ""], "1 to 4096 bytes"), (["--two-phase", "quarter"], "--two-phase"),
+            (["--candidates", "5"], "--two-phase"), (["--two-phase", "half", "--candidates", "0"], "1 to 1000000"),
+            (["--probes", "0"], "1 to 32768"), (["--iterative-scan", "on"], "--iterative-scan"),
+            (["--work-mem", "64 apples"], "64MB"), (["--work-mem", "1kB"], "64 to"),
+            (["--page-size", "0"], "at least 1"), (["--page-size", "2", "--separate"], "does not go with"),
+            (["--vector-type", "quartervec"], "--vector-type"),
+            (["--vector-type", "bit"], "like 0110"), (["--vector-type", "sparsevec"], "like {1:0.5"),
+        ] as [([String], String)])
+    func optionsOutOfTheirRange(options: [String], words: String) throws {
+        let outcome = try Self.run(["search", "--collection", "c", "--vector", "[1]"] + options)
+        #expect(outcome.code == 64 && outcome.output.isEmpty && outcome.errors.contains(words), "\(outcome.errors)")
+    }
+
+    @Test(arguments: ["search", "count"])
+    func aFiltersMistakeIsPointedAt(command: String) throws {
+        let search = command == "search" ? ["--vector", "[1]"] : []
+        let outcome = try Self.run(
+            [command, "--collection", "c", "--filter", "section = 'net' and and size < 3"] + search)
+        #expect(outcome.code == 64)
+        let lines = outcome.errors.split(separator: "\n")
+        #expect(lines.first?.hasPrefix("Error: --filter: filter, character 21: expected") == true)
+        #expect(lines.dropFirst().prefix(2) == ["  section = 'net' and and size < 3", "                      ^"])
     }
 
     /// One line says what is wrong, whether or not a gateway is there.

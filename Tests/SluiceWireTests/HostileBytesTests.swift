@@ -15,6 +15,8 @@ struct SplitMix64: RandomNumberGenerator {
         word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
         return word ^ (word >> 31)
     }
+
+    mutating func next8() -> UInt8 { UInt8(truncatingIfNeeded: next()) }
 }
 
 @Suite struct HostileBytesTests {
@@ -34,10 +36,25 @@ struct SplitMix64: RandomNumberGenerator {
         _ = try? ErrorReply(decoding: payload)
         _ = try? CollectionList(decoding: payload)
         if let request = try? SearchRequest(decoding: payload) {
-            try? request.vector.validate()
-            _ = request.vector.floats()
+            try? request.validate()
+            for vector in request.vectors + request.overrides.compactMap(\.vector) { readAsEveryForm(vector.bytes) }
         }
-        if let result = try? SearchResult(decoding: payload) { _ = try? result.hits.hits(of: result.legs) }
+        if let result = try? SearchResult(decoding: payload) {
+            for list in result.lists { _ = try? list.hits(of: result.legs) }
+        }
+        _ = try? GetRequest(decoding: payload)
+        _ = try? CountRequest(decoding: payload)
+        _ = try? CountResult(decoding: payload)
+        _ = try? CursorRequest(decoding: payload)
+    }
+
+    /// Also of those that are not valid.
+    private func readAsEveryForm(_ bytes: ByteBuffer) {
+        for form in VectorForm.allCases {
+            let vector = VectorBytes(unchecked: bytes, form: form)
+            _ = (vector.dimensions, vector.floats(), vector.nonZero(), vector.bits())
+            try? vector.validate()
+        }
     }
 
     @Test(arguments: GoldenVector.good)
@@ -66,6 +83,37 @@ struct SplitMix64: RandomNumberGenerator {
                 changed.setInteger(value, at: place)
                 decodeEverything(changed, lz4: true)
             }
+        }
+    }
+
+    /// Several bytes at once, which can make two lengths that fit each other.
+    @Test(arguments: GoldenVector.good)
+    func mutatedFramesNeverTrap(vector: GoldenVector) {
+        var random = SplitMix64(seed: 20_261_125)
+        for _ in 0..<2_000 {
+            var changed = vector.bytes
+            for _ in 0..<Int.random(in: 1...6, using: &random) {
+                let place = Int.random(in: 0..<changed.readableBytes, using: &random)
+                let value = Bool.random(using: &random) ? UInt8.random(in: 0...30, using: &random) : random.next8()
+                changed.setInteger(value, at: place)
+            }
+            decodeEverything(changed, lz4: true)
+            decodeMessages(changed.getSlice(at: 12, length: changed.readableBytes - 12) ?? changed)
+        }
+    }
+
+    @Test func randomVectorsNeverTrap() {
+        var random = SplitMix64(seed: 20_261_126)
+        for _ in 0..<100_000 {
+            var bytes = ByteBuffer()
+            // Plausible headers, then anything.
+            let header = Int.random(in: 0...3, using: &random)
+            if header & 1 == 0 { bytes.writeInteger(Int32.random(in: -2...40, using: &random)) }
+            if header & 2 == 0 {
+                bytes.writeMultipleIntegers(Int32.random(in: -2...9, using: &random), Int32(0))
+            }
+            bytes.writeBytes((0..<Int.random(in: 0...40, using: &random)).map { _ in random.next8() })
+            readAsEveryForm(bytes)
         }
     }
 

@@ -52,7 +52,7 @@ extension SearchLane {
                 logger.error(
                     "an answer was not this request's; its connection is closed",
                     metadata: [
-                        "shard": "\(leg.shardName)", "replica": "\(replica.name)",
+                        "shard": "\(leg.shardName)", "replica": "\(replica.name)", "detail": "\(failure.detail)",
                     ])
             }
         }

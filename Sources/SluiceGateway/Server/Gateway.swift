@@ -86,6 +86,9 @@ package final class Gateway: Sendable {
         }
     }
 
+    /// A session that has been closed is gone by then.
+    private static let closingTime = Duration.seconds(2)
+
     /// Stops accepting, sends GOAWAY, waits for what is in flight up to the grace time, and closes everything.
     package func shutDown() async {
         guard !isStopped.exchange(true, ordering: .relaxed) else { return }
@@ -96,13 +99,16 @@ package final class Gateway: Sendable {
             group.addTask { await self.registry.wait(untilAtMost: 0) }
             group.addTask {
                 // Cancelled as soon as the last session has ended.
-                try? await Task.sleep(for: grace)
+                guard (try? await Task.sleep(for: grace)) != nil else { return }
                 self.registry.closeAll()
+                try? await Task.sleep(for: Self.closingTime)
             }
             await group.next()
             group.cancelAll()
         }
+        logger.debug("the sessions have ended")
         await house.shutDown()
+        logger.debug("the pools are closed")
         try? await group.shutdownGracefully()
         unixSocket?.remove()
         logger.notice("stopped")

@@ -39,8 +39,8 @@ struct House: Sendable {
     }
 
     func shutDown() async {
+        // What it asks of a server ends with the server's connections, or after its own time-out.
         roleWatch.cancel()
-        await roleWatch.value
         for lane in lanes { await lane.shutDown() }
         for reactor in reactors { reactor.stop() }
     }

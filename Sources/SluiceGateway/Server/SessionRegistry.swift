@@ -15,7 +15,15 @@ final class SessionRegistry: Sendable {
         var opened: UInt64 = 0
         var isGoingAway = false
         var count: Int { entries.count + reserved.count }
-        var waiters: [(atMost: Int, continuation: CheckedContinuation<Void, Never>)] = []
+        var waiters: [UInt64: (atMost: Int, continuation: CheckedContinuation<Void, Never>)] = [:]
+        var nextWaiter: UInt64 = 0
+
+        /// Those who waited for this many sessions or more.
+        mutating func takeServed() -> [CheckedContinuation<Void, Never>] {
+            let served = waiters.filter { $0.value.atMost >= count }
+            for key in served.keys { waiters[key] = nil }
+            return served.values.map(\.continuation)
+        }
     }
 
     private let limit: Int
@@ -47,9 +55,7 @@ final class SessionRegistry: Sendable {
         let served = state.withLock { state -> [CheckedContinuation<Void, Never>] in
             state.entries[id] = nil
             state.reserved.remove(id)
-            let count = state.count
-            defer { state.waiters.removeAll { $0.atMost >= count } }
-            return state.waiters.filter { $0.atMost >= count }.map(\.continuation)
+            return state.takeServed()
         }
         for waiter in served { waiter.resume() }
     }
@@ -67,15 +73,23 @@ final class SessionRegistry: Sendable {
         for entry in state.withLock({ Array($0.entries.values) }) { entry.channel.close(promise: nil) }
     }
 
-    /// Returns when no more than this many sessions are open.
+    /// Returns when no more than this many sessions are open, or the task is cancelled.
     func wait(untilAtMost count: Int) async {
-        await withCheckedContinuation { continuation in
-            let isServed = state.withLock { state in
-                let isServed = state.count <= count
-                if !isServed { state.waiters.append((count, continuation)) }
-                return isServed
+        let number = state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isServed = state.withLock { state in
+                    let isServed = state.count <= count || Task.isCancelled
+                    if !isServed { state.waiters[number] = (count, continuation) }
+                    return isServed
+                }
+                if isServed { continuation.resume() }
             }
-            if isServed { continuation.resume() }
+        } onCancel: {
+            state.withLock { $0.waiters.removeValue(forKey: number) }?.continuation.resume()
         }
     }
 }

@@ -1,43 +1,4 @@
 internal import NIOCore
-internal import SluiceWire
-
-/// The nearest neighbours, and what was looked at to find them.
-public struct SearchReply: Sendable {
-    public struct Hit: Sendable {
-        public var collection: String
-        public var id: Int64
-        /// In the collection's metric; smaller is nearer.
-        public var distance: Double
-        public var columns: [String: Value]
-        /// Where it was found.
-        public var shard: String
-        public var replica: String
-    }
-
-    /// Nearest first; equal distances by collection, then id.
-    public var hits: [Hit]
-    public var legs: [LegReport]
-    /// The share of the (collection, shard) pairs that answered, from 0 to 1.
-    public var coverage: Double
-    /// What the gateway took.
-    public var elapsed: Duration
-
-    init(_ result: SearchResult) throws(WireError) {
-        legs = result.legs.map(LegReport.init)
-        coverage = result.coverage
-        elapsed = result.elapsed
-        hits = try result.hits.hits(of: result.legs).map { hit in
-            let leg = result.legs[hit.leg]
-            var columns: [String: Value] = [:]
-            for (column, cell) in zip(leg.columns, hit.cells) {
-                columns[column.name] = Value(cell, typeOID: column.typeOID)
-            }
-            return Hit(
-                collection: leg.collection, id: hit.id, distance: hit.distance, columns: columns, shard: leg.shard,
-                replica: leg.replica)
-        }
-    }
-}
 
 /// A column's value.
 public enum Value: Hashable, Sendable {

@@ -31,6 +31,9 @@ public struct LegReport: Hashable, Sendable {
     public var attempts: Int
     /// Attempts made while another still ran.
     public var hedges: Int
+    /// How many rows it was asked for; 0 if the gateway does not say.
+    public var asked: Int
+    public var rung: SearchReply.Rung
     /// PostgreSQL's error code, if it refused.
     public var sqlState: String?
     public var message: String?
@@ -45,26 +48,9 @@ public struct LegReport: Hashable, Sendable {
         execute = leg.execute
         attempts = leg.attempts
         hedges = leg.hedges
+        asked = leg.asked
+        rung = SearchReply.Rung(leg.rung)
         sqlState = leg.sqlstate
         message = leg.message
-    }
-}
-
-/// A collection as the gateway describes it.
-public struct CollectionDescription: Hashable, Sendable {
-    public var name: String
-    /// l2, inner_product, cosine or l1.
-    public var metric: String
-    public var dimensions: Int
-    /// What a search may ask for.
-    public var columns: [String]
-    public var shards: [String]
-
-    init(_ description: SluiceWire.CollectionDescription) {
-        name = description.name
-        metric = description.metric
-        dimensions = description.dimensions
-        columns = description.columns
-        shards = description.shards
     }
 }

@@ -1,0 +1,36 @@
+internal import SluiceWire
+
+extension SluiceClient {
+    /// The rows of these ids.
+    /// - Parameters:
+    ///   - ids: 1 to 10,000; one that comes again is answered once, at its first place.
+    ///   - columns: of each row; the collection must have them.
+    ///   - withVectors: with each row's vector.
+    ///   - deadline: how long it may take; nil for the gateway's default.
+    ///   - allowPartial: accept an answer without the rows of shards that do not answer.
+    public func get(
+        _ collection: String, ids: [Int64], columns: [String] = [], withVectors: Bool = false,
+        deadline: Duration? = nil, allowPartial: Bool = false
+    ) async throws(SluiceError) -> GetReply {
+        let request = GetRequest(
+            collection: collection, ids: ids, columns: columns, withVector: withVectors, allowPartial: allowPartial)
+        do throws(WireError) { try request.validate() } catch { throw SluiceError(error) }
+        let result = try await result(of: .get, within: deadline) { request.encode(into: &$0) }
+        return try decoded { () throws(WireError) in try GetReply(result, withVectors: withVectors) }
+    }
+
+    /// How many rows a filter finds.
+    /// - Parameters:
+    ///   - filter: nil for all rows.
+    ///   - exact: count, which takes a while, instead of taking the planner's estimate.
+    ///   - deadline: how long it may take; nil for the gateway's default.
+    public func count(
+        _ collection: String, filter: Filter? = nil, exact: Bool = false, deadline: Duration? = nil
+    ) async throws(SluiceError) -> CountReply {
+        let request = CountRequest(collection: collection, filter: filter?.expression, exact: exact)
+        do throws(WireError) { try request.validate() } catch { throw SluiceError(error) }
+        let limit = limit(deadline, grace: Self.grace)
+        let frame = try await call(.count, until: limit, answeredBy: .countResult) { request.encode(into: &$0) }
+        return try decoded { () throws(WireError) in CountReply(try CountResult(decoding: frame.payload)) }
+    }
+}
