@@ -5,6 +5,8 @@ public enum Metric: String, Hashable, Sendable, CaseIterable {
     case innerProduct = "inner_product"
     case cosine
     case l1
+    case hamming
+    case jaccard
 
     /// pgvector's distance operator, without its schema.
     public var distanceOperator: String {
@@ -13,6 +15,29 @@ public enum Metric: String, Hashable, Sendable, CaseIterable {
         case .innerProduct: "<#>"
         case .cosine: "<=>"
         case .l1: "<+>"
+        case .hamming: "<~>"
+        case .jaccard: "<%>"
+        }
+    }
+}
+
+/// Which of the types that pgvector can compare a column has.
+public enum VectorForm: String, Hashable, Sendable, CaseIterable {
+    case vector
+    case halfvec
+    case sparsevec
+    case bit
+
+    /// Bit strings are compared by metrics of their own.
+    public func fits(_ metric: Metric) -> Bool { (self == .bit) == (metric == .hamming || metric == .jaccard) }
+
+    /// pgvector's own limits (VECTOR_MAX_DIM, HALFVEC_MAX_DIM and SPARSEVEC_MAX_DIM in its headers; 64,000 bits in an
+    /// index).
+    public var maximumDimensions: Int {
+        switch self {
+        case .vector, .halfvec: 16_000
+        case .sparsevec: 1_000_000_000
+        case .bit: 64_000
         }
     }
 }

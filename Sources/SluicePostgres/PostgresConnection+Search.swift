@@ -1,9 +1,30 @@
 internal import CLibpq
 internal import SluiceReactor
 
+/// Which of pgvector's types a parameter has: their OIDs differ between servers.
+public enum VectorType: Hashable, Sendable {
+    case vector
+    case halfvec
+    case sparsevec
+    /// PostgreSQL's own.
+    case bit
+}
+
+/// A parameter in PostgreSQL's binary form.
+public struct BinaryParameter: Sendable {
+    public var typeOID: UInt32
+    public var bytes: [UInt8]
+
+    public init(typeOID: UInt32, bytes: [UInt8]) {
+        self.typeOID = typeOID
+        self.bytes = bytes
+    }
+}
+
 /// A search as one connection runs it.
 public struct SearchStatement: Sendable {
-    /// `$1` is the vector; `$2` is the token, which is each row's first column, before id and distance.
+    /// `$1` is the vector; `$2` is the token, which is each row's first column, before id and distance; `parameters`
+    /// follow.
     public var query: any StatementText
     /// Makes settings that are gone when the transaction ends: `$1` is the statement time-out, the others follow.
     public var settings: any StatementText
@@ -13,6 +34,9 @@ public struct SearchStatement: Sendable {
     public var settingValues: [String]
     /// The query vector in pgvector's binary form.
     public var vector: [UInt8]
+    public var vectorType = VectorType.vector
+    /// `$3` and on; their types are always the same for a `query`.
+    public var parameters: [BinaryParameter] = []
     /// Rows that do not carry it belong to another request.
     public var token: Int64
     /// How many columns follow id and distance.
@@ -83,11 +107,16 @@ extension PostgresConnection {
     /// The schema and OID of `vector`, and the role. Text in and out; no user data is in it.
     func readFacts(deadline: Int64) async throws(PostgresFailure) -> ServerFacts {
         let sql = """
-            SELECT n.nspname, t.oid, e.extversion, pg_catalog.pg_is_in_recovery()
+            SELECT n.nspname, t.oid, e.extversion, pg_catalog.pg_is_in_recovery(),
+                coalesce(h.oid, 0), coalesce(s.oid, 0)
             FROM pg_catalog.pg_extension e
             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
             JOIN pg_catalog.pg_type t ON t.typnamespace OPERATOR(pg_catalog.=) n.oid
                 AND t.typname OPERATOR(pg_catalog.=) 'vector'
+            LEFT JOIN pg_catalog.pg_type h ON h.typnamespace OPERATOR(pg_catalog.=) n.oid
+                AND h.typname OPERATOR(pg_catalog.=) 'halfvec'
+            LEFT JOIN pg_catalog.pg_type s ON s.typnamespace OPERATOR(pg_catalog.=) n.oid
+                AND s.typname OPERATOR(pg_catalog.=) 'sparsevec'
             WHERE e.extname OPERATOR(pg_catalog.=) 'vector'
             """
         let operation = newOperation()
@@ -95,11 +124,12 @@ extension PostgresConnection {
             try sent(PQsendQueryParams(handle, sql, 0, nil, nil, nil, nil, 0))
             operation.expect(.texts)
         }
-        guard case .texts(let values) = outcome, values.count == 4, let type = UInt32(values[1]) else {
+        guard case .texts(let values) = outcome, values.count == 6, let type = UInt32(values[1]) else {
             throw PostgresFailure(.unusable, "the extension vector is not created in this database")
         }
         return ServerFacts(
-            vectorSchema: values[0], vectorType: type, vectorVersion: values[2], isStandby: values[3] == "t")
+            vectorSchema: values[0], vectorType: type, halfvecType: UInt32(values[4]) ?? 0,
+            sparsevecType: UInt32(values[5]) ?? 0, vectorVersion: values[2], isStandby: values[3] == "t")
     }
 
     /// Asks the server what it is, and the planner's estimate of its tables' rows (nil where it has none).
@@ -164,7 +194,13 @@ extension PostgresConnection {
 
     private func sendQuery(_ statement: SearchStatement, _ operation: Operation) throws(PostgresFailure) {
         let name = try prepare(
-            statement.query, types: { [facts.vectorType, Self.bigintType] }, operation)
+            statement.query,
+            types: { [facts.oid(of: statement.vectorType), Self.bigintType] + statement.parameters.map(\.typeOID) },
+            operation)
+        guard statement.parameters.isEmpty else {
+            try sent(sendBinary(name, statement))
+            return operation.expect(.rows)
+        }
         let result = statement.vector.withUnsafeBytes { vector in
             withUnsafeBytes(of: statement.token.bigEndian) { token in
                 sendBinary(name, vector, token)
@@ -190,6 +226,24 @@ extension PostgresConnection {
                         handle, name, 2, values.baseAddress, lengths.baseAddress, formats.baseAddress, 1)
                 }
             }
+        }
+    }
+
+    /// With any number of parameters, whose bytes are laid one after another.
+    private func sendBinary(_ name: String, _ statement: SearchStatement) -> Int32 {
+        let token = withUnsafeBytes(of: statement.token.bigEndian) { Array($0) }
+        let values = [statement.vector, token] + statement.parameters.map(\.bytes)
+        let lengths = values.map { Int32(clamping: $0.count) }
+        let formats = [Int32](repeating: 1, count: values.count)
+        // An empty value still needs an address: a null pointer would be a null.
+        let bytes = values.flatMap(\.self) + [0]
+        return bytes.withUnsafeBytes { bytes in
+            var offset = 0
+            let pointers = values.map { value in
+                defer { offset += value.count }
+                return bytes.baseAddress.map { $0.advanced(by: offset).assumingMemoryBound(to: CChar.self) }
+            }
+            return PQsendQueryPrepared(handle, name, Int32(clamping: values.count), pointers, lengths, formats, 1)
         }
     }
 

@@ -269,6 +269,19 @@ public struct ServerFacts: Hashable, Sendable {
     public var vectorSchema = ""
     /// The OID of the type `vector`; 0 until known.
     public var vectorType: UInt32 = 0
+    /// 0 where pgvector is too old for it (0.7.0 brought both).
+    public var halfvecType: UInt32 = 0
+    public var sparsevecType: UInt32 = 0
     public var vectorVersion = ""
     public var isStandby = false
+
+    /// 0 if the server has no such type: it then infers the parameter's by itself, or refuses the statement.
+    func oid(of type: VectorType) -> UInt32 {
+        switch type {
+        case .vector: vectorType
+        case .halfvec: halfvecType
+        case .sparsevec: sparsevecType
+        case .bit: 1_560
+        }
+    }
 }

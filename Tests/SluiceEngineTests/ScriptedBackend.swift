@@ -197,9 +197,10 @@ extension Search {
         _ collections: [String] = ["a"], k: Int = 3, columns: [String] = [], in time: Duration = .seconds(30),
         efSearch: Int? = nil, exact: Bool = false, partial: Bool = false
     ) -> Search {
-        Search(
-            collections: collections, vector: [0, 3, 0, 0], dimensions: 3, k: k, columns: columns,
-            deadline: Instant(nanoseconds: Reactor.now()).advanced(by: time), efSearch: efSearch, exact: exact,
-            allowsPartial: partial)
+        var search = Search(
+            collections: collections, vector: QueryVector(dimensions: 3, bytes: [0, 3, 0, 0]), k: k, columns: columns,
+            deadline: Instant(nanoseconds: Reactor.now()).advanced(by: time), exact: exact, allowsPartial: partial)
+        search.settings.efSearch = efSearch
+        return search
     }
 }

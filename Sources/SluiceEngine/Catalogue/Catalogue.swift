@@ -43,7 +43,12 @@ public struct Catalogue: Sendable {
     public init(shards: [Shard], collections: [Collection]) {
         self.shards = shards
         var numbered = collections
-        for index in numbered.indices { numbered[index].number = index }
+        let names = collections.map(\.name).sorted()
+        let ranks = Dictionary(names.enumerated().map { ($1, $0) }) { first, _ in first }
+        for index in numbered.indices {
+            numbered[index].number = index
+            numbered[index].rank = ranks[numbered[index].name] ?? 0
+        }
         self.collections = Dictionary(numbered.map { ($0.name, $0) }) { first, _ in first }
         let places = collections.flatMap { collection in
             collection.shards.map { (Place(collection: collection.name, shard: $0), RowEstimate()) }
@@ -90,14 +95,24 @@ public struct Collection: Hashable, Sendable {
     public var idColumn: String
     public var vectorColumn: String
     public var metric: Metric
+    public var form = VectorForm.vector
     public var dimensions: Int
     public var columns: [String]
+    /// What filters may name.
+    public var filterable: [String: FilterColumnType] = [:]
+    /// What a request does not say, and the most that it may ask for.
+    public var defaults = ScanSettings()
+    public var caps = ScanSettings()
+    /// The model that its vectors are made with, if that is declared.
+    public var model: String?
     /// Indices into the catalogue's shards.
     public var shards: [Int]
     /// The most that a search of it may take.
     public var timeout: Duration?
     /// Its place in the configuration.
     var number = 0
+    /// Its place in the order of all names, which equal distances are ordered by.
+    var rank = 0
 
     public init(
         name: String, schema: String, table: String, idColumn: String, vectorColumn: String, metric: Metric,

@@ -48,6 +48,7 @@ struct RunningLeg {
     }
 
     let leg: PlannedLeg
+    let input: LegInput
     let running: RunningSearch
     var machine: LegMachine
     var current = Position.between

@@ -56,6 +56,7 @@ public struct BackendSearch: Sendable {
     /// How long the server may take by its own clock.
     public var timeout: Duration
     public var vector: [UInt8]
+    public var filterValues: [ParameterValue]
     /// Every row must carry it: a row that does not belongs to another request.
     public var token: Int64
     public var maximumBytes: Int

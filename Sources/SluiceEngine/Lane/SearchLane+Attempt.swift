@@ -6,13 +6,14 @@ extension SearchLane {
     /// how it went.
     /// - Parameter owner: the leg's entry, if this is the attempt that the leg's own task makes.
     func perform(
-        _ pick: ShardMachine.Pick, _ leg: PlannedLeg, _ running: RunningSearch, for owner: SlotID?
+        _ pick: ShardMachine.Pick, _ leg: PlannedLeg, _ input: LegInput, _ running: RunningSearch,
+        for owner: SlotID?
     ) async -> AttemptEnd {
         let replica = leg.shard.replicas[pick.replica]
         var limit = deadline(of: leg, running)
         if let timeout = replica.timeout { limit = min(limit, executor.now().advanced(by: timeout)) }
         let request = AttemptRequest(
-            pick: pick, backend: replica.backend, leg: leg, running: running, limit: limit,
+            pick: pick, backend: replica.backend, leg: leg, input: input, running: running, limit: limit,
             token: Int64(bitPattern: random.next()))
         var end: AttemptEnd
         if let lease = leaseAtOnce(request.backend) {
@@ -93,9 +94,9 @@ extension SearchLane {
         do throws(BackendFailure) {
             let rows = try await lease.connection.search(
                 BackendSearch(
-                    shape: request.leg.shape, settings: request.running.plan.settings,
-                    timeout: leased.duration(to: request.limit), vector: request.running.search.vector,
-                    token: request.token, maximumBytes: configuration.maximumLegBytes),
+                    shape: request.leg.shape, settings: request.input.settings,
+                    timeout: leased.duration(to: request.limit), vector: request.input.vector,
+                    filterValues: request.input.filterValues, token: request.token, maximumBytes: configuration.maximumLegBytes),
                 deadline: request.limit)
             end.result = .success(rows)
             end.execute = leased.duration(to: executor.now())
@@ -185,6 +186,7 @@ struct AttemptRequest: Sendable {
     let pick: ShardMachine.Pick
     let backend: Int
     let leg: PlannedLeg
+    let input: LegInput
     let running: RunningSearch
     /// The leg's deadline, or what the replica's own time-out leaves of it.
     let limit: Instant

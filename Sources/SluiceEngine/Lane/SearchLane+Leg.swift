@@ -3,9 +3,11 @@ internal import SluiceCore
 
 extension SearchLane {
     /// Makes the entry of a leg that is about to run.
-    func open(_ leg: PlannedLeg, _ running: RunningSearch) -> SlotID {
+    func open(_ place: Int, _ running: RunningSearch) -> SlotID {
+        let leg = running.plan.legs[place]
         let machine = LegMachine(policy: configuration.legs, deadline: deadline(of: leg, running))
-        return legs.insert(RunningLeg(leg: leg, running: running, machine: machine))
+        return legs.insert(
+            RunningLeg(leg: leg, input: running.plan.inputs[place], running: running, machine: machine))
     }
 
     /// The request's deadline, capped by the collection's own time-out.
@@ -39,12 +41,12 @@ extension SearchLane {
 
     /// One attempt, with the hedge that it may get: returns when neither runs any more, or the leg has its rows.
     private func attempt(_ kind: AttemptKind, _ place: SlotID, _ result: inout LegResult) async -> LegMachine.Action {
-        guard let running = legs[place]?.running else { return .fail(.cancelled) }
+        guard let running = legs[place]?.running, let input = legs[place]?.input else { return .fail(.cancelled) }
         guard let pick = pick(kind, place, &result) else {
             return legs[place]?.machine.attemptRefused(kind, result.report.refusal) ?? .fail(.cancelled)
         }
         armHedge(place, after: pick.hedgeAfter)
-        var end = await perform(pick, result.report.leg, running, for: place)
+        var end = await perform(pick, result.report.leg, input, running, for: place)
         legs[place]?.current = .between
         disarmHedge(place)
         if let hedgeEnd = legs[place]?.hedgeEnd?.value {
@@ -147,7 +149,7 @@ extension SearchLane {
         guard case .ask(let pick) = choice else { return armHedge(place, after: run.hedgeAfter) }
         legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
         legs[place]?.hedge = Task(executorPreference: executor) {
-            let end = await self.perform(pick, run.leg, run.running, for: nil)
+            let end = await self.perform(pick, run.leg, run.input, run.running, for: nil)
             await self.hedgeEnded(place, end)
             return end
         }

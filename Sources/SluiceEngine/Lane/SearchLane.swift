@@ -101,11 +101,11 @@ public actor SearchLane {
             legCount: plan.legs.count, totalWeight: running.totalWeight, policy: fanOutPolicy(running.search),
             started: running.started, deadline: running.search.deadline)
         if plan.legs.count == 1 {
-            let result = await runLeg(open(plan.legs[0], running))
+            let result = await runLeg(open(0, running))
             let action = decide(&machine, 0, result, running)
             return outcome(action, [result], running)
         }
-        let places = plan.legs.map { open($0, running) }
+        let places = plan.legs.indices.map { open($0, running) }
         var results: [LegResult?] = Array(repeating: nil, count: plan.legs.count)
         var decided = FanOutMachine.Action.wait
         var laggardTimer: LaneTimer?
@@ -161,7 +161,7 @@ public actor SearchLane {
         switch verdict {
         case .answer(let coverage):
             let answer = SearchAnswer(
-                hits: merge(legs, k: running.search.k), legs: legs, coverage: coverage,
+                hits: merge(legs, k: running.search.k, within: running.plan.maxDistance), legs: legs, coverage: coverage,
                 elapsed: running.arrived.duration(to: executor.now()))
             // Too late is of no use to anybody, and says so.
             guard executor.now() <= running.search.deadline else {
@@ -174,10 +174,10 @@ public actor SearchLane {
         }
     }
 
-    private func merge(_ legs: [LegReport], k: Int) -> [Candidate] {
+    private func merge(_ legs: [LegReport], k: Int, within maxDistance: Double) -> [Candidate] {
         var merge = TopKMerge(k: k)
         for (index, leg) in legs.enumerated() {
-            for row in 0..<leg.rows.count {
+            for row in 0..<leg.rows.count where !(leg.rows.distances[row] > maxDistance) {
                 merge.offer(
                     Candidate(
                         distance: leg.rows.distances[row], collection: leg.leg.collectionRank, id: leg.rows.ids[row],

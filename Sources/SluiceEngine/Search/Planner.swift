@@ -1,15 +1,23 @@
 internal import SluiceCore
 
-/// A search made ready to run: its legs, and the settings they share.
+/// A search made ready to run: its legs, and what each of them asks.
 struct SearchPlan: Sendable {
     let legs: [PlannedLeg]
+    /// One for each leg; those of one collection are alike.
+    let inputs: [LegInput]
+    let maxDistance: Double
+}
+
+/// What a leg asks besides its shape: settings and parameters.
+struct LegInput: Sendable {
     let settings: SearchSettings
+    let vector: [UInt8]
+    let filterValues: [ParameterValue]
 }
 
 /// One (collection, shard) of a kind of search: made once, shared by all searches of that kind.
 public final class PlannedLeg: Sendable {
     public let collection: String
-    /// The collection's place in the order of the names, which equal distances are ordered by.
     let collectionRank: Int
     public let shape: SearchShape
     let shardIndex: Int
@@ -22,11 +30,10 @@ public final class PlannedLeg: Sendable {
     public var shardName: String { shard.name }
 
     init(
-        _ collection: Collection, collectionRank: Int, shape: SearchShape, shardIndex: Int, shard: Catalogue.Shard,
-        estimate: RowEstimate
+        _ collection: Collection, shape: SearchShape, shardIndex: Int, shard: Catalogue.Shard, estimate: RowEstimate
     ) {
         self.collection = collection.name
-        self.collectionRank = collectionRank
+        collectionRank = collection.rank
         self.shape = shape
         self.shardIndex = shardIndex
         self.shard = shard
@@ -36,62 +43,104 @@ public final class PlannedLeg: Sendable {
     }
 }
 
-/// Checks a request against the catalogue and turns it into legs. Keeps the legs it has made.
+/// Checks a request against the catalogue and turns it into legs. Keeps the legs and settings it has made, so that
+/// connections know them by identity.
 struct Planner {
-    /// What two searches must share to have the same legs.
+    /// What two searches of a collection must share to have the same legs.
     private struct Kind: Hashable {
-        var collections: [String]
+        var collection: Int
         var columns: [String]
         var k: Int
         var exact: Bool
+        var filter: FilterShape?
     }
 
-    private struct Known {
-        var collections: [Collection]
-        var legs: [PlannedLeg]
-    }
-
-    /// HNSW's own range of ef_search (pgvector README, "Query Options").
-    static let efSearchRange = 1...1_000
-    private static let kindsKept = 1_024
+    /// One client that varies its requests without end must not make all others prepare anew; the oldest goes first.
+    private static let kindsKept = 4_096
 
     private let catalogue: Catalogue
     private let maximumK: Int
-    private var kinds: [Kind: Known] = [:]
+    private var kinds: RecentTable<Kind, [PlannedLeg]>
+    private var settingShapes: [[String]: SettingShape] = [:]
 
     init(catalogue: Catalogue, maximumK: Int) {
         self.catalogue = catalogue
         self.maximumK = maximumK
+        kinds = RecentTable(capacity: Self.kindsKept)
     }
 
     mutating func plan(_ search: Search) throws(SearchError) -> SearchPlan {
-        guard (1...maximumK).contains(search.k) else {
-            throw SearchError(.invalidArgument, "k is \(search.k); it must be from 1 to \(maximumK)")
+        try check(k: search.k)
+        try search.settings.checkRanges()
+        try checkNames(search)
+        let collections = try collections(search)
+        var legs: [PlannedLeg] = []
+        var inputs: [LegInput] = []
+        for collection in collections {
+            let (its, input) = try plan(search, collection)
+            legs += its
+            inputs += repeatElement(input, count: its.count)
         }
-        if let efSearch = search.efSearch, !Self.efSearchRange.contains(efSearch) {
-            throw SearchError(.invalidArgument, "ef_search is \(efSearch); it must be from 1 to 1000")
+        return SearchPlan(legs: legs, inputs: inputs, maxDistance: search.maxDistance ?? .infinity)
+    }
+
+    private mutating func plan(
+        _ search: Search, _ collection: Collection
+    ) throws(SearchError) -> ([PlannedLeg], LegInput) {
+        let own = search.overrides[collection.name]
+        let vector = own?.vector ?? search.vector
+        let k = own?.k ?? search.k
+        if own?.k != nil { try check(k: k) }
+        try check(vector, collection)
+        let columns = own?.columns ?? search.columns
+        for column in columns where !collection.columns.contains(column) {
+            throw SearchError(
+                .unknownColumn, "collection \"\(collection.name)\" has no column \"\(Self.shown(column))\"")
         }
-        let known = try known(search)
-        for collection in known.collections where collection.dimensions != search.dimensions {
+        var filter: FilterPlan?
+        if let asked = own?.filter ?? search.filter {
+            filter = try FilterPlan(asked, columns: collection.filterable, collection: collection.name)
+        }
+        let settings = try settings(search, collection, k: k)
+        let kind = Kind(
+            collection: collection.number, columns: columns, k: k, exact: search.exact, filter: filter?.shape)
+        let input = LegInput(settings: settings, vector: vector.bytes, filterValues: filter?.values ?? [])
+        if let known = kinds[kind] { return (known, input) }
+        let shape = SearchShape(
+            collection: collection, columns: columns, k: k, exact: search.exact, filter: filter?.shape)
+        let legs = collection.shards.map { shard in
+            PlannedLeg(
+                collection, shape: shape, shardIndex: shard, shard: catalogue.shards[shard],
+                estimate: catalogue.estimate(of: collection.name, shard: shard))
+        }
+        kinds[kind] = legs
+        return (legs, input)
+    }
+
+    // MARK: Checks
+
+    private func check(k: Int) throws(SearchError) {
+        guard (1...maximumK).contains(k) else {
+            throw SearchError(.invalidArgument, "k is \(k); it must be from 1 to \(maximumK)")
+        }
+    }
+
+    private func check(_ vector: QueryVector, _ collection: Collection) throws(SearchError) {
+        guard vector.form == collection.form else {
+            throw SearchError(
+                .invalidArgument,
+                "collection \"\(collection.name)\" has vectors of type \(collection.form.rawValue), "
+                    + "the request's is \(vector.form.rawValue)")
+        }
+        guard vector.dimensions == collection.dimensions else {
             throw SearchError(
                 .dimensionMismatch,
                 "collection \"\(collection.name)\" has \(collection.dimensions) dimensions, "
-                    + "the vector has \(search.dimensions)")
+                    + "the vector has \(vector.dimensions)")
         }
-        return SearchPlan(legs: known.legs, settings: Self.settings(search))
     }
 
-    private mutating func known(_ search: Search) throws(SearchError) -> Known {
-        let kind = Kind(collections: search.collections, columns: search.columns, k: search.k, exact: search.exact)
-        if let known = kinds[kind] { return known }
-        let collections = try collections(search)
-        let made = Known(collections: collections, legs: legs(collections, search))
-        if kinds.count >= Self.kindsKept { kinds.removeAll(keepingCapacity: true) }
-        kinds[kind] = made
-        return made
-    }
-
-    private func collections(_ search: Search) throws(SearchError) -> [Collection] {
+    private func checkNames(_ search: Search) throws(SearchError) {
         guard !search.collections.isEmpty else {
             throw SearchError(.invalidArgument, "no collection is named; name at least one")
         }
@@ -101,6 +150,21 @@ struct Planner {
         if let twice = firstDuplicate(search.collections) {
             throw SearchError(.invalidArgument, "collection \"\(twice)\" is named twice")
         }
+        for (name, override) in search.overrides {
+            guard search.collections.contains(name) else {
+                throw SearchError(
+                    .invalidArgument, "there is an override for \"\(Self.shown(name))\", which is not searched")
+            }
+            if let twice = firstDuplicate(override.columns ?? []) {
+                throw SearchError(.invalidArgument, "column \"\(twice)\" is asked for twice")
+            }
+        }
+        if let distance = search.maxDistance, !distance.isFinite {
+            throw SearchError(.invalidArgument, "max_distance must be a finite number")
+        }
+    }
+
+    private func collections(_ search: Search) throws(SearchError) -> [Collection] {
         let collections = try search.collections.map { name throws(SearchError) in try collection(name, for: search) }
         if let first = collections.first, let other = collections.first(where: { $0.metric != first.metric }) {
             throw SearchError(
@@ -115,44 +179,27 @@ struct Planner {
         guard let collection = catalogue.collections[name] else {
             throw SearchError(.unknownCollection, "there is no collection \"\(Self.shown(name))\"")
         }
-        for column in search.columns where !collection.columns.contains(column) {
-            throw SearchError(.unknownColumn, "collection \"\(name)\" has no column \"\(Self.shown(column))\"")
+        if let asked = search.model, let model = collection.model, asked != model {
+            throw SearchError(
+                .modelMismatch,
+                "collection \"\(name)\" holds vectors of model \"\(model)\", not \"\(Self.shown(asked))\"")
         }
         return collection
     }
 
-    private func legs(_ collections: [Collection], _ search: Search) -> [PlannedLeg] {
-        let names = collections.map(\.name).sorted()
-        return collections.flatMap { collection in
-            let shape = SearchShape(collection: collection, columns: search.columns, k: search.k, exact: search.exact)
-            let rank = names.firstIndex(of: collection.name) ?? 0
-            return collection.shards.map { shard in
-                PlannedLeg(
-                    collection, collectionRank: rank, shape: shape, shardIndex: shard, shard: catalogue.shards[shard],
-                    estimate: catalogue.estimate(of: collection.name, shard: shard))
-            }
-        }
-    }
-
     // MARK: Settings
 
-    private static let noSettings = SearchSettings(shape: SettingShape([]), values: [])
-    private static let withoutIndexes = SearchSettings(shape: SettingShape(["enable_indexscan"]), values: ["off"])
-    private static let efSearchOnly = SettingShape(["hnsw.ef_search"])
-    private static let efSearchAndIteration = SettingShape(["hnsw.ef_search", "hnsw.iterative_scan"])
-
-    private static func settings(_ search: Search) -> SearchSettings {
-        if search.exact { return withoutIndexes }
-        // HNSW finds at most ef_search rows, so less than k would cut the answer short; 40 is pgvector's default.
-        let needed = max(search.efSearch ?? defaultEfSearch, min(search.k, efSearchRange.upperBound))
-        if search.k > efSearchRange.upperBound {
-            return SearchSettings(shape: efSearchAndIteration, values: [String(needed), "strict_order"])
-        }
-        if search.efSearch == nil, needed == defaultEfSearch { return noSettings }
-        return SearchSettings(shape: efSearchOnly, values: [String(needed)])
+    private mutating func settings(
+        _ search: Search, _ collection: Collection, k: Int
+    ) throws(SearchError) -> SearchSettings {
+        try search.settings.check(within: collection.caps, of: collection.name)
+        var assignments = search.settings.filled(from: collection.defaults).assignments(k: k)
+        if search.exact { assignments = assignments.filter { $0.name == "work_mem" } + [("enable_indexscan", "off")] }
+        let names = assignments.map(\.name)
+        let shape = settingShapes[names] ?? SettingShape(names)
+        settingShapes[names] = shape
+        return SearchSettings(shape: shape, values: assignments.map(\.value))
     }
-
-    private static let defaultEfSearch = 40
 
     private func firstDuplicate(_ names: [String]) -> String? {
         if names.count < 2 { return nil }

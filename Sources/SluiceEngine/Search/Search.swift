@@ -2,15 +2,35 @@ public import SluiceCore
 
 /// A client's request, its deadline already an instant.
 public struct Search: Sendable {
+    /// What one collection is asked instead of the rest; nil for the same.
+    public struct Override: Sendable {
+        public var vector: QueryVector?
+        public var k: Int?
+        public var columns: [String]?
+        public var filter: Filter?
+
+        public init(
+            vector: QueryVector? = nil, k: Int? = nil, columns: [String]? = nil, filter: Filter? = nil
+        ) {
+            self.vector = vector
+            self.k = k
+            self.columns = columns
+            self.filter = filter
+        }
+    }
+
     public var collections: [String]
-    /// In pgvector's binary form: Int16 dimensions, Int16 zero, and that many Float32, all big-endian.
-    public var vector: [UInt8]
-    public var dimensions: Int
+    public var vector: QueryVector
     public var k: Int
     public var columns: [String]
+    public var filter: Filter?
+    public var overrides: [String: Override] = [:]
     public var deadline: Instant
-    /// hnsw.ef_search, 1...1000; nil for the server's own.
-    public var efSearch: Int?
+    public var settings = ScanSettings()
+    /// Only rows at most so far away.
+    public var maxDistance: Double?
+    /// The model that made the vector: collections of another refuse it.
+    public var model: String?
     /// True to compare with every row instead of using an index.
     public var exact: Bool
     /// Answer even if some legs fail, as long as one does not.
@@ -22,18 +42,29 @@ public struct Search: Sendable {
     public var priority = SearchPriority.interactive
 
     public init(
-        collections: [String], vector: [UInt8], dimensions: Int, k: Int, columns: [String], deadline: Instant,
-        efSearch: Int?, exact: Bool, allowsPartial: Bool
+        collections: [String], vector: QueryVector, k: Int, columns: [String], deadline: Instant, exact: Bool,
+        allowsPartial: Bool
     ) {
         self.collections = collections
         self.vector = vector
-        self.dimensions = dimensions
         self.k = k
         self.columns = columns
         self.deadline = deadline
-        self.efSearch = efSearch
         self.exact = exact
         self.allowsPartial = allowsPartial
+    }
+}
+
+/// A vector to search for, in pgvector's binary form, as it arrived.
+public struct QueryVector: Hashable, Sendable {
+    public var form: VectorForm
+    public var dimensions: Int
+    public var bytes: [UInt8]
+
+    public init(form: VectorForm = .vector, dimensions: Int, bytes: [UInt8]) {
+        self.form = form
+        self.dimensions = dimensions
+        self.bytes = bytes
     }
 }
 

@@ -13,6 +13,7 @@ public struct SearchError: Error, Sendable {
         case busy
         case backendError
         case shuttingDown
+        case modelMismatch
     }
 
     public var code: Code

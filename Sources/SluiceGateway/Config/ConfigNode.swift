@@ -70,6 +70,23 @@ struct ConfigNode {
         return result
     }
 
+    /// A table whose keys are the user's own words.
+    func entries(_ counts: ClosedRange<Int>) -> [(key: String, value: ConfigNode)] {
+        guard case .mapping(let mapping) = node else {
+            complain("must be a table of keys, not \(kind)")
+            return []
+        }
+        if mapping.count > counts.upperBound { complain("has \(mapping.count) keys; it may have \(counts.upperBound)") }
+        return mapping.prefix(counts.upperBound).compactMap { key, value in
+            guard let name = key.scalar?.string else {
+                problems.add("a key must be a plain word", line: key.mark?.line, path: path)
+                return nil
+            }
+            if ConfigDocument.isDuplicate(name) { return nil }
+            return (name, ConfigNode(node: value, path: Self.path(path, key: name), problems: problems))
+        }
+    }
+
     /// The items of a list; of one that is too long, the first ones.
     func list(_ counts: ClosedRange<Int>) -> [ConfigNode] {
         guard case .sequence(let sequence) = node else {

@@ -35,11 +35,8 @@ extension GatewayConfig {
 
 /// Turns the file's nodes into a `GatewayConfig`, noting every problem on the way.
 struct ConfigReader {
-    private static let mostShards = 1_024
+    static let mostShards = 1_024
     private static let mostReplicas = 64
-    private static let mostCollections = 10_000
-    /// As many as a request may ask for.
-    private static let mostColumns = 256
 
     let problems: ConfigProblems
     let folder: String
@@ -55,7 +52,7 @@ struct ConfigReader {
         let collections =
             keys["collections"].map { readCollections($0, shards.map(\.name)) } ?? missing("collections", root)
         let limits = keys["limits"].map(readLimits) ?? .init()
-        let largest = collections.map(\.dimensions).max() ?? 0
+        let largest = collections.filter { $0.form == .vector }.map(\.dimensions).max() ?? 0
         if Self.requestBytes(dimensions: largest) > limits.maxFrame {
             (keys["limits"] ?? root).complain(
                 "max_frame is \(limits.maxFrame) bytes, too little for a vector of \(largest) dimensions; "
@@ -163,47 +160,6 @@ struct ConfigReader {
             timeout: keys["timeout"]?.duration(Self.timeouts, or: .seconds(1)))
     }
 
-    private func readCollections(_ node: ConfigNode, _ shards: [String]) -> [GatewayConfig.Collection] {
-        var names = Names()
-        return node.list(1...Self.mostCollections).map { item in
-            let keys = item.table([
-                "name", "table", "id", "vector", "metric", "dimensions", "columns", "shards", "timeout",
-            ])
-            let name = names.take(keys["name"], in: item)
-            for key in ["table", "metric", "dimensions"] where keys[key] == nil { item.missing(key) }
-            let (schema, table) = tableName(keys["table"])
-            return .init(
-                name: name, schema: schema, table: table, idColumn: keys["id"]?.identifier() ?? "id",
-                vectorColumn: keys["vector"]?.identifier() ?? "embedding",
-                metric: keys["metric"]?.choice(GatewayConfig.MetricName.self, or: .l2) ?? .l2,
-                dimensions: keys["dimensions"]?.integer(1...16_000, or: 1) ?? 1,
-                columns: keys["columns"].map { unique($0.list(0...Self.mostColumns)) { $0.identifier() } } ?? [],
-                shards: shardNames(keys["shards"], shards),
-                timeout: keys["timeout"]?.duration(Self.timeouts, or: .seconds(1)))
-        }
-    }
-
-    private func tableName(_ node: ConfigNode?) -> (schema: String, table: String) {
-        guard let node, let text = node.text() else { return ("public", "") }
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-        guard parts.count <= 2, parts.allSatisfy({ (1...63).contains($0.utf8.count) && !$0.utf8.contains(0) }) else {
-            node.complain("must be TABLE or SCHEMA.TABLE, each of 1 to 63 bytes")
-            return ("public", "")
-        }
-        return parts.count == 2 ? (parts[0], parts[1]) : ("public", parts[0])
-    }
-
-    private func shardNames(_ node: ConfigNode?, _ known: [String]) -> [String] {
-        guard let node else { return known }
-        return unique(node.list(1...Self.mostShards)) { item in
-            guard let name = item.text() else { return nil }
-            if !known.contains(name) {
-                item.complain("there is no shard \(item.quoted)" + problems.suggestion(for: name, among: known))
-            }
-            return name
-        }
-    }
-
     private func readLimits(_ node: ConfigNode) -> GatewayConfig.Limits {
         let keys = node.table([
             "max_k", "max_frame", "max_in_flight", "max_reply", "max_unsent", "max_sessions", "default_deadline",
@@ -248,7 +204,7 @@ struct ConfigReader {
 
     // MARK: Texts
 
-    private func unique(_ items: [ConfigNode], _ read: (ConfigNode) -> String?) -> [String] {
+    func unique(_ items: [ConfigNode], _ read: (ConfigNode) -> String?) -> [String] {
         var seen: Set<String> = []
         return items.compactMap { item in
             guard let value = read(item) else { return nil }
@@ -277,7 +233,7 @@ struct ConfigReader {
 }
 
 /// The names of one list's items, each there once.
-private struct Names {
+struct Names {
     private var lines: [String: Int?] = [:]
 
     /// An item's name; a stand-in if it has none, which is noted unless there is a default.

@@ -1,4 +1,5 @@
 package import Logging
+package import SluiceCore
 
 /// Everything that the configuration file says, checked. docs/configuration.md is its reference.
 package struct GatewayConfig: Sendable {
@@ -38,11 +39,21 @@ package struct GatewayConfig: Sendable {
         package var prefer: Preference
     }
 
-    package enum MetricName: String, Hashable, Sendable, CaseIterable {
-        case l2
-        case innerProduct = "inner_product"
-        case cosine
-        case l1
+    package enum Iteration: String, Hashable, Sendable, CaseIterable {
+        case off
+        case relaxed
+        case strict
+    }
+
+    /// Settings of index scans: a collection's defaults, or the most that a request may ask for.
+    package struct Scan: Hashable, Sendable {
+        package var efSearch: Int?
+        package var probes: Int?
+        package var iterativeScan: Iteration?
+        package var maxScanTuples: Int?
+        package var scanMemoryMultiplier: Double?
+        /// In bytes.
+        package var workMem: Int?
     }
 
     package struct Collection: Hashable, Sendable {
@@ -51,9 +62,14 @@ package struct GatewayConfig: Sendable {
         package var table: String
         package var idColumn: String
         package var vectorColumn: String
-        package var metric: MetricName
+        package var form: VectorForm
+        package var metric: Metric
         package var dimensions: Int
         package var columns: [String]
+        package var filterable: [String: FilterColumnType]
+        package var defaults: Scan
+        package var caps: Scan
+        package var model: String?
         package var shards: [String]
         /// The most that a search of it may take; a shorter deadline of the request wins.
         package var timeout: Duration?

@@ -137,12 +137,35 @@ struct Blueprint {
     private static func collections(_ config: GatewayConfig) -> [Collection] {
         let places = Dictionary(uniqueKeysWithValues: config.shards.enumerated().map { ($1.name, $0) })
         return config.collections.map { collection in
-            Collection(
+            var result = Collection(
                 name: collection.name, schema: collection.schema, table: collection.table,
-                idColumn: collection.idColumn, vectorColumn: collection.vectorColumn,
-                metric: Metric(rawValue: collection.metric.rawValue) ?? .l2, dimensions: collection.dimensions,
-                columns: collection.columns, shards: collection.shards.compactMap { places[$0] },
-                timeout: collection.timeout)
+                idColumn: collection.idColumn, vectorColumn: collection.vectorColumn, metric: collection.metric,
+                dimensions: collection.dimensions, columns: collection.columns,
+                shards: collection.shards.compactMap { places[$0] }, timeout: collection.timeout)
+            result.form = collection.form
+            result.filterable = collection.filterable
+            result.defaults = ScanSettings(collection.defaults)
+            result.caps = ScanSettings(collection.caps)
+            result.model = collection.model
+            return result
         }
+    }
+}
+
+extension ScanSettings {
+    fileprivate init(_ scan: GatewayConfig.Scan) {
+        self.init()
+        efSearch = scan.efSearch
+        probes = scan.probes
+        iterativeScan =
+            switch scan.iterativeScan {
+            case .off: .off
+            case .relaxed: .relaxed
+            case .strict: .strict
+            case nil: nil
+            }
+        maxScanTuples = scan.maxScanTuples
+        scanMemoryMultiplier = scan.scanMemoryMultiplier
+        workMemKiB = scan.workMem.map { $0 / 1_024 }
     }
 }

@@ -1,6 +1,7 @@
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
+internal import SluiceCore
 internal import SluiceEngine
 internal import SluiceWire
 
@@ -20,7 +21,11 @@ struct SessionFactory: Sendable {
         collections = config.collections.sorted { $0.name < $1.name }.map {
             CollectionDescription(
                 name: $0.name, metric: $0.metric.rawValue, dimensions: $0.dimensions, columns: $0.columns,
-                shards: $0.shards)
+                shards: $0.shards, vectorForm: SluiceWire.VectorForm($0.form),
+                filterable: $0.filterable.sorted { $0.key < $1.key }.map {
+                    FilterableColumn(name: $0.key, type: $0.value.rawValue)
+                },
+                model: $0.model)
         }
     }
 

@@ -32,11 +32,19 @@ private struct PostgresBackendConnection: BackendConnection {
         let shape = request.shape
         // Rounded up: 0 would mean no time-out at all.
         let milliseconds = Int32(clamping: request.timeout.microseconds / 1_000 + 1)
-        let statement = SearchStatement(
+        var statement = SearchStatement(
             query: shape, settings: request.settings.shape, timeoutMilliseconds: milliseconds,
             settingValues: request.settings.values, vector: request.vector, token: request.token,
             columnCount: shape.columnCount,
             maximumRows: shape.rowLimit, maximumBytes: request.maximumBytes)
+        statement.vectorType =
+            switch shape.form {
+            case .vector: .vector
+            case .halfvec: .halfvec
+            case .sparsevec: .sparsevec
+            case .bit: .bit
+            }
+        statement.parameters = request.filterValues.map { BinaryParameter(typeOID: $0.typeOID, bytes: $0.bytes) }
         do throws(PostgresFailure) {
             let rows = try await connection.search(statement, deadline: deadline.nanoseconds)
             return LegRows(

@@ -6,16 +6,83 @@ internal import SluiceWire
 extension Search {
     /// The wire's request as the engine wants it: limits checked, and the time left turned into an instant.
     init(_ request: SearchRequest, limits: GatewayConfig.Limits, now: Instant) throws(WireError) {
-        try request.vector.validate()
+        try request.validate()
+        if let feature = Self.notBuilt(request) {
+            throw WireError(.notSupported, "this gateway does not support \(feature) yet")
+        }
         let left = min(request.deadline ?? limits.defaultDeadline, limits.maxDeadline)
+        // Without a vector of its own, each collection brings one.
+        let first = request.vectors.first ?? request.overrides.first?.vector
+        guard let first else { throw WireError(.malformed, "SEARCH: without a vector") }
         self.init(
-            collections: request.collections, vector: Array(request.vector.bytes.readableBytesView),
-            dimensions: request.vector.dimensions, k: request.k, columns: request.columns,
-            deadline: now.advanced(by: left), efSearch: request.efSearch, exact: request.exact,
-            allowsPartial: request.allowPartial)
+            collections: request.collections, vector: QueryVector(first), k: request.k, columns: request.columns,
+            deadline: now.advanced(by: left), exact: request.exact, allowsPartial: request.allowPartial)
+        filter = request.filter.map(Filter.init)
+        for override in request.overrides {
+            overrides[override.collection] = .init(
+                vector: override.vector.map(QueryVector.init), k: override.k, columns: override.columns,
+                filter: override.filter.map(Filter.init))
+        }
+        settings = SluiceEngine.ScanSettings(request.settings, efSearch: request.efSearch)
+        maxDistance = request.maxDistance
+        model = request.model
         minCoverage = request.minCoverage
         allowsHedges = request.allowHedges
         priority = SearchPriority(rawValue: request.priority) ?? .interactive
+    }
+
+    /// What the protocol has and the engine does not do yet; nil if the request asks for nothing of it.
+    private static func notBuilt(_ request: SearchRequest) -> String? {
+        let asked = [
+            (request.vectors.count > 1, "several vectors in one request"), (request.separate, "a list for each collection"),
+            (request.complete, "complete"), (request.probability != nil, "probability"),
+            (request.group != nil, "groups"), (request.text != nil, "hybrid searches"),
+            (request.twoPhase != nil, "two-phase searches"), (request.pageSize != nil, "pages"),
+            (request.stream, "streams"), (request.byID != nil, "searches by id"),
+        ]
+        return asked.first { $0.0 }?.1
+    }
+}
+
+extension QueryVector {
+    init(_ vector: VectorBytes) {
+        self.init(
+            form: SluiceCore.VectorForm(vector.form), dimensions: vector.dimensions,
+            bytes: Array(vector.bytes.readableBytesView))
+    }
+}
+
+extension SluiceCore.VectorForm {
+    init(_ form: SluiceWire.VectorForm) {
+        switch form {
+        case .vector: self = .vector
+        case .halfvec: self = .halfvec
+        case .sparsevec: self = .sparsevec
+        case .bit: self = .bit
+        }
+    }
+}
+
+extension SluiceWire.VectorForm {
+    init(_ form: SluiceCore.VectorForm) {
+        switch form {
+        case .vector: self = .vector
+        case .halfvec: self = .halfvec
+        case .sparsevec: self = .sparsevec
+        case .bit: self = .bit
+        }
+    }
+}
+
+extension SluiceEngine.ScanSettings {
+    init(_ settings: SluiceWire.ScanSettings, efSearch: Int?) {
+        self.init()
+        self.efSearch = efSearch
+        probes = settings.probes
+        iterativeScan = settings.iterativeScan.flatMap { Iteration(rawValue: $0.rawValue) }
+        maxScanTuples = settings.maxScanTuples
+        scanMemoryMultiplier = settings.scanMemoryMultiplier
+        workMemKiB = settings.workMemKiB
     }
 }
 
@@ -59,6 +126,7 @@ enum ReplyEncoder {
         case .busy: .busy
         case .backendError: .backendError
         case .shuttingDown: .shuttingDown
+        case .modelMismatch: .modelMismatch
         }
     }
 }
