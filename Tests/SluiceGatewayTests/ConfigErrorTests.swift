@@ -127,7 +127,7 @@ import Testing
             "f:13: limits.default_deadline: max_deadline is below default_deadline"),
         .init(
             "metric", right.replacing("metric: cosine", with: "metric: cosin"),
-            "f:10: collections[0].metric: is \"cosin\", not one of l2, inner_product, cosine, l1"
+            "f:10: collections[0].metric: is \"cosin\", not one of l2, inner_product, cosine, l1, hamming, jaccard"
                 + "; did you mean \"cosine\"?"),
         .init(
             "log level", right + "log:\n  level: warn",

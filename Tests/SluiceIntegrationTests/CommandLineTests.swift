@@ -19,7 +19,10 @@ extension PostgreSQL {
                     search + ["-k", "7", "--columns", "name,installed_kib", "--json", "--gateway", gateway.address])
                 #expect(outcome.code == 0 && outcome.errors.isEmpty)
                 let reply = try outcome.json()
-                #expect(Set(reply.keys) == ["hits", "coverage", "legs", "elapsed_us"])
+                #expect(
+                    Set(reply.keys) == [
+                        "hits", "coverage", "legs", "elapsed_us", "is_complete", "repaired", "rung", "source",
+                    ])
                 #expect(reply["coverage"] as? Double == 1 && reply["elapsed_us"] is Int)
                 let hits = try #require(reply["hits"] as? [[String: Any]])
                 #expect(hits.count == 7)
@@ -35,7 +38,7 @@ extension PostgreSQL {
                     #expect(
                         Set(leg.keys) == [
                             "collection", "shard", "replica", "status", "rows", "wait_us", "execute_us", "attempts",
-                            "hedges",
+                            "hedges", "rung",
                         ])
                     #expect(leg["status"] as? String == "ok" && leg["rows"] as? Int == 7)
                     #expect(leg["wait_us"] is Int && leg["execute_us"] is Int)

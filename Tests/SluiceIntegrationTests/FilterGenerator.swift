@@ -62,11 +62,9 @@ struct FilterGenerator<Random: RandomNumberGenerator> {
         case 1: return name.isNotNull
         case _ where column.kind == .textArray: return arrayCondition(on: name, column)
         case 2, 3: return name.in(values(of: column, 0...5))
-        case 4,
-            5 where column.isOrdered:
+        case 4...5 where column.isOrdered:
             return name.between(value(of: column), value(of: column))
-        case 6,
-            7 where column.kind == .text:
+        case 6...7 where column.kind == .text:
             return name.hasPrefix(prefix(of: column))
         default: return comparison(on: name, column)
         }

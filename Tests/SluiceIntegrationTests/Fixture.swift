@@ -66,15 +66,17 @@ struct Replicas {
         try await body(Replicas(home: home, environment: environment))
     }
 
-    private static let samples = ["programs", "libraries"].map { name in
-        "  - {name: \(name), table: \(name), metric: cosine, dimensions: 384, "
-            + "columns: [name, section, priority, installed_kib]}\n"
-    }.joined()
+    private static func samples(filterable: String) -> String {
+        ["programs", "libraries"].map { name in
+            "  - {name: \(name), table: \(name), metric: cosine, dimensions: 384, "
+                + "columns: [name, section, priority, installed_kib], filterable: \(filterable)}\n"
+        }.joined()
+    }
 
     /// A configuration of a gateway on any free port.
     func config(
         limits: String = "{}", pool: String = "{max_size: 4}", extraCollections: String = "", extra: String = "",
-        throughPoolers: Bool = false, samples: Bool = true,
+        throughPoolers: Bool = false, samples: Bool = true, filterable: String = "{}",
         dsn: (Topology.Shard.Replica) -> String = { "host=127.0.0.1 port=\($0.port) dbname=sluice user=sluice" },
         replicas: (Topology.Shard.Replica) -> Bool = { _ in true }
     ) throws -> GatewayConfig {
@@ -94,7 +96,7 @@ struct Replicas {
             shards:
             \(shards.joined())
             collections:
-            \(samples ? Self.samples : "")
+            \(samples ? Self.samples(filterable: filterable) : "")
             \(extraCollections)
             \(extra)
             """

@@ -121,7 +121,7 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: path) }
         let expected = [
             "\(path):3: shards[0].replicas[0].poler: unknown key; did you mean \"pooler\"?",
-            "\(path):5: collections[0].metric: is \"cosin\", not one of l2, inner_product, cosine, l1"
+            "\(path):5: collections[0].metric: is \"cosin\", not one of l2, inner_product, cosine, l1, hamming, jaccard"
                 + "; did you mean \"cosine\"?",
         ]
         for command in ["check", "serve"] {

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Logging
+internal import SluiceCore
 
 extension GatewayConfig {
     private static let maximumFileBytes = 1_048_576
