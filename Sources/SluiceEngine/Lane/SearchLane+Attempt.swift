@@ -96,7 +96,8 @@ extension SearchLane {
                 BackendSearch(
                     shape: request.leg.shape, settings: request.input.settings,
                     timeout: leased.duration(to: request.limit), vector: request.input.vector,
-                    filterValues: request.input.filterValues, token: request.token, maximumBytes: configuration.maximumLegBytes),
+                    filterValues: request.input.filterValues, token: request.token,
+                    maximumBytes: configuration.maximumLegBytes),
                 deadline: request.limit)
             end.result = .success(rows)
             end.execute = leased.duration(to: executor.now())

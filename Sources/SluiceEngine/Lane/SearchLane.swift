@@ -161,7 +161,8 @@ public actor SearchLane {
         switch verdict {
         case .answer(let coverage):
             let answer = SearchAnswer(
-                hits: merge(legs, k: running.search.k, within: running.plan.maxDistance), legs: legs, coverage: coverage,
+                hits: merge(legs, k: running.search.k, within: running.plan.maxDistance), legs: legs,
+                coverage: coverage,
                 elapsed: running.arrived.duration(to: executor.now()))
             // Too late is of no use to anybody, and says so.
             guard executor.now() <= running.search.deadline else {

@@ -34,7 +34,8 @@ extension Search {
     /// What the protocol has and the engine does not do yet; nil if the request asks for nothing of it.
     private static func notBuilt(_ request: SearchRequest) -> String? {
         let asked = [
-            (request.vectors.count > 1, "several vectors in one request"), (request.separate, "a list for each collection"),
+            (request.vectors.count > 1, "several vectors in one request"),
+            (request.separate, "a list for each collection"),
             (request.complete, "complete"), (request.probability != nil, "probability"),
             (request.group != nil, "groups"), (request.text != nil, "hybrid searches"),
             (request.twoPhase != nil, "two-phase searches"), (request.pageSize != nil, "pages"),
