@@ -52,6 +52,13 @@ def write_configuration(cluster, name, settings, collections, primaries_only=Fal
     return path
 
 
+def cpu_seconds(pid):
+    """User and system time of a process so far."""
+    with open("/proc/%d/stat" % pid) as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Gateway:
     """`with Gateway(cluster) as gateway`: it serves configs/bench.yaml, or another configuration, until the block
     ends, however it ends."""
@@ -90,10 +97,7 @@ class Gateway:
                               stderr=subprocess.DEVNULL).returncode == 0
 
     def cpu_seconds(self):
-        """User and system time of the gateway so far."""
-        with open("/proc/%d/stat" % self.process.pid) as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.process.pid)
 
     def bench(self, seconds, concurrency, *arguments, errors=()):
         """`sluice bench`: its JSON, plus the gateway's CPU in microseconds per answer as `cpu_us`. `errors`: the codes
