@@ -62,6 +62,7 @@ struct Planner {
     private let maximumK: Int
     private var kinds: RecentTable<Kind, [PlannedLeg]>
     private var settingShapes: [[String]: SettingShape] = [:]
+    private let noSettings = SearchSettings(shape: SettingShape([]), values: [])
 
     init(catalogue: Catalogue, maximumK: Int) {
         self.catalogue = catalogue
@@ -71,9 +72,15 @@ struct Planner {
 
     mutating func plan(_ search: Search) throws(SearchError) -> SearchPlan {
         try check(k: search.k)
-        try search.settings.checkRanges()
+        if !search.settings.isEmpty { try search.settings.checkRanges() }
         try checkNames(search)
         let collections = try collections(search)
+        let maxDistance = search.maxDistance ?? .infinity
+        if collections.count == 1 {
+            let (legs, input) = try plan(search, collections[0])
+            let inputs = Array(repeating: input, count: legs.count)
+            return SearchPlan(legs: legs, inputs: inputs, maxDistance: maxDistance)
+        }
         var legs: [PlannedLeg] = []
         var inputs: [LegInput] = []
         for collection in collections {
@@ -81,7 +88,7 @@ struct Planner {
             legs += its
             inputs += repeatElement(input, count: its.count)
         }
-        return SearchPlan(legs: legs, inputs: inputs, maxDistance: search.maxDistance ?? .infinity)
+        return SearchPlan(legs: legs, inputs: inputs, maxDistance: maxDistance)
     }
 
     private mutating func plan(
@@ -192,11 +199,15 @@ struct Planner {
     private mutating func settings(
         _ search: Search, _ collection: Collection, k: Int
     ) throws(SearchError) -> SearchSettings {
+        // What nearly every search asks: nothing.
+        if !search.exact, search.settings.isEmpty, collection.defaults.isEmpty, ScanSettings.suffices(forK: k) {
+            return noSettings
+        }
         try search.settings.check(within: collection.caps, of: collection.name)
         var assignments = search.settings.filled(from: collection.defaults).assignments(k: k)
         if search.exact { assignments = assignments.filter { $0.name == "work_mem" } + [("enable_indexscan", "off")] }
         let names = assignments.map(\.name)
-        let shape = settingShapes[names] ?? SettingShape(names)
+        let shape = settingShapes[names] ?? (names.isEmpty ? noSettings.shape : SettingShape(names))
         settingShapes[names] = shape
         return SearchSettings(shape: shape, values: assignments.map(\.value))
     }

@@ -23,6 +23,14 @@ public struct ScanSettings: Hashable, Sendable {
 
     public init() {}
 
+    var isEmpty: Bool {
+        efSearch == nil && probes == nil && iterativeScan == nil && maxScanTuples == nil && scanMemoryMultiplier == nil
+            && workMemKiB == nil
+    }
+
+    /// Whether the server's own settings find k rows.
+    static func suffices(forK k: Int) -> Bool { k <= defaultEfSearch }
+
     /// What is not said here, from `others`.
     func filled(from others: ScanSettings) -> ScanSettings {
         var filled = self
