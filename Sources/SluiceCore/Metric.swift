@@ -41,3 +41,26 @@ public enum VectorForm: String, Hashable, Sendable, CaseIterable {
         }
     }
 }
+
+/// A smaller form of a vector that an expression index can have: its distances are approximate, and found sooner.
+public enum CoarseForm: String, Hashable, Sendable, CaseIterable {
+    /// pgvector's `binary_quantize`: a bit for each dimension, compared by Hamming distance.
+    case binary
+    /// Half precision, compared by the collection's own metric.
+    case half
+
+    public func fits(_ form: VectorForm) -> Bool {
+        switch self {
+        case .binary: form == .vector || form == .halfvec
+        case .half: form == .vector
+        }
+    }
+}
+
+/// How a collection's rows are spread over its shards.
+public enum Placement: String, Hashable, Sendable, CaseIterable {
+    /// By the hash of the id, as PostgreSQL's hash partitioning does it.
+    case hash
+    /// In whatever way: any shard may hold any row.
+    case any
+}

@@ -144,10 +144,17 @@ extension PostgresConnection {
     private static let mostLastResults = 32
 
     private func takeResults(of operation: Operation) {
+        var nulls = 0
         while handle != nil, PQisBusy(handle) == 0, let step = operation.current {
             guard let result = PQgetResult(handle) else {
-                // The null that ends a command's results.
-                operation.stepEnded()
+                if case .sync = step {
+                    // An error at the commit comes before the Sync's own result, with a null of its own.
+                    nulls += 1
+                    guard nulls < 2 else { return }
+                } else {
+                    // The null that ends a command's results.
+                    operation.stepEnded()
+                }
                 continue
             }
             defer { PQclear(result) }

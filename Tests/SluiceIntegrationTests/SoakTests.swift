@@ -81,31 +81,60 @@ extension PostgreSQL {
             }
         }
 
+        /// A deferred constraint fails when the transaction ends, which is at the Sync: the connection stays in step.
+        @Test func anErrorAtTheCommitDoesNotReachTheNextSearch() async throws {
+            let replicas = try Replicas()
+            try replicas.script(
+                "psql", "s0-a", "-qAtc",
+                "drop table if exists public.deferred; create table public.deferred (id bigint primary key, "
+                    + "other bigint references public.deferred deferrable initially deferred); "
+                    + "grant all on public.deferred to sluice")
+            let reactor = try Reactor(name: "commit")
+            let limit = Reactor.now() + 10_000_000_000
+            let connection = try await PostgresConnection.connect(
+                try replicas.settings(of: "s0-a"), on: reactor, deadline: limit, onClose: {})
+            for _ in 0..<3 {
+                let insertion = Self.statement(
+                    "INSERT INTO public.deferred SELECT 1, 2 WHERE $1 IS NOT NULL "
+                        + "RETURNING $2::bigint, 1::bigint, 0::float8")
+                await #expect {
+                    try await connection.search(insertion, deadline: limit)
+                } throws: { ($0 as? PostgresFailure)?.sqlState == "23503" }
+                #expect(await connection.settle())
+                let rows = try await connection.search(
+                    Self.statement("SELECT $2::bigint, 1::bigint, 0::float8 WHERE $1 IS NOT NULL"), deadline: limit)
+                #expect(rows.ids == [1])
+            }
+            await connection.close()
+            reactor.stop()
+        }
+
+        private final class Text: StatementText {
+            let text: String
+            init(_ text: String) { self.text = text }
+            func sql(for facts: ServerFacts) -> String { text }
+        }
+
+        private static func statement(_ sql: String) -> SearchStatement {
+            SearchStatement(
+                query: Text(sql), settings: Text("SELECT pg_catalog.set_config('statement_timeout', $1, true)"),
+                timeoutMilliseconds: 1_000, settingValues: [], vector: [0, 1, 0, 0, 0, 0, 0, 0], token: 7,
+                columnCount: 0, maximumRows: 1, maximumBytes: 100)
+        }
+
         /// The check itself: rows that carry another token are refused, and their connection is closed.
         @Test func rowsWithAnothersTokenAreRefused() async throws {
-            final class Text: StatementText {
-                let text: String
-                init(_ text: String) { self.text = text }
-                func sql(for facts: ServerFacts) -> String { text }
-            }
             let replicas = try Replicas()
             let reactor = try Reactor(name: "token")
             let settings = try replicas.settings(of: "s0-a")
             let limit = Reactor.now() + 10_000_000_000
             let connection = try await PostgresConnection.connect(settings, on: reactor, deadline: limit, onClose: {})
-            let time = Text("SELECT pg_catalog.set_config('statement_timeout', $1, true)")
-            let bytes: [UInt8] = [0, 1, 0, 0, 0, 0, 0, 0]
-            func statement(_ sql: String) -> SearchStatement {
-                SearchStatement(
-                    query: Text(sql), settings: time, timeoutMilliseconds: 1_000, settingValues: [], vector: bytes,
-                    token: 7, columnCount: 0, maximumRows: 1, maximumBytes: 100)
-            }
             let own = try await connection.search(
-                statement("SELECT $2::bigint, 1::bigint, 0::float8 WHERE $1 IS NOT NULL"), deadline: limit)
+                Self.statement("SELECT $2::bigint, 1::bigint, 0::float8 WHERE $1 IS NOT NULL"), deadline: limit)
             #expect(own.ids == [1])
             await #expect {
                 try await connection.search(
-                    statement("SELECT $2::bigint + 1, 1::bigint, 0::float8 WHERE $1 IS NOT NULL"), deadline: limit)
+                    Self.statement("SELECT $2::bigint + 1, 1::bigint, 0::float8 WHERE $1 IS NOT NULL"), deadline: limit)
             } throws: { ($0 as? PostgresFailure)?.kind == .integrity }
             #expect(await connection.settle() == false)
             reactor.stop()

@@ -105,6 +105,15 @@ public struct Collection: Hashable, Sendable {
     public var caps = ScanSettings()
     /// The model that its vectors are made with, if that is declared.
     public var model: String?
+    /// What hybrid searches look at.
+    public var text: TextColumn?
+    /// The coarse forms that there are expression indexes over.
+    public var coarse: [CoarseForm] = []
+    public var placement = Placement.hash
+    /// Equal searches at the same time share one execution.
+    public var sharesSearches = false
+    /// Answers may come from the cache.
+    public var isCached = false
     /// Indices into the catalogue's shards.
     public var shards: [Int]
     /// The most that a search of it may take.
@@ -128,6 +137,17 @@ public struct Collection: Hashable, Sendable {
         self.columns = columns
         self.shards = shards
         self.timeout = timeout
+    }
+}
+
+/// A tsvector column, and the text search configuration that reads what is looked for in it.
+public struct TextColumn: Hashable, Sendable {
+    public var column: String
+    public var language: String
+
+    public init(column: String, language: String) {
+        self.column = column
+        self.language = language
     }
 }
 

@@ -8,6 +8,8 @@ public final class Admission: Sendable {
         case expected
         case waiting(CheckedContinuation<SearchError?, Never>)
         case decided(SearchError?)
+        /// It will not run; the decision that was being made just then is still to come.
+        case turnedAway
     }
 
     private struct State {
@@ -72,14 +74,19 @@ public final class Admission: Sendable {
     /// A search with a ticket will not be run: it was at fault itself.
     func turnedAway(_ ticket: Ticket, now: Instant) {
         guard isEnabled else { return }
-        if let waiter = ticket.waiter,
-            state.withLock({ state in
-                state.seats[waiter] = nil
-                return state.machine.waiterCancelled(waiter)
-            })
-        {
-            return
+        guard let waiter = ticket.waiter else { return wasLetInForNothing(now) }
+        let wasLetIn = state.withLock { state in
+            switch state.seats.removeValue(forKey: waiter) {
+            case .decided(let error): return error == nil
+            case .expected, .waiting, .turnedAway, nil:
+                if !state.machine.waiterCancelled(waiter) { state.seats[waiter] = .turnedAway }
+                return false
+            }
         }
+        if wasLetIn { wasLetInForNothing(now) }
+    }
+
+    private func wasLetInForNothing(_ now: Instant) {
         left(now, .failure(SearchError(.invalidArgument, "")), now: now)
     }
 
@@ -99,7 +106,7 @@ public final class Admission: Sendable {
         let departure = state.withLock {
             $0.machine.searchEnded(took: admitted.duration(to: now), outcome: outcome, now: now)
         }
-        for waiter in departure.admitted { decide(waiter, nil) }
+        for waiter in departure.admitted where !decide(waiter, nil) { wasLetInForNothing(now) }
         for waiter in departure.expired { decide(waiter, busy) }
     }
 
@@ -134,19 +141,23 @@ public final class Admission: Sendable {
         if state.withLock({ $0.machine.waiterCancelled(waiter) }) { decide(waiter, error) }
     }
 
-    private func decide(_ waiter: UInt64, _ error: SearchError?) {
-        let continuation = state.withLock { state -> CheckedContinuation<SearchError?, Never>? in
+    /// False if nobody is there any more whom it concerns.
+    @discardableResult
+    private func decide(_ waiter: UInt64, _ error: SearchError?) -> Bool {
+        let (continuation, isThere) = state.withLock { state -> (CheckedContinuation<SearchError?, Never>?, Bool) in
             switch state.seats.removeValue(forKey: waiter) {
-            case .waiting(let continuation): return continuation
+            case .waiting(let continuation): return (continuation, true)
             case .expected:
                 state.seats[waiter] = .decided(error)
-                return nil
+                return (nil, true)
             case .decided(let earlier):
                 state.seats[waiter] = .decided(earlier)
-                return nil
-            case nil: return nil
+                return (nil, true)
+            case .turnedAway: return (nil, false)
+            case nil: return (nil, true)
             }
         }
         continuation?.resume(returning: error)
+        return isThere
     }
 }

@@ -10,7 +10,8 @@ extension ConfigReader {
         return node.list(1...Self.mostCollections).map { item in
             let keys = item.table([
                 "name", "table", "id", "vector", "type", "metric", "dimensions", "columns", "filterable", "defaults",
-                "caps", "model", "shards", "timeout",
+                "caps", "model", "text", "coarse", "placement", "single_flight", "cache", "require_index", "shards",
+                "timeout",
             ])
             let name = names.take(keys["name"], in: item)
             for key in ["table", "metric", "dimensions"] where keys[key] == nil { item.missing(key) }
@@ -20,7 +21,7 @@ extension ConfigReader {
             if keys["metric"] != nil, !form.fits(metric) {
                 keys["metric"]?.complain("\(metric.rawValue) does not compare vectors of type \(form.rawValue)")
             }
-            return .init(
+            var collection = GatewayConfig.Collection(
                 name: name, schema: schema, table: table, idColumn: keys["id"]?.identifier() ?? "id",
                 vectorColumn: keys["vector"]?.identifier() ?? "embedding", form: form, metric: metric,
                 dimensions: keys["dimensions"]?.integer(1...form.maximumDimensions, or: 1) ?? 1,
@@ -30,8 +31,53 @@ extension ConfigReader {
                 caps: keys["caps"].map { readScan($0, isCap: true) } ?? .init(), model: keys["model"]?.text(),
                 shards: shardNames(keys["shards"], shards),
                 timeout: keys["timeout"]?.duration(Self.timeouts, or: .seconds(1)))
+            collection.text = keys["text"].map(readText)
+            collection.coarse = keys["coarse"].map { readCoarse($0, form, metric) } ?? []
+            collection.placement = keys["placement"]?.choice(Placement.self, or: .hash) ?? .hash
+            collection.singleFlight = keys["single_flight"]?.flag(or: false) ?? false
+            collection.cache = keys["cache"]?.flag(or: false) ?? false
+            collection.requireIndex = keys["require_index"]?.flag(or: false) ?? false
+            return collection
         }
     }
+
+    private func readText(_ node: ConfigNode) -> GatewayConfig.TextColumn {
+        let keys = node.table(["column", "language"])
+        if node.isTable, keys["column"] == nil { node.missing("column") }
+        return .init(
+            column: keys["column"]?.identifier() ?? "", language: keys["language"]?.identifier() ?? "simple")
+    }
+
+    private func readCoarse(_ node: ConfigNode, _ form: VectorForm, _ metric: Metric) -> [CoarseForm] {
+        let words = unique(node.list(0...CoarseForm.allCases.count)) { item in
+            let coarse = item.choice(CoarseForm.self, or: .binary)
+            if !coarse.fits(form) { item.complain("there is no \(coarse.rawValue) form of type \(form.rawValue)") }
+            return coarse.rawValue
+        }
+        return words.compactMap(CoarseForm.init)
+    }
+
+    func readCursors(_ node: ConfigNode) -> GatewayConfig.Cursors {
+        let keys = node.table(["ttl", "max_bytes", "max_bytes_each"])
+        var cursors = GatewayConfig.Cursors()
+        if let value = keys["ttl"] { cursors.ttl = value.duration(Self.timeToLive, or: cursors.ttl) }
+        if let value = keys["max_bytes"] { cursors.maxBytes = value.bytes(Self.heldBytes, or: cursors.maxBytes) }
+        if let value = keys["max_bytes_each"] {
+            cursors.maxBytesEach = value.bytes(Self.heldBytes, or: cursors.maxBytesEach)
+        }
+        return cursors
+    }
+
+    func readCache(_ node: ConfigNode) -> GatewayConfig.Cache {
+        let keys = node.table(["ttl", "max_bytes"])
+        var cache = GatewayConfig.Cache()
+        if let value = keys["ttl"] { cache.ttl = value.duration(Self.timeToLive, or: cache.ttl) }
+        if let value = keys["max_bytes"] { cache.maxBytes = value.bytes(Self.heldBytes, or: cache.maxBytes) }
+        return cache
+    }
+
+    private static var timeToLive: ClosedRange<Duration> { .milliseconds(1)...Duration.seconds(86_400) }
+    private static var heldBytes: ClosedRange<Int> { 0...(1 << 40) }
 
     private func readFilterable(_ node: ConfigNode) -> [String: FilterColumnType] {
         node.entries(0...Self.mostColumns).reduce(into: [:]) { types, entry in

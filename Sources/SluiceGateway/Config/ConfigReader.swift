@@ -45,7 +45,7 @@ struct ConfigReader {
     func read(_ root: ConfigNode) -> GatewayConfig {
         let keys = root.table([
             "listen", "reactors", "pool", "shards", "collections", "limits", "routing", "breaker", "retries",
-            "hedging", "laggards", "admission", "log",
+            "hedging", "laggards", "admission", "cursors", "cache", "log",
         ])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
         let routing = keys["routing"].map(readRouting) ?? .init()
@@ -68,8 +68,9 @@ struct ConfigReader {
             breaker: keys["breaker"].map(readBreaker) ?? .init(), retries: keys["retries"].map(readRetries) ?? .init(),
             hedging: keys["hedging"].map(readHedging) ?? .init(),
             laggards: keys["laggards"].map(readLaggards) ?? .init(),
-            admission: keys["admission"].map(readAdmission) ?? .init(), logLevel: keys["log"].map(readLogLevel) ?? .info
-        )
+            admission: keys["admission"].map(readAdmission) ?? .init(),
+            cursors: keys["cursors"].map(readCursors) ?? .init(), cache: keys["cache"].map(readCache) ?? .init(),
+            logLevel: keys["log"].map(readLogLevel) ?? .info)
     }
 
     /// A vector takes four bytes a dimension; the rest is room for names and numbers.

@@ -56,6 +56,13 @@ package struct GatewayConfig: Sendable {
         package var workMem: Int?
     }
 
+    /// A column of type tsvector.
+    package struct TextColumn: Hashable, Sendable {
+        package var column: String
+        /// A text search configuration of the server.
+        package var language: String
+    }
+
     package struct Collection: Hashable, Sendable {
         package var name: String
         package var schema: String
@@ -70,9 +77,34 @@ package struct GatewayConfig: Sendable {
         package var defaults: Scan
         package var caps: Scan
         package var model: String?
+        /// What hybrid searches look at.
+        package var text: TextColumn?
+        /// Which expression indexes it has for the first phase of two-phase searches.
+        package var coarse: [CoarseForm] = []
+        package var placement = Placement.hash
+        /// Equal searches at the same time share one execution.
+        package var singleFlight = false
+        /// Answers may come from the result cache.
+        package var cache = false
+        /// Not served without an index for its metric.
+        package var requireIndex = false
         package var shards: [String]
         /// The most that a search of it may take; a shorter deadline of the request wins.
         package var timeout: Duration?
+    }
+
+    /// Lists that wait to be fetched page by page.
+    package struct Cursors: Hashable, Sendable {
+        /// After the last use.
+        package var ttl: Duration = .seconds(60)
+        package var maxBytes = 67_108_864
+        package var maxBytesEach = 4_194_304
+    }
+
+    /// Answers that may be given again.
+    package struct Cache: Hashable, Sendable {
+        package var ttl: Duration = .seconds(1)
+        package var maxBytes = 67_108_864
     }
 
     package struct Limits: Hashable, Sendable {
@@ -103,6 +135,8 @@ package struct GatewayConfig: Sendable {
     package var hedging: Hedging
     package var laggards: Laggards
     package var admission: Admission
+    package var cursors: Cursors
+    package var cache: Cache
     package var logLevel: Logger.Level
 }
 

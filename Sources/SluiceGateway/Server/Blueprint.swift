@@ -147,6 +147,11 @@ struct Blueprint {
             result.defaults = ScanSettings(collection.defaults)
             result.caps = ScanSettings(collection.caps)
             result.model = collection.model
+            result.text = collection.text.map { TextColumn(column: $0.column, language: $0.language) }
+            result.coarse = collection.coarse
+            result.placement = collection.placement
+            result.sharesSearches = collection.singleFlight
+            result.isCached = collection.cache
             return result
         }
     }
