@@ -8,6 +8,8 @@ final class Operation {
         /// Only its success matters.
         case ignored
         case rows
+        /// `EXPLAIN`'s.
+        case plan
         /// The first row, as text.
         case texts
         case sync
@@ -39,6 +41,16 @@ final class Operation {
     var current: Step? { answered < steps.count ? steps[answered] : nil }
 
     func stepEnded() { answered += 1 }
+
+    /// Adds the rows of one of the pipeline's queries.
+    func take(_ batch: RowBatch) throws(PostgresFailure) {
+        guard case .rows(var first) = outcome else { return outcome = .rows(batch) }
+        outcome = .nothing
+        first.further.append(batch)
+        let bytes = first.further.reduce(first.cells.count) { $0 + $1.cells.count }
+        outcome = .rows(first)
+        guard bytes <= reader.maximumBytes else { throw RowReader.tooManyBytes }
+    }
 
     var isAnswered: Bool { answered >= steps.count }
 }
@@ -140,8 +152,8 @@ extension PostgresConnection {
         return nil
     }
 
-    /// A pipeline has fewer steps than this.
-    private static let mostLastResults = 32
+    /// A pipeline has fewer results than this.
+    private static let mostLastResults = 256
 
     private func takeResults(of operation: Operation) {
         var nulls = 0
@@ -186,7 +198,13 @@ extension PostgresConnection {
         switch step {
         case .rows:
             do {
-                operation.outcome = .rows(try operation.reader.read(result))
+                try operation.take(try operation.reader.read(result))
+            } catch {
+                close(error)
+            }
+        case .plan:
+            do {
+                try operation.take(try RowReader.estimate(result))
             } catch {
                 close(error)
             }

@@ -1,13 +1,15 @@
 internal import CLibpq
 internal import SluiceReactor
 
-/// Which of pgvector's types a parameter has: their OIDs differ between servers.
-public enum VectorType: Hashable, Sendable {
+/// What a statement's first parameter is: the OIDs of pgvector's types differ between servers.
+public enum SubjectType: Hashable, Sendable {
     case vector
     case halfvec
     case sparsevec
-    /// PostgreSQL's own.
     case bit
+    case text
+    /// `bigint[]`.
+    case ids
 }
 
 /// A parameter in PostgreSQL's binary form.
@@ -23,7 +25,15 @@ public struct BinaryParameter: Sendable {
 
 /// A search as one connection runs it.
 public struct SearchStatement: Sendable {
-    /// `$1` is the vector; `$2` is the token, which is each row's first column, before id and distance; `parameters`
+    /// What a statement's rows are.
+    public enum Reading: Hashable, Sendable {
+        /// Token, id, distance and the columns.
+        case rows
+        /// `EXPLAIN`'s, in JSON: one row comes of it, whose id is the planner's estimate.
+        case plan
+    }
+
+    /// `$1` is the subject; `$2` is the token, which is each row's first column, before id and distance; `parameters`
     /// follow.
     public var query: any StatementText
     /// Makes settings that are gone when the transaction ends: `$1` is the statement time-out, the others follow.
@@ -32,9 +42,12 @@ public struct SearchStatement: Sendable {
     public var timeoutMilliseconds: Int32
     /// The settings' values from `$2` on.
     public var settingValues: [String]
-    /// The query vector in pgvector's binary form.
-    public var vector: [UInt8]
-    public var vectorType = VectorType.vector
+    /// In binary form, as a rule the vector to search for.
+    public var subject: [UInt8]
+    public var subjectType = SubjectType.vector
+    /// Further subjects, for each of which the same is asked, in the same round trip.
+    public var furtherSubjects: [[UInt8]] = []
+    public var reading = Reading.rows
     /// `$3` and on; their types are always the same for a `query`.
     public var parameters: [BinaryParameter] = []
     /// Rows that do not carry it belong to another request.
@@ -46,13 +59,13 @@ public struct SearchStatement: Sendable {
 
     public init(
         query: any StatementText, settings: any StatementText, timeoutMilliseconds: Int32, settingValues: [String],
-        vector: [UInt8], token: Int64, columnCount: Int, maximumRows: Int, maximumBytes: Int
+        subject: [UInt8], token: Int64, columnCount: Int, maximumRows: Int, maximumBytes: Int
     ) {
         self.query = query
         self.settings = settings
         self.timeoutMilliseconds = max(1, timeoutMilliseconds)
         self.settingValues = settingValues
-        self.vector = vector
+        self.subject = subject
         self.token = token
         self.columnCount = columnCount
         self.maximumRows = maximumRows
@@ -195,19 +208,24 @@ extension PostgresConnection {
     private func sendQuery(_ statement: SearchStatement, _ operation: Operation) throws(PostgresFailure) {
         let name = try prepare(
             statement.query,
-            types: { [facts.oid(of: statement.vectorType), Self.bigintType] + statement.parameters.map(\.typeOID) },
+            types: { [facts.oid(of: statement.subjectType), Self.bigintType] + statement.parameters.map(\.typeOID) },
             operation)
-        guard statement.parameters.isEmpty else {
-            try sent(sendBinary(name, statement))
-            return operation.expect(.rows)
+        try sendQuery(name, statement.subject, statement, operation)
+        for subject in statement.furtherSubjects { try sendQuery(name, subject, statement, operation) }
+    }
+
+    private func sendQuery(
+        _ name: String, _ subject: [UInt8], _ statement: SearchStatement, _ operation: Operation
+    ) throws(PostgresFailure) {
+        if statement.parameters.isEmpty {
+            try sent(
+                subject.withUnsafeBytes { subject in
+                    withUnsafeBytes(of: statement.token.bigEndian) { sendBinary(name, subject, $0) }
+                })
+        } else {
+            try sent(sendBinary(name, subject, statement))
         }
-        let result = statement.vector.withUnsafeBytes { vector in
-            withUnsafeBytes(of: statement.token.bigEndian) { token in
-                sendBinary(name, vector, token)
-            }
-        }
-        try sent(result)
-        operation.expect(.rows)
+        operation.expect(statement.reading == .rows ? .rows : .plan)
     }
 
     private func sendBinary(
@@ -230,9 +248,9 @@ extension PostgresConnection {
     }
 
     /// With any number of parameters, whose bytes are laid one after another.
-    private func sendBinary(_ name: String, _ statement: SearchStatement) -> Int32 {
+    private func sendBinary(_ name: String, _ subject: [UInt8], _ statement: SearchStatement) -> Int32 {
         let token = withUnsafeBytes(of: statement.token.bigEndian) { Array($0) }
-        let values = [statement.vector, token] + statement.parameters.map(\.bytes)
+        let values = [subject, token] + statement.parameters.map(\.bytes)
         let lengths = values.map { Int32(clamping: $0.count) }
         let formats = [Int32](repeating: 1, count: values.count)
         // An empty value still needs an address: a null pointer would be a null.

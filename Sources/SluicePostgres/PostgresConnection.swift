@@ -276,12 +276,15 @@ public struct ServerFacts: Hashable, Sendable {
     public var isStandby = false
 
     /// 0 if the server has no such type: it then infers the parameter's by itself, or refuses the statement.
-    func oid(of type: VectorType) -> UInt32 {
+    func oid(of type: SubjectType) -> UInt32 {
+        // The built-in ones are the same in every server (pg_type.dat).
         switch type {
         case .vector: vectorType
         case .halfvec: halfvecType
         case .sparsevec: sparsevecType
         case .bit: 1_560
+        case .text: 25
+        case .ids: 1_016
         }
     }
 }

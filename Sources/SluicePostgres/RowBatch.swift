@@ -9,6 +9,8 @@ public struct RowBatch: Sendable {
     public var cells: [UInt8] = []
     /// Where each row's cells begin in `cells`; one more than there are rows.
     public var offsets: [Int] = [0]
+    /// Those of the statement's further subjects, in their order.
+    public var further: [RowBatch] = []
 
     public init() {}
 
@@ -44,7 +46,7 @@ struct RowReader {
             for column in 0..<Int32(columnCount) {
                 appendCell(result, row, column + Int32(Self.ownColumns), to: &batch.cells)
             }
-            guard batch.cells.count <= maximumBytes else { throw violation("more bytes than a reply may have") }
+            guard batch.cells.count <= maximumBytes else { throw Self.tooManyBytes }
             batch.offsets.append(batch.cells.count)
         }
         return batch
@@ -93,6 +95,30 @@ struct RowReader {
             throw violation(complaint)
         }
         return UnsafeRawBufferPointer(start: start, count: Int(max(0, PQgetlength(result, row, column))))
+    }
+
+    static var tooManyBytes: PostgresFailure {
+        PostgresFailure(.protocolViolation, "the server sent more bytes than a reply may have")
+    }
+
+    /// The planner's estimate of a plan in JSON, as the id of a row.
+    static func estimate(_ result: OpaquePointer) throws(PostgresFailure) -> RowBatch {
+        guard PQntuples(result) == 1, PQnfields(result) == 1, PQgetisnull(result, 0, 0) == 0,
+            let start = PQgetvalue(result, 0, 0),
+            let rows = planRows(String(cString: start))
+        else { throw PostgresFailure(.protocolViolation, "the server sent no plan") }
+        var batch = RowBatch()
+        batch.ids = [rows]
+        batch.distances = [0]
+        batch.offsets = [0, 0]
+        return batch
+    }
+
+    /// The first "Plan Rows", which is the plan's own. Quotes within strings are escaped, so no name looks like it.
+    private static func planRows(_ json: String) -> Int64? {
+        guard let key = json.firstRange(of: "\"Plan Rows\":") else { return nil }
+        let digits = json[key.upperBound...].drop { $0 == " " }.prefix { $0.isASCII && $0.isNumber }
+        return Int64(digits)
     }
 
     private func violation(_ what: String) -> PostgresFailure {

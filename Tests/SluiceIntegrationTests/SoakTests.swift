@@ -118,7 +118,7 @@ extension PostgreSQL {
         private static func statement(_ sql: String) -> SearchStatement {
             SearchStatement(
                 query: Text(sql), settings: Text("SELECT pg_catalog.set_config('statement_timeout', $1, true)"),
-                timeoutMilliseconds: 1_000, settingValues: [], vector: [0, 1, 0, 0, 0, 0, 0, 0], token: 7,
+                timeoutMilliseconds: 1_000, settingValues: [], subject: [0, 1, 0, 0, 0, 0, 0, 0], token: 7,
                 columnCount: 0, maximumRows: 1, maximumBytes: 100)
         }
 

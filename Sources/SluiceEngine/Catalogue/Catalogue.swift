@@ -57,7 +57,7 @@ public struct Catalogue: Sendable {
     }
 
     /// Kinds of legs whose latencies are not comparable.
-    public var latencyClasses: Int { 2 * max(1, collections.count) }
+    public var latencyClasses: Int { SearchShape.latencyKinds * max(1, collections.count) }
 
     /// How many rows of a collection a shard has, as far as is known.
     func estimate(of collection: String, shard: Int) -> RowEstimate {

@@ -1,34 +1,40 @@
 internal import SluiceCore
 
-/// A search that has been planned and admitted; shared by its legs.
+/// A request that has been admitted; shared by its legs.
 final class RunningSearch: Sendable {
-    let search: Search
-    let plan: SearchPlan
+    let terms: RequestTerms
     /// When it was admitted.
     let started: Instant
     let arrived: Instant
     /// When the legs must have ended: where a part of the answer is better than none, early enough to give it in time.
     let lastAnswer: Instant
-    /// The legs' estimated rows, if a partial answer is possible and all are known; else every leg counts the same.
-    private let weights: [Double]
+    let mayBePartial: Bool
 
-    init(search: Search, plan: SearchPlan, started: Instant, arrived: Instant) {
-        self.search = search
-        self.plan = plan
+    init(_ terms: RequestTerms, started: Instant, arrived: Instant) {
+        self.terms = terms
         self.started = started
         self.arrived = arrived
-        let mayBePartial = search.allowsPartial || search.minCoverage.map { $0 < 1 } ?? false
-        let reserve = min(Self.longestReserve, started.duration(to: search.deadline) / 10)
-        lastAnswer = mayBePartial ? search.deadline.advanced(by: .zero - reserve) : search.deadline
-        let known = mayBePartial ? plan.legs.compactMap(\.estimate.rows) : []
-        weights = known.count == plan.legs.count ? known : []
+        mayBePartial = terms.allowsPartial || terms.minCoverage.map { $0 < 1 } ?? false
+        let reserve = min(Self.longestReserve, started.duration(to: terms.deadline) / 10)
+        lastAnswer = mayBePartial ? terms.deadline.advanced(by: .zero - reserve) : terms.deadline
     }
 
     private static let longestReserve = Duration.milliseconds(10)
+}
+
+/// How much of the rows each leg of a stage stands for: their estimated number, if a partial answer is possible and all
+/// are known; else every leg counts the same.
+struct StageWeights {
+    private let weights: [Double]
+    let total: Double
+
+    init(_ legs: [PlannedLeg], mayBePartial: Bool) {
+        let known = mayBePartial ? legs.compactMap(\.estimate.rows) : []
+        weights = known.count == legs.count ? known : []
+        total = weights.isEmpty ? Double(legs.count) : weights.reduce(0, +)
+    }
 
     func weight(of leg: Int) -> Double { weights.indices.contains(leg) ? weights[leg] : 1 }
-
-    var totalWeight: Double { weights.isEmpty ? Double(plan.legs.count) : weights.reduce(0, +) }
 }
 
 /// One leg while it runs: what may have to be interrupted from outside of its task.
@@ -47,8 +53,8 @@ struct RunningLeg {
         case lent(cancel: @Sendable () -> Void)
     }
 
-    let leg: PlannedLeg
-    let input: LegInput
+    var leg: PlannedLeg
+    var input: LegInput
     let running: RunningSearch
     var machine: LegMachine
     var current = Position.between
@@ -65,13 +71,6 @@ struct RunningLeg {
     var isOver: Bool { isGivenUp || hedgeEnd != nil }
 }
 
-/// A value that is seldom there, kept out of the way of those that always are.
-final class Boxed<Value: Sendable>: Sendable {
-    let value: Value
-
-    init(_ value: Value) { self.value = value }
-}
-
 /// How one attempt ended.
 struct AttemptEnd: Sendable {
     var pick: ShardMachine.Pick
@@ -80,10 +79,4 @@ struct AttemptEnd: Sendable {
     var execute = Duration.zero
     /// What the backend may still be ending.
     var unsettled: Task<Void, Never>?
-}
-
-/// What a leg came to, and what of it the backends may still be ending.
-struct LegResult: Sendable {
-    var report: LegReport
-    var unsettled: [Task<Void, Never>] = []
 }

@@ -55,8 +55,11 @@ public struct BackendSearch: Sendable {
     public var settings: SearchSettings
     /// How long the server may take by its own clock.
     public var timeout: Duration
-    public var vector: [UInt8]
-    public var filterValues: [ParameterValue]
+    /// In binary form: what the shape's first parameter is.
+    public var subject: [UInt8]
+    /// The same is asked for each of these, in the same round trip; the rows' `further` are theirs.
+    public var furtherSubjects: [[UInt8]]
+    public var parameters: [ParameterValue]
     /// Every row must carry it: a row that does not belongs to another request.
     public var token: Int64
     public var maximumBytes: Int

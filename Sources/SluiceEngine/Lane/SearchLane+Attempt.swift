@@ -95,9 +95,9 @@ extension SearchLane {
             let rows = try await lease.connection.search(
                 BackendSearch(
                     shape: request.leg.shape, settings: request.input.settings,
-                    timeout: leased.duration(to: request.limit), vector: request.input.vector,
-                    filterValues: request.input.filterValues, token: request.token,
-                    maximumBytes: configuration.maximumLegBytes),
+                    timeout: leased.duration(to: request.limit), subject: request.input.subject,
+                    furtherSubjects: request.input.furtherSubjects, parameters: request.input.parameters,
+                    token: request.token, maximumBytes: configuration.maximumLegBytes),
                 deadline: request.limit)
             end.result = .success(rows)
             end.execute = leased.duration(to: executor.now())

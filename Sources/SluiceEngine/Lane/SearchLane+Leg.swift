@@ -3,11 +3,12 @@ internal import SluiceCore
 
 extension SearchLane {
     /// Makes the entry of a leg that is about to run.
-    func open(_ place: Int, _ running: RunningSearch) -> SlotID {
-        let leg = running.plan.legs[place]
-        let machine = LegMachine(policy: configuration.legs, deadline: deadline(of: leg, running))
-        return legs.insert(
-            RunningLeg(leg: leg, input: running.plan.inputs[place], running: running, machine: machine))
+    func open(_ leg: PlannedLeg, _ input: LegInput, _ running: RunningSearch) -> SlotID {
+        legs.insert(RunningLeg(leg: leg, input: input, running: running, machine: machine(of: leg, running)))
+    }
+
+    private func machine(of leg: PlannedLeg, _ running: RunningSearch) -> LegMachine {
+        LegMachine(policy: configuration.legs, deadline: deadline(of: leg, running))
     }
 
     /// The request's deadline, capped by the collection's own time-out.
@@ -16,10 +17,38 @@ extension SearchLane {
         return min(running.lastAnswer, running.started.advanced(by: timeout))
     }
 
-    /// Runs one leg: chooses a replica, leases a connection for itself, asks, and asks another replica if the first one
-    /// fails or takes longer than most.
+    /// Runs one leg, and searches harder if it finds too few rows and the request wants them all.
     func runLeg(_ place: SlotID) async -> LegResult {
         defer { legs.remove(place) }
+        var result = await runRung(place)
+        guard let input = legs[place]?.input, let ladder = input.ladder else { return result }
+        result.report.mayBeIncomplete = ladder.isShort(result.report)
+        while let rungs = ladder.rungs, result.report.status == .ok, let running = legs[place]?.running,
+            case .escalate(let rung) = decide(ladder, result.report, running)
+        {
+            let leg = rung == .exact ? rungs.exactLegs[result.report.leg.place] : result.report.leg
+            legs[place]?.leg = leg
+            legs[place]?.input.settings = rungs.settings(rung, input.settings)
+            legs[place]?.machine = machine(of: leg, running)
+            legs[place]?.hedgeEnd = nil
+            let harder = await runRung(place)
+            result.climb(to: rung, harder)
+            guard harder.report.status == .ok else { break }
+            result.report.mayBeIncomplete = ladder.isShort(result.report)
+        }
+        return result
+    }
+
+    private func decide(
+        _ ladder: LegLadder, _ report: LegReport, _ running: RunningSearch
+    ) -> EscalationLadder.Decision {
+        let left = executor.now().duration(to: deadline(of: report.leg, running))
+        return configuration.ladder.decide(ladder.situation(report, timeLeft: left))
+    }
+
+    /// Chooses a replica, leases a connection for itself, asks, and asks another replica if the first one fails or takes
+    /// longer than most.
+    private func runRung(_ place: SlotID) async -> LegResult {
         guard let leg = legs[place]?.leg else { preconditionFailure("a leg runs once, in the entry made for it") }
         var result = LegResult(report: LegReport(of: leg))
         let now = executor.now()
@@ -127,7 +156,7 @@ extension SearchLane {
     /// From now on the attempt may be slow. That includes the wait for a connection: a frozen replica shows in that its
     /// connections do not come back. When all wait because we are full, no replica has room for a hedge.
     private func armHedge(_ place: SlotID, after delay: Duration?) {
-        guard let delay, configuration.hedges, legs[place]?.running.search.allowsHedges == true else { return }
+        guard let delay, configuration.hedges, legs[place]?.running.terms.allowsHedges == true else { return }
         legs[place]?.hedgeAfter = delay
         legs[place]?.hedgeTimer = executor.schedule(at: executor.now().advanced(by: delay)) {
             self.assumeIsolated { $0.hedgeDue(place) }
@@ -184,25 +213,6 @@ extension SearchLane {
         case .hedging(let task): task.cancel()
         case .lent(let cancel): cancel()
         case .between, nil: break
-        }
-    }
-}
-
-extension LegResult {
-    /// Adds an attempt's end to what is reported of the leg.
-    mutating func note(_ end: AttemptEnd) {
-        report.wait += end.wait
-        report.execute = end.execute
-        if let work = end.unsettled { unsettled.append(work) }
-        switch end.result {
-        case .success(let rows):
-            report.replica = report.leg.shard.replicas[end.pick.replica].name
-            report.rows = rows
-            report.status = .ok
-            report.message = nil
-            report.sqlState = nil
-        case .failure(let failure):
-            report.note(failure)
         }
     }
 }

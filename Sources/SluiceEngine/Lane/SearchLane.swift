@@ -14,6 +14,7 @@ public actor SearchLane {
         public var legs = LegMachine.Policy()
         public var hedges = true
         public var laggards = AdaptiveTimeout()
+        public var ladder = EscalationLadder()
 
         public init(maximumK: Int, acquireTimeout: Duration, connectTimeout: Duration, maximumLegBytes: Int) {
             self.maximumK = maximumK
@@ -58,6 +59,8 @@ public actor SearchLane {
         }
     }
 
+    // MARK: Requests
+
     /// Admits, plans, runs and merges one search. Cancelling the task ends it with `cancelled`.
     public func search(_ search: Search) async -> SearchOutcome {
         do throws(SearchError) {
@@ -69,122 +72,95 @@ public actor SearchLane {
     }
 
     /// The same for a search that has asked for admission already.
-    public func search(_ search: Search, admittedBy ticket: Admission.Ticket) async -> SearchOutcome {
+    /// - Parameter stream: where hits go before the answer, which then has what is left.
+    public func search(
+        _ search: Search, admittedBy ticket: Admission.Ticket, stream: AnswerStream? = nil
+    ) async -> SearchOutcome {
+        let use = stream == nil ? planner.use(of: search) : nil
+        guard let use else { return paged(await execute(search, admittedBy: ticket, stream), search) }
+        return paged(await self.search(search, sharing: use, ticket), search)
+    }
+
+    /// Plans and runs one search.
+    func execute(
+        _ search: Search, admittedBy ticket: Admission.Ticket, _ stream: AnswerStream? = nil
+    ) async -> SearchOutcome {
         let started = executor.now()
         let plan: SearchPlan
         do throws(SearchError) {
-            guard search.deadline > started else {
-                throw SearchError(.deadlineExceeded, "the deadline had passed when the search arrived")
+            try checkDeadline(search.deadline, started)
+            if let row = search.extras?.value.like {
+                try planner.check(search, like: row)
+                return await admitted(ticket, search.terms, started) { await $0.alike(search, row, $1, stream) }
             }
             plan = try planner.plan(search)
         } catch {
             shared.admission.turnedAway(ticket, now: started)
             return SearchOutcome(result: .failure(error))
         }
+        return await admitted(ticket, search.terms, started) { await $0.answer(plan, $1, stream) }
+    }
+
+    /// The rows of some ids, in the order of the ids.
+    public func rows(_ request: RowRequest, admittedBy ticket: Admission.Ticket) async -> SearchOutcome {
+        let started = executor.now()
+        var seen: Set<Int64> = []
+        let ids = request.ids.filter { seen.insert($0).inserted }
+        let stage: Stage
+        do throws(SearchError) {
+            try checkDeadline(request.deadline, started)
+            stage = try planner.rows(request, ids: ids)
+        } catch {
+            shared.admission.turnedAway(ticket, now: started)
+            return SearchOutcome(result: .failure(error))
+        }
+        let terms = RequestTerms(deadline: request.deadline, allowsPartial: request.allowsPartial)
+        return await admitted(ticket, terms, started) { await $0.rows(request, ids, stage, $1) }
+    }
+
+    /// How many rows a filter finds.
+    public func count(_ question: CountQuestion, admittedBy ticket: Admission.Ticket) async -> Outcome<CountAnswer> {
+        let started = executor.now()
+        let stage: Stage
+        do throws(SearchError) {
+            try checkDeadline(question.deadline, started)
+            stage = try planner.count(question)
+        } catch {
+            shared.admission.turnedAway(ticket, now: started)
+            return Outcome(result: .failure(error))
+        }
+        let terms = RequestTerms(deadline: question.deadline)
+        return await admitted(ticket, terms, started) { await $0.count(question, stage, $1) }
+    }
+
+    private func checkDeadline(_ deadline: Instant, _ now: Instant) throws(SearchError) {
+        guard deadline > now else {
+            throw SearchError(.deadlineExceeded, "the deadline had passed when the request arrived")
+        }
+    }
+
+    /// Runs a request once it has been let in.
+    private func admitted<Answer: Sendable>(
+        _ ticket: Admission.Ticket, _ terms: RequestTerms, _ arrived: Instant,
+        _ run: (isolated SearchLane, RunningSearch) async -> Outcome<Answer>
+    ) async -> Outcome<Answer> {
         do throws(SearchError) {
             try await shared.admission.enter(ticket, on: executor)
         } catch {
-            return SearchOutcome(result: .failure(error))
+            return Outcome(result: .failure(error))
         }
         let admitted = executor.now()
-        let running = RunningSearch(search: search, plan: plan, started: admitted, arrived: started)
-        let outcome = await fanOut(running)
-        shared.admission.left(admitted, outcome.result, now: executor.now())
+        var outcome = await run(self, RunningSearch(terms, started: admitted, arrived: arrived))
+        let now = executor.now()
+        // Too late is of no use to anybody, and says so.
+        if now > terms.deadline, case .success = outcome.result {
+            outcome.result = .failure(SearchError(.deadlineExceeded, "the answer was not ready by the deadline"))
+        }
+        shared.admission.left(admitted, outcome.result.failure, now: now)
         return outcome
     }
+}
 
-    // MARK: Fan-out
-
-    private func fanOut(_ running: RunningSearch) async -> SearchOutcome {
-        let plan = running.plan
-        var machine = FanOutMachine(
-            legCount: plan.legs.count, totalWeight: running.totalWeight, policy: fanOutPolicy(running.search),
-            started: running.started, deadline: running.search.deadline)
-        if plan.legs.count == 1 {
-            let result = await runLeg(open(0, running))
-            let action = decide(&machine, 0, result, running)
-            return outcome(action, [result], running)
-        }
-        let places = plan.legs.indices.map { open($0, running) }
-        var results: [LegResult?] = Array(repeating: nil, count: plan.legs.count)
-        var decided = FanOutMachine.Action.wait
-        var laggardTimer: LaneTimer?
-        await withTaskGroup(of: (Int, LegResult).self) { group in
-            for (index, place) in places.enumerated() {
-                group.addTask { (index, await self.runLeg(place)) }
-            }
-            while let (index, result) = await group.next() {
-                results[index] = result
-                if case .finish = decided { continue }
-                decided = decide(&machine, index, result, running)
-                switch decided {
-                case .wait: break
-                case .giveUpLaggards(let instant):
-                    laggardTimer = executor.schedule(at: instant) {
-                        self.assumeIsolated { lane in for place in places { lane.giveUpLeg(place) } }
-                    }
-                // Those that still run can change nothing; they end at once, and their connections settle behind the
-                // fence.
-                case .finish: group.cancelAll()
-                }
-            }
-        }
-        if let laggardTimer { executor.cancel(laggardTimer) }
-        return outcome(decided, results.compactMap(\.self), running)
-    }
-
-    private func fanOutPolicy(_ search: Search) -> FanOutMachine.Policy {
-        guard let minCoverage = search.minCoverage else {
-            return .init(minCoverage: search.allowsPartial ? 0 : 1)
-        }
-        return .init(minCoverage: minCoverage, laggards: configuration.laggards)
-    }
-
-    private func decide(
-        _ machine: inout FanOutMachine, _ leg: Int, _ result: LegResult, _ running: RunningSearch
-    ) -> FanOutMachine.Action {
-        let weight = running.weight(of: leg)
-        let now = executor.now()
-        return result.report.status == .ok
-            ? machine.legSucceeded(leg, weight: weight, now: now) : machine.legFailed(leg, weight: weight, now: now)
-    }
-
-    private func outcome(
-        _ decided: FanOutMachine.Action, _ results: [LegResult], _ running: RunningSearch
-    ) -> SearchOutcome {
-        let legs = results.map(\.report)
-        let unsettled = results.flatMap(\.unsettled)
-        guard case .finish(let verdict) = decided else {
-            return SearchOutcome(
-                result: .failure(SearchError(.unavailable, "no shard answered", legs: legs)), unsettled: unsettled)
-        }
-        switch verdict {
-        case .answer(let coverage):
-            let answer = SearchAnswer(
-                hits: merge(legs, k: running.search.k, within: running.plan.maxDistance), legs: legs,
-                coverage: coverage,
-                elapsed: running.arrived.duration(to: executor.now()))
-            // Too late is of no use to anybody, and says so.
-            guard executor.now() <= running.search.deadline else {
-                let late = SearchError(.deadlineExceeded, "the answer was not ready by the deadline", legs: legs)
-                return SearchOutcome(result: .failure(late), unsettled: unsettled)
-            }
-            return SearchOutcome(result: .success(answer), unsettled: unsettled)
-        case .fail(let leg):
-            return SearchOutcome(result: .failure(SearchError(leg, of: legs)), unsettled: unsettled)
-        }
-    }
-
-    private func merge(_ legs: [LegReport], k: Int, within maxDistance: Double) -> [Candidate] {
-        var merge = TopKMerge(k: k)
-        for (index, leg) in legs.enumerated() {
-            for row in 0..<leg.rows.count where !(leg.rows.distances[row] > maxDistance) {
-                merge.offer(
-                    Candidate(
-                        distance: leg.rows.distances[row], collection: leg.leg.collectionRank, id: leg.rows.ids[row],
-                        leg: index, row: row))
-            }
-        }
-        return merge.finish()
-    }
+extension Result {
+    var failure: Failure? { if case .failure(let error) = self { error } else { nil } }
 }

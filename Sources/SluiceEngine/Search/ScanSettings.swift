@@ -28,8 +28,11 @@ public struct ScanSettings: Hashable, Sendable {
             && workMemKiB == nil
     }
 
-    /// Whether the server's own settings find k rows.
-    static func suffices(forK k: Int) -> Bool { k <= defaultEfSearch }
+    /// Whether the server's own settings find so many rows.
+    static func suffices(for limit: Int) -> Bool { limit <= defaultEfSearch }
+
+    /// HNSW finds at most ef_search rows, so less than the limit would cut the answer short.
+    func efSearch(for limit: Int) -> Int { max(efSearch ?? Self.defaultEfSearch, min(limit, Self.mostEfSearch)) }
 
     /// What is not said here, from `others`.
     func filled(from others: ScanSettings) -> ScanSettings {
@@ -84,13 +87,12 @@ public struct ScanSettings: Hashable, Sendable {
     // MARK: PostgreSQL
 
     /// The settings' names and values as PostgreSQL has them, in a fixed order.
-    func assignments(k: Int) -> [(name: String, value: String)] {
+    func assignments(limit: Int) -> [(name: String, value: String)] {
         var all: [(name: String, value: String)] = []
-        // HNSW finds at most ef_search rows, so less than k would cut the answer short; 40 is pgvector's default.
-        let needed = max(efSearch ?? Self.defaultEfSearch, min(k, Self.mostEfSearch))
+        let needed = efSearch(for: limit)
         if efSearch != nil || needed != Self.defaultEfSearch { all.append(("hnsw.ef_search", String(needed))) }
         if let probes { all.append(("ivfflat.probes", String(probes))) }
-        if let iteration = iterativeScan ?? (k > Self.mostEfSearch ? .strict : nil) {
+        if let iteration = iterativeScan ?? (limit > Self.mostEfSearch ? .strict : nil) {
             all.append(("hnsw.iterative_scan", Self.words[Int(iteration.rawValue)]))
             // IVFFlat has no strict order; what is relaxed there is sorted here.
             all.append(("ivfflat.iterative_scan", iteration == .off ? "off" : "relaxed_order"))
@@ -102,6 +104,7 @@ public struct ScanSettings: Hashable, Sendable {
     }
 
     private static let words = ["off", "relaxed_order", "strict_order"]
+    /// pgvector's default and its bound.
     private static let defaultEfSearch = 40
-    private static let mostEfSearch = 1_000
+    static let mostEfSearch = 1_000
 }

@@ -14,6 +14,9 @@ public struct SearchError: Error, Sendable {
         case backendError
         case shuttingDown
         case modelMismatch
+        /// The configuration cannot do it.
+        case notSupported
+        case unknownCursor
     }
 
     public var code: Code

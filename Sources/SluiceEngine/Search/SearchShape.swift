@@ -1,50 +1,169 @@
 public import SluiceCore
 
-/// A kind of statement: the same shape is prepared once on a connection and used with many vectors; connections know it
-/// by its identity. The limit is part of it, as a literal: with a parameter PostgreSQL would cost the generic plan at a
-/// tenth of the table and plan anew at every execution.
+/// A kind of statement: the same shape is prepared once on a connection and used with many subjects; connections know
+/// it by its identity. The limit is part of it, as a literal: with a parameter PostgreSQL would cost the generic plan
+/// at a tenth of the table and plan anew at every execution.
 public final class SearchShape: Sendable {
-    /// `$1` is the vector, `$2` the token; the filter's values follow.
-    static let firstFilterParameter = 3
+    /// What a shard is asked. `$1` is the subject, `$2` the token; the filter's values come last.
+    enum Question: Hashable, Sendable {
+        /// The nearest rows, by an index. The subject is a vector.
+        case nearest
+        /// The same by comparing with every row; equal distances by id.
+        case exact
+        /// The nearest rows by a smaller form of the vectors.
+        case coarse(CoarseForm)
+        /// How far the rows of some ids are, which are `$3`.
+        case ranked
+        /// The rows that fit the words best. The subject is a text.
+        case words
+        /// The rows of some ids, which are the subject.
+        case rows(withVector: Bool)
+        case count
+        /// How many rows the planner expects.
+        case estimate
+    }
 
+    /// What the first parameter is.
+    public enum Subject: Hashable, Sendable {
+        case vector(VectorForm)
+        case text
+        case ids
+    }
+
+    /// What a row has after id and distance.
     public let columns: [String]
-    private let collection: Collection
-    private let k: Int
-    private let exact: Bool
-    private let filter: FilterShape?
+    let question: Question
+    let collection: Collection
+    let filter: FilterShape?
+    /// The most rows that come.
+    public let rowLimit: Int
 
-    init(collection: Collection, columns: [String], k: Int, exact: Bool, filter: FilterShape? = nil) {
+    init(
+        collection: Collection, question: Question = .nearest, columns: [String], limit: Int,
+        filter: FilterShape? = nil
+    ) {
         self.collection = collection
-        self.columns = columns
-        self.k = k
-        self.exact = exact
+        self.question = question
         self.filter = filter
+        rowLimit = limit
+        if case .rows(withVector: true) = question {
+            self.columns = columns + [collection.vectorColumn]
+        } else {
+            self.columns = columns
+        }
     }
 
     public var columnCount: Int { columns.count }
-    public var rowLimit: Int { k }
-    public var form: VectorForm { collection.form }
-    /// PostgreSQL's type OIDs of the filter's parameters.
-    public var filterTypes: [UInt32] { filter?.parameterTypes ?? [] }
-    var isExact: Bool { exact }
 
-    /// The statement's text; each row begins with the token.
+    public var subject: Subject {
+        switch question {
+        case .nearest, .exact, .coarse, .ranked: .vector(collection.form)
+        case .words, .count, .estimate: .text
+        case .rows: .ids
+        }
+    }
+
+    /// The server answers with its plan instead of rows.
+    public var isEstimate: Bool { question == .estimate }
+    var isExact: Bool { question == .exact }
+
+    /// Questions that take about as long as one another.
+    var latencyKind: Int {
+        switch question {
+        case .nearest, .coarse: 0
+        case .exact, .count: 1
+        case .words: 2
+        case .ranked, .rows, .estimate: 3
+        }
+    }
+
+    static let latencyKinds = 4
+}
+
+extension SearchShape {
+    /// The statement's text; each row begins with the token, the id and the distance.
     /// - Parameter vectorSchema: the schema of the server's `vector` extension, which its operators are qualified with.
     public func sql(vectorSchema: String) -> String {
-        let id = "t." + Self.quoted(collection.idColumn)
-        let distance =
-            "t.\(Self.quoted(collection.vectorColumn)) "
-            + "OPERATOR(\(Self.quoted(vectorSchema)).\(collection.metric.distanceOperator)) $1"
-        let selected = (["$2 AS token", id, distance] + columns.map { "t." + Self.quoted($0) }).joined(separator: ", ")
+        let schema = Self.quoted(vectorSchema)
+        switch question {
+        case .nearest:
+            let distance = distance(schema)
+            return rows(distance, orderedBy: distance)
         // Without an index the order among equal distances is ours to fix; an index scan gives only the distance's.
-        let order = exact ? "\(distance), \(id)" : distance
-        let condition = filter.map { " WHERE " + $0.sql(alias: "t", firstParameter: Self.firstFilterParameter) } ?? ""
-        return "SELECT \(selected) FROM \(Self.quoted(collection.schema)).\(Self.quoted(collection.table)) AS t"
-            + "\(condition) ORDER BY \(order) LIMIT \(k)"
+        case .exact:
+            let distance = distance(schema)
+            return rows(distance, orderedBy: "\(distance), \(id)")
+        case .coarse(let form):
+            let distance = coarseDistance(form, schema)
+            return rows(distance, orderedBy: distance)
+        case .ranked:
+            let distance = distance(schema)
+            return rows(distance, where: "\(id) OPERATOR(pg_catalog.=) ANY ($3)", orderedBy: "\(distance), \(id)")
+        case .words: return words
+        case .rows: return rows(Self.nothing, where: "\(id) OPERATOR(pg_catalog.=) ANY ($1)", orderedBy: nil)
+        case .count: return "SELECT $2 AS token, pg_catalog.count(*), \(Self.nothing)\(source())"
+        case .estimate: return "EXPLAIN (FORMAT JSON) SELECT\(source())"
+        }
+    }
+
+    private static var nothing: String { "0::pg_catalog.float8" }
+
+    private var id: String { "t." + Self.quoted(collection.idColumn) }
+    private var vector: String { "t." + Self.quoted(collection.vectorColumn) }
+
+    private func distance(_ schema: String) -> String {
+        "\(vector) OPERATOR(\(schema).\(collection.metric.distanceOperator)) $1"
+    }
+
+    /// As the expression index has it: PostgreSQL uses it only for the very same expression.
+    private func coarseDistance(_ form: CoarseForm, _ schema: String) -> String {
+        switch form {
+        case .binary:
+            let bits = "\(schema).binary_quantize(\(vector))::pg_catalog.bit(\(collection.dimensions))"
+            return "(\(bits)) OPERATOR(\(schema).<~>) \(schema).binary_quantize($1)"
+        case .half:
+            let type = "\(schema).halfvec(\(collection.dimensions))"
+            return "(\(vector)::\(type)) OPERATOR(\(schema).\(collection.metric.distanceOperator)) ($1::\(type))"
+        }
+    }
+
+    private func rows(_ distance: String, where condition: String? = nil, orderedBy order: String?) -> String {
+        "SELECT \(selected(distance))\(source(where: condition))"
+            + "\(order.map { " ORDER BY \($0)" } ?? "") LIMIT \(rowLimit)"
+    }
+
+    /// The rank as a distance: the best row has the least. PostgreSQL's rank looks at the row alone, so the ranks of
+    /// all shards can be compared.
+    private var words: String {
+        guard let text = collection.text else { return "SELECT" }
+        let column = "t." + Self.quoted(text.column)
+        let query = "pg_catalog.websearch_to_tsquery(\(Self.literal(text.language))::pg_catalog.regconfig, $1) AS q"
+        let rank = "-pg_catalog.ts_rank(\(column), q)::pg_catalog.float8"
+        return "SELECT \(selected(rank))"
+            + source(", \(query)", where: "\(column) OPERATOR(pg_catalog.@@) q")
+            + " ORDER BY 3, 2 LIMIT \(rowLimit)"
+    }
+
+    private func selected(_ distance: String) -> String {
+        (["$2 AS token", id, distance] + columns.map { "t." + Self.quoted($0) }).joined(separator: ", ")
+    }
+
+    private func source(_ more: String = "", where condition: String? = nil) -> String {
+        // `$3` are the ids of a ranking.
+        let first = question == .ranked ? 4 : 3
+        let conditions = [condition, filter.map { $0.sql(alias: "t", firstParameter: first) }].compactMap(\.self)
+        return " FROM \(Self.quoted(collection.schema)).\(Self.quoted(collection.table)) AS t\(more)"
+            + (conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND "))
     }
 
     static func quoted(_ identifier: String) -> String {
         "\"" + identifier.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+
+    /// A configured word as a literal that means the same whatever the server's settings are.
+    private static func literal(_ text: String) -> String {
+        let parts = text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
+        return "E'" + parts.split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\\\") + "'"
     }
 }
 

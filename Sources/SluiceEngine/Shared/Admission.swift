@@ -87,21 +87,18 @@ public final class Admission: Sendable {
     }
 
     private func wasLetInForNothing(_ now: Instant) {
-        left(now, .failure(SearchError(.invalidArgument, "")), now: now)
+        left(now, SearchError(.invalidArgument, ""), now: now)
     }
 
-    /// A search is over that was admitted at `admitted`.
-    func left(_ admitted: Instant, _ result: Result<SearchAnswer, SearchError>, now: Instant) {
+    /// A request is over that was admitted at `admitted`.
+    func left(_ admitted: Instant, _ error: SearchError?, now: Instant) {
         guard isEnabled else { return }
         let outcome: AdmissionMachine.Outcome =
-            switch result {
-            case .success: .ok
-            case .failure(let error):
-                switch error.code {
-                case .busy: .dropped
-                case .deadlineExceeded: .timedOut
-                default: .ignored
-                }
+            switch error?.code {
+            case nil: .ok
+            case .busy: .dropped
+            case .deadlineExceeded: .timedOut
+            default: .ignored
             }
         let departure = state.withLock {
             $0.machine.searchEnded(took: admitted.duration(to: now), outcome: outcome, now: now)

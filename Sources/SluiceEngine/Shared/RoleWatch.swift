@@ -20,10 +20,16 @@ public final class RoleWatch: Sendable {
 
     /// Runs until the task is cancelled.
     /// - Parameter lanes: whose connections are used for asking.
-    public func run(on lanes: [SearchLane], backends: Int, every interval: Duration) async {
+    /// - Parameter tick: called each time, too.
+    public func run(
+        on lanes: [SearchLane], backends: Int, every interval: Duration, _ tick: @escaping @Sendable () -> Void
+    ) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
-                while (try? await Task.sleep(for: interval)) != nil { self.lookAtAll(backends) }
+                while (try? await Task.sleep(for: interval)) != nil {
+                    self.lookAtAll(backends)
+                    tick()
+                }
             }
             group.addTask {
                 for await _ in self.doubts.stream {

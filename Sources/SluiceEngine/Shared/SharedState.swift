@@ -1,4 +1,4 @@
-internal import SluiceCore
+public import SluiceCore
 internal import Synchronization
 
 /// What all lanes of a gateway share.
@@ -9,6 +9,8 @@ public final class SharedState: Sendable {
     /// In the order of the catalogue's shards.
     public let shards: [ShardState]
     public let admission: Admission
+    let answers: SharedAnswers<Search, SearchAnswer>
+    let cursors: CursorShelf<SearchAnswer>
     let board: LaneBoard
     public let roles = RoleWatch()
     /// Answers that were not the request's own.
@@ -16,12 +18,18 @@ public final class SharedState: Sendable {
     private let lanes = Mutex<[SearchLane]>([])
 
     public init(
-        catalogue: Catalogue, backends: [any SearchBackend], shards: [ShardState], admission: Admission, lanes: Int
+        catalogue: Catalogue, backends: [any SearchBackend], shards: [ShardState], admission: Admission, lanes: Int,
+        holding: HoldingLimits = .init()
     ) {
         self.catalogue = catalogue
         self.backends = backends
         self.shards = shards
         self.admission = admission
+        answers = SharedAnswers(
+            cache: holding.cache, size: { $0.bytes }, mayStore: { $0.coverage >= 1 })
+        cursors = CursorShelf(
+            mostBytes: holding.cursorBytes, mostBytesPerCursor: holding.cursorBytesEach,
+            timeToLive: holding.cursorTime)
         board = LaneBoard(lanes: lanes, backends: backends.count)
     }
 
@@ -43,4 +51,21 @@ public final class SharedState: Sendable {
     func noteIntegrityFailure() { integrityFailures.add(1, ordering: .relaxed) }
 
     public var integrityFailureCount: UInt64 { integrityFailures.load(ordering: .relaxed) }
+
+    /// Lets go of what has been held for long enough; uses do that too, so this is for quiet times.
+    public func expire(now: Instant) {
+        answers.expire(now: now)
+        cursors.expire(now: now)
+    }
+}
+
+/// How much is held for searches to come, and how long.
+public struct HoldingLimits: Sendable {
+    public var cache = ResultCache<Search, SearchAnswer>.Configuration()
+    /// Of all lists together that wait for their next page.
+    public var cursorBytes = 64 << 20
+    public var cursorBytesEach = 4 << 20
+    public var cursorTime: Duration = .seconds(60)
+
+    public init() {}
 }

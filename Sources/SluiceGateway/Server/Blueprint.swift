@@ -67,7 +67,18 @@ struct Blueprint {
         }
         return SharedState(
             catalogue: catalogue, backends: backends(on: reactors), shards: shards,
-            admission: Admission(config.admission.enabled ? admission : nil), lanes: reactors.count)
+            admission: Admission(config.admission.enabled ? admission : nil), lanes: reactors.count,
+            holding: holding)
+    }
+
+    private var holding: HoldingLimits {
+        var limits = HoldingLimits()
+        limits.cache.mostBytes = config.cache.maxBytes
+        limits.cache.timeToLive = config.cache.ttl
+        limits.cursorBytes = config.cursors.maxBytes
+        limits.cursorBytesEach = config.cursors.maxBytesEach
+        limits.cursorTime = config.cursors.ttl
+        return limits
     }
 
     var laneConfiguration: SearchLane.Configuration {

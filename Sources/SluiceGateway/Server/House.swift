@@ -27,7 +27,9 @@ struct House: Sendable {
         self.lanes = lanes
         probeInterval = config.routing.probeInterval
         roleWatch = Task { [probeInterval] in
-            await shared.roles.run(on: lanes, backends: shared.backends.count, every: probeInterval)
+            await shared.roles.run(on: lanes, backends: shared.backends.count, every: probeInterval) {
+                shared.expire(now: Instant(nanoseconds: Reactor.now()))
+            }
         }
     }
 

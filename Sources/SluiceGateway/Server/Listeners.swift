@@ -25,7 +25,7 @@ struct SessionFactory: Sendable {
                 filterable: $0.filterable.sorted { $0.key < $1.key }.map {
                     FilterableColumn(name: $0.key, type: $0.value.rawValue)
                 },
-                model: $0.model)
+                model: $0.model, hasText: $0.text != nil)
         }
     }
 

@@ -34,22 +34,16 @@ private struct PostgresBackendConnection: BackendConnection {
         let milliseconds = Int32(clamping: request.timeout.microseconds / 1_000 + 1)
         var statement = SearchStatement(
             query: shape, settings: request.settings.shape, timeoutMilliseconds: milliseconds,
-            settingValues: request.settings.values, vector: request.vector, token: request.token,
-            columnCount: shape.columnCount,
-            maximumRows: shape.rowLimit, maximumBytes: request.maximumBytes)
-        statement.vectorType =
-            switch shape.form {
-            case .vector: .vector
-            case .halfvec: .halfvec
-            case .sparsevec: .sparsevec
-            case .bit: .bit
-            }
-        statement.parameters = request.filterValues.map { BinaryParameter(typeOID: $0.typeOID, bytes: $0.bytes) }
+            settingValues: request.settings.values, subject: request.subject, token: request.token,
+            columnCount: shape.columnCount, maximumRows: shape.rowLimit, maximumBytes: request.maximumBytes)
+        statement.subjectType = SubjectType(shape.subject)
+        statement.furtherSubjects = request.furtherSubjects
+        statement.reading = shape.isEstimate ? .plan : .rows
+        if !request.parameters.isEmpty {
+            statement.parameters = request.parameters.map { BinaryParameter(typeOID: $0.typeOID, bytes: $0.bytes) }
+        }
         do throws(PostgresFailure) {
-            let rows = try await connection.search(statement, deadline: deadline.nanoseconds)
-            return LegRows(
-                ids: rows.ids, distances: rows.distances, columnTypes: rows.columnTypes, cells: rows.cells,
-                offsets: rows.offsets)
+            return LegRows(try await connection.search(statement, deadline: deadline.nanoseconds))
         } catch {
             throw BackendFailure(error)
         }
@@ -70,6 +64,28 @@ private struct PostgresBackendConnection: BackendConnection {
     }
 
     func close() async { await connection.close() }
+}
+
+extension LegRows {
+    fileprivate convenience init(_ rows: RowBatch) {
+        self.init(
+            ids: rows.ids, distances: rows.distances, columnTypes: rows.columnTypes, cells: rows.cells,
+            offsets: rows.offsets, further: rows.further.isEmpty ? [] : rows.further.map { LegRows($0) })
+    }
+}
+
+extension SubjectType {
+    fileprivate init(_ subject: SearchShape.Subject) {
+        self =
+            switch subject {
+            case .vector(.vector): .vector
+            case .vector(.halfvec): .halfvec
+            case .vector(.sparsevec): .sparsevec
+            case .vector(.bit): .bit
+            case .text: .text
+            case .ids: .ids
+            }
+    }
 }
 
 extension SearchShape: StatementText {

@@ -21,7 +21,7 @@ final class SessionHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private let context: SessionContext
+    let context: SessionContext
     private var machine: SessionMachine
     private var decoder: FrameDecoder
     private var encoder = FrameEncoder(lz4: false)
@@ -32,10 +32,12 @@ final class SessionHandler: ChannelInboundHandler {
     private var unsent = 0
     private var isWritable = true
     private var isFlushScheduled = false
-    private var channelContext: ChannelHandlerContext?
+    private(set) var channelContext: ChannelHandlerContext?
     private var handshakeTimeout: Scheduled<Void>?
     private var closing: Scheduled<Void>?
     private var running: [UInt32: Task<Void, Never>] = [:]
+    /// Streams that wait until the client has read what there is.
+    private var drainWaiters: [CheckedContinuation<Void, Never>] = []
 
     init(_ context: SessionContext) {
         self.context = context
@@ -97,6 +99,7 @@ final class SessionHandler: ChannelInboundHandler {
         for task in running.values { task.cancel() }
         running.removeAll()
         channelContext = nil
+        resumeStreams()
     }
 
     // MARK: Frames
@@ -123,6 +126,9 @@ final class SessionHandler: ChannelInboundHandler {
         case .welcome(let goAway): welcome(frame, goAway: goAway)
         case .pong: pong(frame)
         case .search: search(frame)
+        case .get: get(frame)
+        case .count: count(frame)
+        case .next: next(frame)
         case .listCollections: listCollections(frame)
         case .cancel: running[frame.requestID]?.cancel()
         case .nothing: break
@@ -165,44 +171,39 @@ final class SessionHandler: ChannelInboundHandler {
         answer(frame.requestID, .collectionList) { list.encode(into: &$0) }
     }
 
-    // MARK: Searches
+    // MARK: Requests that take time
 
-    private func search(_ frame: Frame) {
-        let requestID = frame.requestID
-        let search: Search
-        let now = context.lane.executor.now()
-        do throws(WireError) {
-            search = try Search(SearchRequest(decoding: frame.payload), limits: context.limits, now: now)
-        } catch {
-            return answer(requestID, error)
-        }
+    /// Runs a request that needs admission on the session's lane, and answers it.
+    func start<Answer: Sendable>(
+        _ requestID: UInt32, _ priority: SearchPriority, deadline: Instant, now: Instant, kind: FrameKind,
+        write: @escaping @Sendable (Answer, inout ByteBuffer) -> Void,
+        _ run: @escaping @Sendable (SearchLane, Admission.Ticket) async -> Outcome<Answer>
+    ) {
         let ticket: Admission.Ticket
         do throws(SearchError) {
-            ticket = try context.admission.arrived(search.priority, deadline: search.deadline, now: now)
+            ticket = try context.admission.arrived(priority, deadline: deadline, now: now)
         } catch {
-            let reply = ReplyEncoder.errorReply(error)
-            return answer(requestID, .error) { reply.encode(into: &$0) }
+            return answer(requestID, error)
         }
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
         running[requestID] = Task(executorPreference: context.lane.executor) { [lane = context.lane] in
-            let outcome = await lane.search(search, admittedBy: ticket)
-            eventLoop.execute { handler.value.searchEnded(requestID, outcome) }
+            let outcome = await run(lane, ticket)
+            eventLoop.execute { handler.value.ended(requestID, outcome, kind, write) }
             guard !outcome.unsettled.isEmpty else { return }
             for work in outcome.unsettled { await work.value }
-            eventLoop.execute { handler.value.searchSettled() }
+            eventLoop.execute { handler.value.settled() }
         }
     }
 
-    private func searchEnded(_ requestID: UInt32, _ outcome: SearchOutcome) {
+    private func ended<Answer: Sendable>(
+        _ requestID: UInt32, _ outcome: Outcome<Answer>, _ kind: FrameKind,
+        _ payload: (Answer, inout ByteBuffer) -> Void
+    ) {
         running[requestID] = nil
         switch outcome.result {
-        case .success(let answer) where answer.cellBytes > context.limits.maxReply:
-            let limit = "\(answer.cellBytes) bytes, and a reply has at most \(context.limits.maxReply)"
-            let error = WireError(.invalidArgument, "the hits have \(limit); ask for fewer columns or a smaller k")
-            write(.error, requestID) { ErrorReply(code: error.code, message: error.message).encode(into: &$0) }
         case .success(let answer):
-            write(.result, requestID) { ReplyEncoder.write(answer, into: &$0) }
+            write(kind, requestID) { payload(answer, &$0) }
         case .failure(let error):
             write(.error, requestID) { ReplyEncoder.errorReply(error).encode(into: &$0) }
         }
@@ -211,21 +212,25 @@ final class SessionHandler: ChannelInboundHandler {
         closeIfDone()
     }
 
-    private func searchSettled() {
+    private func settled() {
         machine.requestSettled()
         closeIfDone()
     }
 
     // MARK: Answers
 
-    private func answer(_ requestID: UInt32, _ kind: FrameKind, _ payload: (inout ByteBuffer) -> Void) {
+    func answer(_ requestID: UInt32, _ kind: FrameKind, _ payload: (inout ByteBuffer) -> Void) {
         write(kind, requestID, payload)
         machine.requestAnswered(requestID, isSettling: false)
         closeIfDone()
     }
 
-    private func answer(_ requestID: UInt32, _ error: WireError) {
+    func answer(_ requestID: UInt32, _ error: WireError) {
         answer(requestID, .error) { ErrorReply(code: error.code, message: error.message).encode(into: &$0) }
+    }
+
+    func answer(_ requestID: UInt32, _ error: SearchError) {
+        answer(requestID, .error) { ReplyEncoder.errorReply(error).encode(into: &$0) }
     }
 
     private func refuse(_ requestID: UInt32, _ code: ErrorCode, _ message: String) {
@@ -304,8 +309,29 @@ final class SessionHandler: ChannelInboundHandler {
         channelContext.writeAndFlush(wrapOutboundOut(full), promise: sent)
     }
 
+    // MARK: Streams
+
+    /// A part of a stream, if its request still runs; the stream goes on once the client has read most of what waits.
+    func send(_ part: AnswerPart, of requestID: UInt32, then resumption: CheckedContinuation<Void, Never>) {
+        guard channelContext != nil, running[requestID] != nil else { return resumption.resume() }
+        write(.resultPart, requestID) { ReplyEncoder.write(part, into: &$0) }
+        flush()
+        guard channelContext != nil, unsent > Self.streamWindow else { return resumption.resume() }
+        drainWaiters.append(resumption)
+    }
+
+    func resumeStreams() {
+        let waiters = drainWaiters
+        drainWaiters.removeAll()
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// What may wait for a client that reads a stream, in bytes.
+    private static var streamWindow: Int { 1_048_576 }
+
     private func sent(_ bytes: Int) {
         unsent -= bytes
+        if unsent <= Self.streamWindow / 2, !drainWaiters.isEmpty { resumeStreams() }
         if unsent == 0 { closeIfDone() }
     }
 

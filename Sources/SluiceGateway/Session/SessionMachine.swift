@@ -15,6 +15,9 @@ package struct SessionMachine: Sendable {
         case welcome(goAway: Bool)
         case pong
         case search
+        case get
+        case count
+        case next
         case listCollections
         case cancel
         case nothing
@@ -64,9 +67,12 @@ package struct SessionMachine: Sendable {
             return requestReceived(requestID, .search)
         case (_, .collections):
             return requestReceived(requestID, .listCollections)
-        case (_, .get), (_, .count), (_, .next):
-            guard requestID != 0 else { return fail("request id 0 belongs to the session itself") }
-            return .refuse(.notSupported, "this gateway does not answer this kind of request")
+        case (_, .get):
+            return requestReceived(requestID, .get)
+        case (_, .count):
+            return requestReceived(requestID, .count)
+        case (_, .next):
+            return requestReceived(requestID, .next)
         case (_, .welcome), (_, .pong), (_, .goAway), (_, .error), (_, .result), (_, .collectionList),
             (_, .countResult), (_, .resultPart):
             return fail("only a gateway sends this kind of frame")

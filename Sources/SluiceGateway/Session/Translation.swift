@@ -7,16 +7,13 @@ extension Search {
     /// The wire's request as the engine wants it: limits checked, and the time left turned into an instant.
     init(_ request: SearchRequest, limits: GatewayConfig.Limits, now: Instant) throws(WireError) {
         try request.validate()
-        if let feature = Self.notBuilt(request) {
-            throw WireError(.notSupported, "this gateway does not support \(feature) yet")
-        }
-        let left = min(request.deadline ?? limits.defaultDeadline, limits.maxDeadline)
-        // Without a vector of its own, each collection brings one.
-        let first = request.vectors.first ?? request.overrides.first?.vector
-        guard let first else { throw WireError(.malformed, "SEARCH: without a vector") }
+        // Without a vector of its own, each collection brings one, or the row that is named does.
+        let first = request.vectors.first ?? request.overrides.first { $0.vector != nil }?.vector
+        let deadline = limits.instant(request.deadline, now: now)
         self.init(
-            collections: request.collections, vector: QueryVector(first), k: request.k, columns: request.columns,
-            deadline: now.advanced(by: left), exact: request.exact, allowsPartial: request.allowPartial)
+            collections: request.collections,
+            vector: first.map(QueryVector.init) ?? QueryVector(dimensions: 0, bytes: []), k: request.k,
+            columns: request.columns, deadline: deadline, exact: request.exact, allowsPartial: request.allowPartial)
         filter = request.filter.map(Filter.init)
         for override in request.overrides {
             overrides[override.collection] = .init(
@@ -29,19 +26,67 @@ extension Search {
         minCoverage = request.minCoverage
         allowsHedges = request.allowHedges
         priority = SearchPriority(rawValue: request.priority) ?? .interactive
+        if let asked = SearchExtras(request) { extras = Boxed(asked) }
     }
+}
 
-    /// What the protocol has and the engine does not do yet; nil if the request asks for nothing of it.
-    private static func notBuilt(_ request: SearchRequest) -> String? {
-        let asked = [
-            (request.vectors.count > 1, "several vectors in one request"),
-            (request.separate, "a list for each collection"),
-            (request.complete, "complete"), (request.probability != nil, "probability"),
-            (request.group != nil, "groups"), (request.text != nil, "hybrid searches"),
-            (request.twoPhase != nil, "two-phase searches"), (request.pageSize != nil, "pages"),
-            (request.stream, "streams"), (request.byID != nil, "searches by id"),
-        ]
-        return asked.first { $0.0 }?.1
+extension GatewayConfig.Limits {
+    /// The time left as an instant.
+    func instant(_ left: Duration?, now: Instant) -> Instant {
+        now.advanced(by: min(left ?? defaultDeadline, maxDeadline))
+    }
+}
+
+extension SearchExtras {
+    /// Nil if the request asks for nothing of it, as nearly all do.
+    init?(_ request: SearchRequest) {
+        let isPlain =
+            request.vectors.count <= 1 && !request.separate && !request.complete && request.probability == nil
+            && request.group == nil && request.text == nil && request.twoPhase == nil && request.byID == nil
+            && request.pageSize == nil && !request.bypassCache
+        if isPlain { return nil }
+        self.init()
+        furtherVectors = request.vectors.dropFirst().map(QueryVector.init)
+        isSeparate = request.separate
+        isComplete = request.complete
+        probability = request.probability
+        group = request.group.map { Grouping(column: $0.column, size: $0.size) }
+        text = request.text.map(TextSearch.init)
+        twoPhase = request.twoPhase.map {
+            TwoPhase(coarse: $0.coarse == .binary ? .binary : .half, candidates: $0.candidates)
+        }
+        like = request.byID.map { RowReference(collection: $0.collection, id: $0.id) }
+        pageSize = request.pageSize
+        bypassesCache = request.bypassCache
+    }
+}
+
+extension SearchExtras.TextSearch {
+    init(_ text: SluiceWire.TextSearch) {
+        self.init(
+            query: text.query,
+            fusion: text.fusion == .reciprocalRank
+                ? .reciprocalRank(constant: text.rankConstant) : .normalisedScoreSum,
+            textWeight: text.textWeight, vectorWeight: text.vectorWeight, candidates: text.candidates)
+    }
+}
+
+extension RowRequest {
+    init(_ request: GetRequest, limits: GatewayConfig.Limits, now: Instant) throws(WireError) {
+        try request.validate()
+        self.init(
+            collection: request.collection, ids: request.ids, columns: request.columns,
+            withVector: request.withVector, deadline: limits.instant(request.deadline, now: now),
+            allowsPartial: request.allowPartial)
+    }
+}
+
+extension CountQuestion {
+    init(_ request: CountRequest, limits: GatewayConfig.Limits, now: Instant) throws(WireError) {
+        try request.validate()
+        self.init(
+            collection: request.collection, filter: request.filter.map(Filter.init), isExact: request.exact,
+            deadline: limits.instant(request.deadline, now: now))
     }
 }
 
@@ -84,50 +129,5 @@ extension SluiceEngine.ScanSettings {
         maxScanTuples = settings.maxScanTuples
         scanMemoryMultiplier = settings.scanMemoryMultiplier
         workMemKiB = settings.workMemKiB
-    }
-}
-
-/// Writes what the engine answered as the protocol's messages.
-enum ReplyEncoder {
-    static func write(_ answer: SearchAnswer, into buffer: inout ByteBuffer) {
-        var hits = HitWriter(capacity: answer.hits.count)
-        for hit in answer.hits {
-            hits.append(
-                leg: hit.leg, id: hit.id, distance: hit.distance, cells: answer.legs[hit.leg].rows.cells(of: hit.row))
-        }
-        let result = SearchResult(
-            legs: answer.legs.map(report), hits: hits.finish(), coverage: answer.coverage, elapsed: answer.elapsed)
-        result.encode(into: &buffer)
-    }
-
-    static func errorReply(_ error: SearchError) -> ErrorReply {
-        ErrorReply(
-            code: code(error.code), message: error.message, retryAfter: error.retryAfter,
-            legs: error.legs.map(report))
-    }
-
-    private static func report(_ leg: SluiceEngine.LegReport) -> SluiceWire.LegReport {
-        let columns = zip(leg.columns, leg.rows.columnTypes).map { ColumnType(name: $0, typeOID: $1) }
-        return SluiceWire.LegReport(
-            collection: leg.collection, shard: leg.shard, replica: leg.replica,
-            status: SluiceWire.LegStatus(rawValue: leg.status.rawValue), rows: leg.rows.count,
-            wait: leg.wait, execute: leg.execute, sqlstate: leg.sqlState, message: leg.message, columns: columns,
-            attempts: leg.attempts, hedges: leg.hedges)
-    }
-
-    private static func code(_ code: SearchError.Code) -> ErrorCode {
-        switch code {
-        case .invalidArgument: .invalidArgument
-        case .unknownCollection: .unknownCollection
-        case .unknownColumn: .unknownColumn
-        case .dimensionMismatch: .dimensionMismatch
-        case .deadlineExceeded: .deadlineExceeded
-        case .cancelled: .cancelled
-        case .unavailable: .unavailable
-        case .busy: .busy
-        case .backendError: .backendError
-        case .shuttingDown: .shuttingDown
-        case .modelMismatch: .modelMismatch
-        }
     }
 }

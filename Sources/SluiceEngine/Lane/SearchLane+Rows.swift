@@ -1,0 +1,43 @@
+internal import SluiceCore
+
+extension SearchLane {
+    /// The rows of some ids, in the order of the ids.
+    func rows(
+        _ request: RowRequest, _ ids: [Int64], _ stage: Stage, _ running: RunningSearch
+    ) async -> SearchOutcome {
+        let end = await fanOut(stage, running)
+        guard case .success(let coverage) = end.verdict else { return end.failed() }
+        var found: [Int64: Candidate] = [:]
+        for (place, leg) in end.legs.enumerated() {
+            for row in 0..<leg.rows.count where found[leg.rows.ids[row]] == nil {
+                found[leg.rows.ids[row]] = leg.candidate(row, of: leg.rows, leg: place)
+            }
+        }
+        var answer = SearchAnswer(hits: ids.compactMap { found[$0] }, legs: end.legs, coverage: coverage)
+        var extras = AnswerExtras()
+        extras.missing = missing(ids.filter { found[$0] == nil }, request.collection, end.legs)
+        if request.withVector { extras.vectorForm = shared.catalogue.collections[request.collection]?.form }
+        answer.extras = extras
+        answer.elapsed = running.arrived.duration(to: executor.now())
+        return Outcome(result: .success(answer), unsettled: end.unsettled)
+    }
+
+    /// Those that no row has: of a shard that did not answer nothing is known.
+    private func missing(_ ids: [Int64], _ name: String, _ legs: [LegReport]) -> [Int64] {
+        let failed = Set(legs.filter { $0.status != .ok }.map(\.leg.place))
+        guard !failed.isEmpty else { return ids }
+        guard let collection = shared.catalogue.collections[name], collection.placement == .hash,
+            let placement = HashPlacement(shardCount: collection.shards.count)
+        else { return [] }
+        return ids.filter { !failed.contains(placement.shard(of: $0)) }
+    }
+
+    /// How many rows a filter finds: each shard's number is the id of its only row.
+    func count(_ question: CountQuestion, _ stage: Stage, _ running: RunningSearch) async -> Outcome<CountAnswer> {
+        let end = await fanOut(stage, running)
+        guard case .success = end.verdict else { return end.failed() }
+        let rows = end.legs.reduce(0.0) { $0 + Double(max(0, $1.rows.ids.first ?? 0)) }
+        let answer = CountAnswer(rows: rows, isExact: question.isExact, legs: end.legs)
+        return Outcome(result: .success(answer), unsettled: end.unsettled)
+    }
+}

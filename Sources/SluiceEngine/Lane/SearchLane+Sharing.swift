@@ -1,0 +1,53 @@
+public import SluiceCore
+
+extension SearchLane {
+    /// A search of collections that share: it is executed unless there is an answer already, or one is on its way.
+    func search(
+        _ search: Search, sharing use: AnswerUse, _ ticket: Admission.Ticket
+    ) async -> SearchOutcome {
+        let arrived = executor.now()
+        // Who waits for another's answer, or has one at once, takes no place.
+        shared.admission.turnedAway(ticket, now: arrived)
+        var unsettled: [Task<Void, Never>] = []
+        let (result, source) = await shared.answers.answer(
+            for: search.sharingKey, use, until: search.deadline, on: executor
+        ) {
+            do throws(SearchError) {
+                let ticket = try shared.admission.arrived(
+                    search.priority, deadline: search.deadline, now: executor.now())
+                let outcome = await execute(search, admittedBy: ticket)
+                unsettled = outcome.unsettled
+                return outcome.result
+            } catch {
+                return .failure(error)
+            }
+        }
+        guard case .success(var answer) = result else { return Outcome(result: result, unsettled: unsettled) }
+        answer.source = source
+        answer.elapsed = arrived.duration(to: executor.now())
+        return Outcome(result: .success(answer), unsettled: unsettled)
+    }
+
+    /// The first page of an answer that is wanted page by page; the rest waits behind a cursor.
+    func paged(_ outcome: SearchOutcome, _ search: Search) -> SearchOutcome {
+        guard let size = search.extras?.value.pageSize, case .success(let answer) = outcome.result,
+            answer.hits.count > size
+        else { return outcome }
+        do throws(SearchError) {
+            let cursor = try shared.cursors.hold(
+                answer, rest: size..<answer.hits.count, bytes: answer.bytes, now: executor.now())
+            return Outcome(
+                result: .success(answer.page(0..<size, cursor: cursor, hasMore: true)), unsettled: outcome.unsettled)
+        } catch {
+            return Outcome(result: .failure(error), unsettled: outcome.unsettled)
+        }
+    }
+
+    /// The next hits of a list that is held; from any thread.
+    /// - Parameter most: 0 closes the cursor.
+    /// - Throws: `unknownCursor`.
+    public nonisolated func nextPage(_ cursor: CursorID, most: Int) throws(SearchError) -> SearchAnswer {
+        let page = try shared.cursors.next(cursor, most: most, now: executor.now())
+        return page.value.page(page.range, cursor: page.hasMore ? cursor : nil, hasMore: page.hasMore)
+    }
+}

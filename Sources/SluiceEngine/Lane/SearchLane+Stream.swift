@@ -1,0 +1,119 @@
+public import SluiceCore
+
+/// Some hits of one list, before the answer itself.
+public struct AnswerPart: Sendable {
+    public var list: Int
+    /// Which of a batch's vectors the list is of.
+    public var subject: Int
+    /// The list's next hits; they refer to these legs.
+    public var hits: [Candidate]
+    public var legs: [LegReport]
+
+    public func cells(of hit: Candidate) -> ArraySlice<UInt8> {
+        legs[hit.leg].rows.of(subject: subject).cells(of: hit.row)
+    }
+}
+
+/// Takes the hits that are ready before the answer itself. It does not wait: what it takes is a part of an answer that
+/// is in memory already.
+public typealias AnswerStream = @Sendable (AnswerPart) -> Void
+
+extension SearchLane {
+    /// What one part may have.
+    private static var partHits: Int { 1_000 }
+    private static var partBytes: Int { 262_144 }
+
+    /// Sends all hits ahead.
+    /// - Returns: what is left for the answer itself: everything but the hits.
+    func streamed(
+        _ answer: SearchAnswer, to stream: AnswerStream, list place: (Int) -> Int = { $0 }
+    ) -> SearchAnswer {
+        var rest = answer
+        let lists = [answer.hits] + (answer.extras?.furtherLists ?? [])
+        let perVector = max(1, answer.extras?.listsPerVector ?? 1)
+        for (number, hits) in lists.enumerated() {
+            var left = hits[...]
+            while !left.isEmpty {
+                var part = AnswerPart(
+                    list: place(number), subject: number / perVector, hits: [], legs: answer.legs)
+                var bytes = 0
+                while part.hits.count < Self.partHits, bytes < Self.partBytes, let hit = left.popFirst() {
+                    bytes += part.cells(of: hit).count
+                    part.hits.append(hit)
+                }
+                stream(part)
+            }
+        }
+        rest.hits = []
+        if rest.extras != nil { rest.extras?.furtherLists = lists.dropFirst().map { _ in [] } }
+        return rest
+    }
+
+    /// Each collection's lists as soon as it has answered: a slow one does not hold up the others.
+    func partByPart(
+        _ plan: SearchPlan, _ running: RunningSearch, _ stream: @escaping AnswerStream
+    ) async -> SearchOutcome {
+        let count = plan.parts.count
+        var outcomes: [SearchOutcome?] = Array(repeating: nil, count: count)
+        await withTaskGroup(of: (Int, SearchOutcome).self) { group in
+            for place in 0..<count {
+                let part = plan.only(place)
+                group.addTask { (place, await self.part(part, running, stream) { $0 * count + place }) }
+            }
+            while let (place, outcome) = await group.next() {
+                outcomes[place] = outcome
+                if case .failure = outcome.result, !running.mayBePartial { group.cancelAll() }
+            }
+        }
+        return joined(plan, outcomes.compactMap(\.self), running)
+    }
+
+    private func part(
+        _ plan: SearchPlan, _ running: RunningSearch, _ stream: @escaping AnswerStream,
+        list place: @Sendable (Int) -> Int
+    ) async -> SearchOutcome {
+        let outcome =
+            if let twoPhase = plan.search.extras?.value.twoPhase {
+                await inTwoPhases(plan, twoPhase, running)
+            } else {
+                await nearest(plan, running)
+            }
+        guard case .success(let answer) = outcome.result else { return outcome }
+        return Outcome(
+            result: .success(streamed(answer, to: stream, list: place)), unsettled: outcome.unsettled)
+    }
+
+    /// What all collections came to, without the hits, which have been sent.
+    private func joined(
+        _ plan: SearchPlan, _ outcomes: [SearchOutcome], _ running: RunningSearch
+    ) -> SearchOutcome {
+        let unsettled = outcomes.flatMap(\.unsettled)
+        let weights = StageWeights(plan.stage.legs, mayBePartial: running.mayBePartial)
+        var joined = SearchAnswer(hits: [], legs: [], coverage: 0)
+        var failure: SearchError?
+        for (part, outcome) in zip(plan.parts, outcomes) {
+            switch outcome.result {
+            case .success(let answer):
+                joined.legs += answer.legs
+                joined.mayBeIncomplete = joined.mayBeIncomplete || answer.mayBeIncomplete
+                joined.isRepaired = joined.isRepaired || answer.isRepaired
+                joined.coverage += answer.coverage * part.legs.reduce(0) { $0 + weights.weight(of: $1) }
+            case .failure(let error):
+                // A cancelled one ended because another had failed.
+                if failure == nil || failure?.code == .cancelled { failure = error }
+                joined.legs += error.legs
+            }
+        }
+        joined.coverage = failure == nil && joined.legs.allSatisfy { $0.status == .ok }
+            ? 1 : min(joined.coverage / max(weights.total, .leastNormalMagnitude), 1.0.nextDown)
+        if let failure, !running.mayBePartial || joined.coverage < max(running.leastCoverage, .leastNormalMagnitude) {
+            return Outcome(result: .failure(failure), unsettled: unsettled)
+        }
+        var extras = AnswerExtras()
+        extras.listsPerVector = plan.parts.count
+        extras.furtherLists = Array(repeating: [], count: plan.vectorCount * plan.parts.count - 1)
+        joined.extras = extras
+        joined.elapsed = running.arrived.duration(to: executor.now())
+        return Outcome(result: .success(joined), unsettled: unsettled)
+    }
+}

@@ -1,0 +1,122 @@
+internal import SluiceCore
+
+/// Legs that run side by side.
+struct Stage: Sendable {
+    var legs: [PlannedLeg] = []
+    /// One for each leg.
+    var inputs: [LegInput] = []
+
+    mutating func append(_ other: Stage) {
+        legs += other.legs
+        inputs += other.inputs
+    }
+}
+
+/// A search made ready to run.
+struct SearchPlan: Sendable {
+    let search: Search
+    let stage: Stage
+    /// One for each collection.
+    let parts: [PlannedPart]
+    let maxDistance: Double
+
+    /// How many vectors are searched for.
+    var vectorCount: Int { 1 + (search.extras?.value.furtherVectors.count ?? 0) }
+    var isSeparate: Bool { search.extras?.value.isSeparate ?? false }
+    /// The row that is not to be found.
+    var like: SearchExtras.RowReference? { search.extras?.value.like }
+
+    func asked(of part: PlannedPart) -> Int {
+        part.legs.isEmpty ? 0 : stage.legs[part.legs.lowerBound].shape.rowLimit
+    }
+
+    /// The same search of one of its collections.
+    func only(_ place: Int) -> SearchPlan {
+        var search = search
+        search.collections = [parts[place].collection.name]
+        var part = parts[place]
+        let stage = Stage(legs: Array(stage.legs[part.legs]), inputs: Array(stage.inputs[part.legs]))
+        part.legs = stage.legs.indices
+        return SearchPlan(search: search, stage: stage, parts: [part], maxDistance: maxDistance)
+    }
+}
+
+/// One collection's part of a search.
+struct PlannedPart: Sendable {
+    let collection: Collection
+    let columns: [String]
+    /// How many rows of it are wanted.
+    let k: Int
+    /// How many an answer can need: one more if one of them may be left out.
+    let needed: Int
+    let filter: FilterPlan?
+    /// What its legs ask.
+    let input: LegInput
+    /// Its legs' places in the stage.
+    var legs: Range<Int>
+}
+
+/// What a leg asks besides its shape: settings and parameters.
+struct LegInput: Sendable {
+    var settings: SearchSettings
+    var subject: [UInt8]
+    var furtherSubjects: [[UInt8]] = []
+    var parameters: [ParameterValue] = []
+    /// What to do about too few rows; nil if what comes is all there is.
+    var ladder: LegLadder?
+}
+
+/// How a leg that found too few rows can be searched harder.
+final class LegLadder: Sendable {
+    struct Rungs: Sendable {
+        var wider: SearchSettings
+        var iterative: SearchSettings
+        var exact: SearchSettings
+        /// In the order of the collection's shards.
+        var exactLegs: [PlannedLeg]
+    }
+
+    /// A filter thins out what the index gives.
+    let mayUnderReturn: Bool
+    let efSearch: Int
+    /// Nil if the reply only has to say so.
+    let rungs: Rungs?
+
+    init(mayUnderReturn: Bool, efSearch: Int, rungs: Rungs?) {
+        self.mayUnderReturn = mayUnderReturn
+        self.efSearch = efSearch
+        self.rungs = rungs
+    }
+}
+
+/// One (collection, shard) of a kind of search: made once, shared by all searches of that kind.
+public final class PlannedLeg: Sendable {
+    public let collection: String
+    let collectionRank: Int
+    public let shape: SearchShape
+    let shardIndex: Int
+    let shard: Catalogue.Shard
+    /// Its place among the collection's shards.
+    let place: Int
+    /// How many rows of the collection are there.
+    let estimate: RowEstimate
+    let timeout: Duration?
+    /// Legs of one kind take about as long.
+    let latencyClass: Int
+    public var shardName: String { shard.name }
+
+    init(
+        _ collection: Collection, shape: SearchShape, place: Int, shardIndex: Int, shard: Catalogue.Shard,
+        estimate: RowEstimate
+    ) {
+        self.collection = collection.name
+        collectionRank = collection.rank
+        self.shape = shape
+        self.place = place
+        self.shardIndex = shardIndex
+        self.shard = shard
+        self.estimate = estimate
+        timeout = collection.timeout
+        latencyClass = SearchShape.latencyKinds * collection.number + shape.latencyKind
+    }
+}

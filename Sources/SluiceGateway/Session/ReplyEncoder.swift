@@ -1,0 +1,92 @@
+internal import NIOCore
+internal import SluiceCore
+internal import SluiceEngine
+internal import SluiceWire
+
+/// Writes what the engine answered as the protocol's messages.
+enum ReplyEncoder {
+    static func write(_ answer: SearchAnswer, into buffer: inout ByteBuffer) {
+        var result = SearchResult(
+            legs: answer.legs.map(report), hits: hits(answer.hits) { answer.cells(of: $0, list: 0) },
+            coverage: answer.coverage, elapsed: answer.elapsed)
+        result.mayBeIncomplete = answer.mayBeIncomplete
+        result.rung = Rung(rawValue: UInt8(clamping: answer.rung.rawValue))
+        result.source = source(answer.source)
+        result.repaired = answer.isRepaired
+        if let extras = answer.extras { add(extras, of: answer, to: &result) }
+        result.encode(into: &buffer)
+    }
+
+    private static func add(_ extras: AnswerExtras, of answer: SearchAnswer, to result: inout SearchResult) {
+        result.furtherHits = extras.furtherLists.enumerated().map { place, list in
+            hits(list) { answer.cells(of: $0, list: place + 1) }
+        }
+        result.fused = extras.fused.map {
+            FusedHit(score: $0.score, vectorRank: $0.ranks.first.flatMap(\.self) ?? 0, textRank: $0.ranks.last.flatMap(\.self) ?? 0)
+        }
+        result.groupSizes = extras.groupSizes
+        result.missing = extras.missing
+        result.vectorForm = extras.vectorForm.map(SluiceWire.VectorForm.init)
+        result.cursor = extras.cursor.map { WireCursor(high: $0.high, low: $0.low) }
+        result.hasMore = extras.hasMore
+    }
+
+    static func write(_ part: AnswerPart, into buffer: inout ByteBuffer) {
+        var result = SearchResult(
+            legs: part.legs.map(report), hits: hits(part.hits) { part.cells(of: $0) }, coverage: 0, elapsed: .zero)
+        result.listIndex = part.list
+        result.encode(into: &buffer)
+    }
+
+    static func write(_ answer: CountAnswer, into buffer: inout ByteBuffer) {
+        CountResult(rows: answer.rows, isExact: answer.isExact, legs: answer.legs.map(report)).encode(into: &buffer)
+    }
+
+    private static func source(_ source: SluiceEngine.AnswerSource) -> SluiceWire.AnswerSource {
+        switch source {
+        case .executed: .executed
+        case .shared: .shared
+        case .cache: .cache
+        }
+    }
+
+    private static func hits(_ list: [Candidate], _ cells: (Candidate) -> ArraySlice<UInt8>) -> PackedHits {
+        var writer = HitWriter(capacity: list.count)
+        for hit in list { writer.append(leg: hit.leg, id: hit.id, distance: hit.distance, cells: cells(hit)) }
+        return writer.finish()
+    }
+
+    static func errorReply(_ error: SearchError) -> ErrorReply {
+        ErrorReply(
+            code: code(error.code), message: error.message, retryAfter: error.retryAfter,
+            legs: error.legs.map(report))
+    }
+
+    private static func report(_ leg: SluiceEngine.LegReport) -> SluiceWire.LegReport {
+        let columns = zip(leg.columns, leg.rows.columnTypes).map { ColumnType(name: $0, typeOID: $1) }
+        return SluiceWire.LegReport(
+            collection: leg.collection, shard: leg.shard, replica: leg.replica,
+            status: SluiceWire.LegStatus(rawValue: leg.status.rawValue), rows: leg.rows.count,
+            wait: leg.wait, execute: leg.execute, sqlstate: leg.sqlState, message: leg.message, columns: columns,
+            attempts: leg.attempts, hedges: leg.hedges, asked: leg.asked,
+            rung: Rung(rawValue: UInt8(clamping: leg.rung.rawValue)))
+    }
+
+    private static func code(_ code: SearchError.Code) -> ErrorCode {
+        switch code {
+        case .invalidArgument: .invalidArgument
+        case .unknownCollection: .unknownCollection
+        case .unknownColumn: .unknownColumn
+        case .dimensionMismatch: .dimensionMismatch
+        case .deadlineExceeded: .deadlineExceeded
+        case .cancelled: .cancelled
+        case .unavailable: .unavailable
+        case .busy: .busy
+        case .backendError: .backendError
+        case .shuttingDown: .shuttingDown
+        case .modelMismatch: .modelMismatch
+        case .notSupported: .notSupported
+        case .unknownCursor: .unknownCursor
+        }
+    }
+}

@@ -1,0 +1,117 @@
+internal import NIOCore
+internal import SluiceCore
+internal import SluiceEngine
+internal import SluiceWire
+
+/// What each kind of request asks of the lane.
+extension SessionHandler {
+    func search(_ frame: Frame) {
+        let requestID = frame.requestID
+        let now = context.lane.executor.now()
+        do throws(WireError) {
+            let request = try SearchRequest(decoding: frame.payload)
+            let search = try Search(request, limits: context.limits, now: now)
+            if request.stream { return stream(requestID, search, now: now) }
+            start(
+                requestID, search.priority, deadline: search.deadline, now: now, kind: .result,
+                write: ReplyEncoder.write(_:into:)
+            ) { [most = context.limits.maxReply] lane, ticket in
+                await lane.search(search, admittedBy: ticket).limited(to: most)
+            }
+        } catch {
+            answer(requestID, error)
+        }
+    }
+
+    /// Hits leave as they come. The search itself does not wait for the client to read them; the stream does, up to the
+    /// search's deadline.
+    private func stream(_ requestID: UInt32, _ search: Search, now: Instant) {
+        guard let eventLoop = channelContext?.eventLoop else { return }
+        let handler = NIOLoopBound(self, eventLoop: eventLoop)
+        start(
+            requestID, search.priority, deadline: search.deadline, now: now, kind: .result,
+            write: ReplyEncoder.write(_:into:)
+        ) { [most = context.limits.maxReply] lane, ticket in
+            let parts = AsyncStream.makeStream(of: AnswerPart.self)
+            let sending = Task(executorPreference: lane.executor) {
+                for await part in parts.stream where lane.executor.now() < search.deadline {
+                    await withCheckedContinuation { resumption in
+                        eventLoop.execute { handler.value.send(part, of: requestID, then: resumption) }
+                    }
+                }
+            }
+            // A client that does not read does not hold the stream beyond its deadline.
+            let left = max(.zero, lane.executor.now().duration(to: search.deadline))
+            let end = eventLoop.scheduleTask(in: .init(left)) { handler.value.resumeStreams() }
+            var outcome = await lane.search(search, admittedBy: ticket) { parts.continuation.yield($0) }
+            parts.continuation.finish()
+            await withTaskCancellationHandler {
+                await sending.value
+            } onCancel: {
+                sending.cancel()
+            }
+            end.cancel()
+            if lane.executor.now() >= search.deadline, case .success = outcome.result {
+                outcome.result = .failure(
+                    SearchError(.deadlineExceeded, "the stream was not read before its deadline"))
+            }
+            return outcome.limited(to: most)
+        }
+    }
+
+    func get(_ frame: Frame) {
+        let now = context.lane.executor.now()
+        do throws(WireError) {
+            let request = try RowRequest(GetRequest(decoding: frame.payload), limits: context.limits, now: now)
+            start(
+                frame.requestID, .interactive, deadline: request.deadline, now: now, kind: .result,
+                write: ReplyEncoder.write(_:into:)
+            ) { [most = context.limits.maxReply] lane, ticket in
+                await lane.rows(request, admittedBy: ticket).limited(to: most)
+            }
+        } catch {
+            answer(frame.requestID, error)
+        }
+    }
+
+    func count(_ frame: Frame) {
+        let now = context.lane.executor.now()
+        do throws(WireError) {
+            let question = try CountQuestion(
+                CountRequest(decoding: frame.payload), limits: context.limits, now: now)
+            start(
+                frame.requestID, .interactive, deadline: question.deadline, now: now, kind: .countResult,
+                write: ReplyEncoder.write(_:into:)
+            ) { lane, ticket in await lane.count(question, admittedBy: ticket) }
+        } catch {
+            answer(frame.requestID, error)
+        }
+    }
+
+    /// The next page of a list that is held.
+    func next(_ frame: Frame) {
+        let request: CursorRequest
+        do throws(WireError) { request = try CursorRequest(decoding: frame.payload) } catch {
+            return answer(frame.requestID, error)
+        }
+        do throws(SearchError) {
+            let id = CursorID(high: request.cursor.high, low: request.cursor.low)
+            let page = try context.lane.nextPage(id, most: min(request.pageSize, context.limits.maxK))
+            answer(frame.requestID, .result) { ReplyEncoder.write(page, into: &$0) }
+        } catch {
+            answer(frame.requestID, error)
+        }
+    }
+}
+
+extension Outcome<SearchAnswer> {
+    /// An answer that is larger than a reply may be is none.
+    func limited(to most: Int) -> Self {
+        guard case .success(let answer) = result, answer.cellBytes > most else { return self }
+        let error = SearchError(
+            .invalidArgument,
+            "the hits have \(answer.cellBytes) bytes, and a reply has at most \(most); "
+                + "ask for fewer columns or a smaller k")
+        return Outcome(result: .failure(error), unsettled: unsettled)
+    }
+}
