@@ -66,9 +66,7 @@ extension PostgreSQL {
                     .init("name", .text, samples: ["2ping", "lib", "python3-"], isOrdered: true),
                     .init("priority", .text, samples: ["optional", "required"]),
                 ], random: SplitMix64(seed: 11))
-            let config = try Replicas().config(
-                pool: "{max_size: 4}", filterable: "{section: text, installed_kib: int, name: text, priority: text}")
-            try await withGateway(config) { client, _ in
+            try await withGateway(Replicas().config()) { client, _ in
                 for _ in 0..<Self.count / 2 {
                     try await check(
                         client, vector, rows, generator.filter(), collections: ["programs", "libraries"])
@@ -154,8 +152,7 @@ extension PostgreSQL {
             ("installed_kib = 'many'", .invalidArgument, "installed_kib"), ("name < 5", .invalidArgument, "name"),
         ])
         func aWrongFilterNamesItsColumn(text: String, code: SluiceError.Code, word: String) async throws {
-            let config = try Replicas().config(filterable: "{installed_kib: int, name: text}")
-            try await withGateway(config) { client, _ in
+            try await withGateway(Replicas().config()) { client, _ in
                 var query = SearchQuery(collections: ["programs"], vector: Slow.vector, k: 3)
                 query.filter = try Filter(parsing: text)
                 await #expect { try await client.search(query) } throws: { error in

@@ -66,17 +66,20 @@ struct Replicas {
         try await body(Replicas(home: home, environment: environment))
     }
 
-    private static func samples(filterable: String) -> String {
+    /// As in configs/local.yaml.
+    private static var samples: String {
         ["programs", "libraries"].map { name in
             "  - {name: \(name), table: \(name), metric: cosine, dimensions: 384, "
-                + "columns: [name, section, priority, installed_kib], filterable: \(filterable)}\n"
+                + "columns: [name, section, priority, installed_kib], "
+                + "filterable: {name: text, section: text, priority: text, installed_kib: int}, "
+                + "text: {column: words, language: simple}, coarse: [binary, half]}\n"
         }.joined()
     }
 
     /// A configuration of a gateway on any free port.
     func config(
         limits: String = "{}", pool: String = "{max_size: 4}", extraCollections: String = "", extra: String = "",
-        throughPoolers: Bool = false, samples: Bool = true, filterable: String = "{}",
+        throughPoolers: Bool = false, samples: Bool = true,
         dsn: (Topology.Shard.Replica) -> String = { "host=127.0.0.1 port=\($0.port) dbname=sluice user=sluice" },
         replicas: (Topology.Shard.Replica) -> Bool = { _ in true }
     ) throws -> GatewayConfig {
@@ -96,7 +99,7 @@ struct Replicas {
             shards:
             \(shards.joined())
             collections:
-            \(samples ? Self.samples(filterable: filterable) : "")
+            \(samples ? Self.samples : "")
             \(extraCollections)
             \(extra)
             """

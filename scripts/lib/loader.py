@@ -16,11 +16,16 @@ COPY_TRAILER = struct.pack(">h", -1)
 
 class Table:
     """What to load. `columns` are (name, SQL type) after id, among them `embedding`; `index_options` is the
-    WITH clause of its HNSW index; `fingerprint` names the data, so that a second load knows it."""
+    WITH clause of its HNSW index; `fingerprint` names the data, so that a second load knows it. `generated` are
+    columns that PostgreSQL computes (name, SQL type, expression), `indexes` further ones (name, what follows USING)."""
 
-    def __init__(self, name, columns, index_options="", fingerprint=""):
-        self.name, self.columns, self.index_options = name, columns, index_options
-        self.fingerprint = fingerprint
+    def __init__(self, name, columns, index_options="", fingerprint="", generated=(), indexes=()):
+        self.name, self.columns, self.fingerprint = name, columns, fingerprint
+        self.generated = generated
+        self.indexes = [("embedding_hnsw", "hnsw (embedding vector_cosine_ops)" + index_options), *indexes]
+
+    def index_names(self):
+        return ["%s_%s" % (self.name, ending) for ending, _ in self.indexes]
 
     def mark(self, shard, shards):
         """The table's comment when it holds this shard's rows of this data: how a second load knows."""
@@ -28,12 +33,13 @@ class Table:
 
 
 def loaded_rows(server, table, shard, shards):
-    """The number of rows if the shard holds exactly this table, with a valid index; else None."""
+    """The number of rows if the shard holds exactly this table, with valid indexes; else None."""
+    names = ", ".join("'%s'" % name for name in table.index_names())
     rows = server.query(
-        "SELECT obj_description(c.oid, 'pg_class'), EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid "
-        "AND i.indexrelid::regclass::text = '{0}_embedding_hnsw' AND i.indisvalid) "
-        "FROM pg_class c WHERE c.oid = to_regclass('public.{0}')".format(table.name))
-    if rows != [[table.mark(shard, shards), "t"]]:
+        "SELECT obj_description(c.oid, 'pg_class'), (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid "
+        "AND i.indexrelid::regclass::text IN ({1}) AND i.indisvalid) "
+        "FROM pg_class c WHERE c.oid = to_regclass('public.{0}')".format(table.name, names))
+    if rows != [[table.mark(shard, shards), str(len(table.indexes))]]:
         return None
     return int(server.query("SELECT count(*) FROM public.%s" % table.name)[0][0])
 
@@ -74,21 +80,22 @@ def start_copy(server, table, shard, shards):
     """psql on one shard: every row goes into a temporary table, and those that PostgreSQL says are this
     shard's (`satisfies_hash_partition`) into the real one, in one transaction."""
     columns = "id bigint NOT NULL, " + ", ".join("%s %s NOT NULL" % column for column in table.columns)
+    computed = "".join(", %s %s NOT NULL GENERATED ALWAYS AS (%s) STORED" % column for column in table.generated)
     names = "id, " + ", ".join(name for name, _ in table.columns)
     steps = [
         "SET client_min_messages = warning",
         "CREATE EXTENSION IF NOT EXISTS vector",
         "DROP TABLE IF EXISTS public.%s" % table.name,
-        "CREATE TABLE public.%s (%s)" % (table.name, columns),
+        "CREATE TABLE public.%s (%s%s)" % (table.name, columns, computed),
         "CREATE TEMP TABLE arriving (%s)" % columns,
         "CREATE TEMP TABLE placement (id bigint) PARTITION BY HASH (id)",
         "\\copy arriving FROM pstdin WITH (FORMAT binary)",
-        "INSERT INTO public.%s SELECT %s FROM arriving WHERE satisfies_hash_partition("
-        "'placement'::regclass, %d, %d, id) ORDER BY id" % (table.name, names, shards, shard),
+        "INSERT INTO public.%s (%s) SELECT %s FROM arriving WHERE satisfies_hash_partition("
+        "'placement'::regclass, %d, %d, id) ORDER BY id" % (table.name, names, names, shards, shard),
         "DROP TABLE arriving, placement",
         "ALTER TABLE public.%s ADD PRIMARY KEY (id)" % table.name,
-        "CREATE INDEX %s_embedding_hnsw ON public.%s USING hnsw (embedding vector_cosine_ops)%s"
-        % (table.name, table.name, table.index_options),
+        *("CREATE INDEX %s ON public.%s USING %s" % (name, table.name, definition)
+          for name, (_, definition) in zip(table.index_names(), table.indexes)),
         "COMMENT ON TABLE public.%s IS '%s'" % (table.name, table.mark(shard, shards)),
     ]
     command = [server.tool("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "--single-transaction"]
