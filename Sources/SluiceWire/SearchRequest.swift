@@ -150,6 +150,9 @@ public struct SearchRequest: Hashable, Sendable {
             ("text", text != nil, "a batch", isBatch), ("text", text != nil, "separate", separate),
             ("group", isGrouped, "a batch", isBatch), ("group", isGrouped, "separate", separate),
             ("group", isGrouped, "stream", stream), ("exact", exact, "two_phase", twoPhase != nil),
+            ("text", text != nil, "group", isGrouped), ("text", text != nil, "stream", stream),
+            ("two_phase", twoPhase != nil, "a batch", isBatch), ("two_phase", twoPhase != nil, "text", text != nil),
+            ("two_phase", twoPhase != nil, "group", isGrouped),
         ]
         for (name, isThere, other, otherIsThere) in together where isThere && otherIsThere {
             throw Rules.wrong("\(name) and \(other) do not go together")

@@ -38,7 +38,7 @@ extension PostgreSQL {
                     #expect(
                         Set(leg.keys) == [
                             "collection", "shard", "replica", "status", "rows", "wait_us", "execute_us", "attempts",
-                            "hedges", "rung",
+                            "hedges", "rung", "asked",
                         ])
                     #expect(leg["status"] as? String == "ok" && leg["rows"] as? Int == 7)
                     #expect(leg["wait_us"] is Int && leg["execute_us"] is Int)

@@ -46,8 +46,8 @@ extension SearchLane {
         return configuration.ladder.decide(ladder.situation(report, timeLeft: left))
     }
 
-    /// Chooses a replica, leases a connection for itself, asks, and asks another replica if the first one fails or takes
-    /// longer than most.
+    /// Chooses a replica, leases a connection for itself, asks, and asks another replica if the first one fails or
+    /// takes longer than most.
     private func runRung(_ place: SlotID) async -> LegResult {
         guard let leg = legs[place]?.leg else { preconditionFailure("a leg runs once, in the entry made for it") }
         var result = LegResult(report: LegReport(of: leg))

@@ -21,8 +21,10 @@ enum ReplyEncoder {
         result.furtherHits = extras.furtherLists.enumerated().map { place, list in
             hits(list) { answer.cells(of: $0, list: place + 1) }
         }
-        result.fused = extras.fused.map {
-            FusedHit(score: $0.score, vectorRank: $0.ranks.first.flatMap(\.self) ?? 0, textRank: $0.ranks.last.flatMap(\.self) ?? 0)
+        result.fused = extras.fused.map { row in
+            FusedHit(
+                score: row.score, vectorRank: row.ranks.first.flatMap(\.self) ?? 0,
+                textRank: row.ranks.last.flatMap(\.self) ?? 0)
         }
         result.groupSizes = extras.groupSizes
         result.missing = extras.missing
