@@ -67,6 +67,12 @@ struct SizedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         return entries[slot]?.value
     }
 
+    /// Its size, its use and its time stay as they were.
+    mutating func replace(_ value: Value, for key: Key) {
+        guard let slot = slots[key] else { return }
+        entries[slot]?.value = value
+    }
+
     /// - Parameter due: not before any that was given earlier.
     mutating func renew(_ key: Key, due: Instant) {
         guard let slot = slots[key] else { return }

@@ -84,6 +84,16 @@ public struct CursorTable<Value: Sendable>: Sendable {
         return value
     }
 
+    /// Changes the value in its place, which is a use of it as well; nil if it is gone. The bytes stay as they were.
+    public mutating func update<Result>(
+        _ id: CursorID, now: Instant, _ change: (inout Value) -> Result
+    ) -> Result? {
+        guard var value = peek(id, now: now) else { return nil }
+        let result = change(&value)
+        table.replace(value, for: id)
+        return result
+    }
+
     /// The value, which is not held any longer; nil if it was gone.
     public mutating func take(_ id: CursorID, now: Instant) -> Value? {
         _ = expire(now: now)

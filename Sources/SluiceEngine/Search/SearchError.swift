@@ -14,6 +14,7 @@ public struct SearchError: Error, Sendable {
         case backendError
         case shuttingDown
         case modelMismatch
+        case unknownCursor
     }
 
     public var code: Code

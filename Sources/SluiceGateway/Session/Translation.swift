@@ -128,6 +128,7 @@ enum ReplyEncoder {
         case .backendError: .backendError
         case .shuttingDown: .shuttingDown
         case .modelMismatch: .modelMismatch
+        case .unknownCursor: .unknownCursor
         }
     }
 }
