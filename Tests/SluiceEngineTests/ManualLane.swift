@@ -19,11 +19,12 @@ final class ManualLane: LaneExecutor {
 
     var timerCount: Int { state.withLock(\.timers.count) }
 
-    /// Fires what is due by then.
-    func advance(by duration: Duration) {
-        let due = state.withLock { state in
+    /// Fires what is due by then, unless the thread is to be late with its timers.
+    func advance(by duration: Duration, firingTimers: Bool = true) {
+        let due = state.withLock { state -> [@Sendable () -> Void] in
             let now = state.now.advanced(by: duration)
             state.now = now
+            guard firingTimers else { return [] }
             let due = state.timers.filter { $0.value.at <= now }
             for timer in due.keys { state.timers[timer] = nil }
             return due.values.map(\.body)

@@ -92,6 +92,26 @@ import Testing
         }
     }
 
+    @Test func aLeaderThatIsCancelledFailsAloneWhateverItSays() async throws {
+        try await Sharing.with { sharing in
+            let (caller, held) = (sharing.callers[0], sharing.held)
+            let leader = Task {
+                await caller.ask {
+                    _ = await held.execute()
+                    return .failure(SearchError(.unavailable, "scripted"))
+                }
+            }
+            await sharing.held.begun(1)
+            let follower = sharing.start(lane: 1)
+            await sharing.following(1)
+            leader.cancel()
+            #expect(await leader.value.result.code == .unavailable)
+            await sharing.held.begun(2)
+            for _ in 0..<2 { sharing.held.endFirst(.success(answer)) }
+            #expect(await follower.value.result.answer == answer)
+        }
+    }
+
     @Test func anyOtherFailureOfALeaderIsItsFollowersToo() async throws {
         try await Sharing.with { sharing in
             let leader = sharing.start()
@@ -119,6 +139,19 @@ import Testing
             #expect(await hasty.value.result.code == .deadlineExceeded)
             sharing.held.endFirst(.success(answer))
             #expect(await patient.value.result.answer == answer)
+            #expect(await leader.value.result.answer == answer)
+        }
+    }
+
+    @Test func anAnswerThatComesTooLateForAFollowerIsNotGivenToIt() async throws {
+        try await Sharing.with { sharing in
+            let leader = sharing.start()
+            await sharing.held.begun(1)
+            let follower = sharing.start(until: Self.at(10))
+            await sharing.following(1)
+            sharing.callers[0].lane.advance(by: .milliseconds(11), firingTimers: false)
+            sharing.held.endFirst(.success(answer))
+            #expect(await follower.value.result.code == .deadlineExceeded)
             #expect(await leader.value.result.answer == answer)
         }
     }
