@@ -142,6 +142,8 @@ public struct SearchRequest: Hashable, Sendable {
     }
 
     private func checkCombinations() throws(WireError) {
+        // Nearly all searches have none of it.
+        if pageSize == nil, text == nil, group == nil, twoPhase == nil { return }
         // What an answer could not say: ranks, group sizes and cursors belong to one list.
         let (isBatch, isPaged, isGrouped) = (vectors.count > 1, pageSize != nil, group != nil)
         let together: [(String, Bool, String, Bool)] = [

@@ -29,9 +29,11 @@ public struct Catalogue: Sendable {
     }
 
     public let shards: [Shard]
-    public let collections: [String: Collection]
+    /// By name; each made once, as what is looked up for every search should cost nothing to pass on.
+    let boxed: [String: Boxed<Collection>]
+    public var collections: [String: Collection] { boxed.mapValues(\.value) }
     /// Sorted by name.
-    public var listed: [Collection] { collections.values.sorted { $0.name < $1.name } }
+    public var listed: [Collection] { boxed.values.map(\.value).sorted { $0.name < $1.name } }
     private let estimates: [Place: RowEstimate]
 
     private struct Place: Hashable {
@@ -49,7 +51,7 @@ public struct Catalogue: Sendable {
             numbered[index].number = index
             numbered[index].rank = ranks[numbered[index].name] ?? 0
         }
-        self.collections = Dictionary(numbered.map { ($0.name, $0) }) { first, _ in first }
+        boxed = Dictionary(numbered.map { ($0.name, Boxed($0)) }) { first, _ in first }
         let places = collections.flatMap { collection in
             collection.shards.map { (Place(collection: collection.name, shard: $0), RowEstimate()) }
         }
@@ -57,7 +59,7 @@ public struct Catalogue: Sendable {
     }
 
     /// Kinds of legs whose latencies are not comparable.
-    public var latencyClasses: Int { SearchShape.latencyKinds * max(1, collections.count) }
+    public var latencyClasses: Int { SearchShape.latencyKinds * max(1, boxed.count) }
 
     /// How many rows of a collection a shard has, as far as is known.
     func estimate(of collection: String, shard: Int) -> RowEstimate {

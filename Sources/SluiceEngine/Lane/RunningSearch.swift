@@ -37,8 +37,8 @@ struct StageWeights {
     func weight(of leg: Int) -> Double { weights.indices.contains(leg) ? weights[leg] : 1 }
 }
 
-/// One leg while it runs: what may have to be interrupted from outside of its task.
-struct RunningLeg {
+/// One leg while it runs: what may have to be interrupted from outside of its task. Only its lane touches it.
+final class RunningLeg {
     /// Where the leg's own task is.
     enum Position {
         case between
@@ -66,6 +66,13 @@ struct RunningLeg {
     var hedgeEnd: Boxed<AttemptEnd>?
     /// The search has what it needs: whatever still runs is to end.
     var isGivenUp = false
+
+    init(leg: PlannedLeg, input: LegInput, running: RunningSearch, machine: LegMachine) {
+        self.leg = leg
+        self.input = input
+        self.running = running
+        self.machine = machine
+    }
 
     /// Nothing more is wanted of the first attempt.
     var isOver: Bool { isGivenUp || hedgeEnd != nil }

@@ -28,7 +28,7 @@ extension SearchLane {
         {
             let leg = rung == .exact ? rungs.exactLegs[result.report.leg.place] : result.report.leg
             legs[place]?.leg = leg
-            legs[place]?.input.settings = rungs.settings(rung, input.settings)
+            legs[place]?.input = input.with(rungs.settings(rung, input.settings))
             legs[place]?.machine = machine(of: leg, running)
             legs[place]?.hedgeEnd = nil
             let harder = await runRung(place)
@@ -177,8 +177,8 @@ extension SearchLane {
         // Nobody has room, or there is no budget, just now; while the leg waits, that may change.
         guard case .ask(let pick) = choice else { return armHedge(place, after: run.hedgeAfter) }
         legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
-        legs[place]?.hedge = Task(executorPreference: executor) {
-            let end = await self.perform(pick, run.leg, run.input, run.running, for: nil)
+        legs[place]?.hedge = Task(executorPreference: executor) { [leg = run.leg, input = run.input, run = run.running] in
+            let end = await self.perform(pick, leg, input, run, for: nil)
             await self.hedgeEnded(place, end)
             return end
         }

@@ -10,8 +10,7 @@ extension Planner {
             let places = short.filter(part.legs.contains)
             guard !places.isEmpty else { continue }
             let shape = plan.stage.legs[part.legs.lowerBound].shape
-            var input = part.input
-            input.settings = repairSettings(plan.search, part, limit: part.needed)
+            let input = part.input.with(repairSettings(plan.search, part, limit: part.needed))
             let legs = legs(
                 part.collection, shape.question, columns: part.columns, limit: part.needed, filter: part.filter?.shape)
             for place in places {
@@ -27,8 +26,7 @@ extension Planner {
         var stage = Stage()
         for part in plan.parts {
             let shape = plan.stage.legs[part.legs.lowerBound].shape
-            var input = part.input
-            input.settings = repairSettings(plan.search, part, limit: limit)
+            let input = part.input.with(repairSettings(plan.search, part, limit: limit))
             let legs = legs(
                 part.collection, shape.question, columns: part.columns, limit: limit, filter: part.filter?.shape)
             stage.append(Stage(legs: legs, inputs: Array(repeating: input, count: legs.count)))
@@ -57,13 +55,12 @@ extension Planner {
             guard let part = plan.parts.first(where: { $0.legs.contains(survivor.leg) }) else { continue }
             let legs = legs(
                 part.collection, .ranked, columns: part.columns, limit: part.needed, filter: part.filter?.shape)
-            var input = part.input
-            input.settings = noSettings
-            input.ladder = nil
             let ids = ParameterValue(arrayOf: .int8, survivor.ids.map { .int($0) })
-            input.parameters = [ids] + (part.filter?.values ?? [])
             stage.legs.append(legs[survivor.leg - part.legs.lowerBound])
-            stage.inputs.append(input)
+            stage.inputs.append(
+                LegInput(
+                    settings: noSettings, subject: part.input.subject,
+                    parameters: [ids] + (part.filter?.values ?? [])))
         }
         return stage
     }
@@ -80,9 +77,9 @@ extension Planner {
         if let twice = firstDuplicate(request.columns) {
             throw SearchError(.invalidArgument, "column \"\(twice)\" is asked for twice")
         }
-        try check(request.columns, of: collection)
+        try check(request.columns, of: collection.value)
         var stage = Stage()
-        for (place, own) in Self.placed(ids, in: collection) {
+        for (place, own) in Self.placed(ids, in: collection.value) {
             let legs = legs(
                 collection, .rows(withVector: request.withVector), columns: request.columns,
                 limit: Self.roomFor(own.count), filter: nil)
@@ -115,7 +112,7 @@ extension Planner {
     mutating func count(_ question: CountQuestion) throws(SearchError) -> Stage {
         let collection = try collection(question.collection)
         let filter = try question.filter.map { filter throws(SearchError) in
-            try FilterPlan(filter, columns: collection.filterable, collection: collection.name)
+            try FilterPlan(filter, columns: collection.value.filterable, collection: collection.value.name)
         }
         let legs = legs(
             collection, question.isExact ? .count : .estimate, columns: [], limit: 1, filter: filter?.shape)

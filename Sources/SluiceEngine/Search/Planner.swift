@@ -56,17 +56,18 @@ struct Planner {
         if search.extras?.value.bypassesCache == true { return nil }
         var use = AnswerUse(shares: true, caches: true)
         for name in search.collections {
-            guard let collection = catalogue.collections[name] else { return nil }
-            use.shares = use.shares && collection.sharesSearches
-            use.caches = use.caches && collection.isCached
+            guard let collection = catalogue.boxed[name] else { return nil }
+            use.shares = use.shares && collection.value.sharesSearches
+            use.caches = use.caches && collection.value.isCached
             guard use.shares || use.caches else { return nil }
         }
         return use
     }
 
     private mutating func plan(
-        _ search: Search, _ collection: Collection, from place: Int
+        _ search: Search, _ boxed: Boxed<Collection>, from place: Int
     ) throws(SearchError) -> ([PlannedLeg], PlannedPart) {
+        let collection = boxed.value
         let own = search.overrides[collection.name]
         let vector = own?.vector ?? search.vector
         let k = own?.k ?? search.k
@@ -78,19 +79,20 @@ struct Planner {
         if let asked = own?.filter ?? search.filter {
             filter = try FilterPlan(asked, columns: collection.filterable, collection: collection.name)
         }
-        var input = LegInput(settings: noSettings, subject: vector.bytes, parameters: filter?.values ?? [])
         if let extras = search.extras?.value {
             try check(extras, collection)
-            input.furtherSubjects = extras.furtherVectors.map(\.bytes)
             if let column = extras.group?.column, !columns.contains(column) { columns.append(column) }
         }
         let limit = limit(search, collection, k: k)
-        let question = Self.question(search)
-        input.settings = try settings(search, collection, limit: limit)
-        let legs = legs(collection, question, columns: columns, limit: limit, filter: filter?.shape)
-        input.ladder = try ladder(search, collection, columns, filter: filter, limit: limit)
+        let settings = try settings(search, collection, limit: limit)
+        let legs = legs(boxed, Self.question(search), columns: columns, limit: limit, filter: filter?.shape)
+        let input = LegInput(
+            settings: settings, subject: vector.bytes,
+            furtherSubjects: search.extras?.value.furtherVectors.map(\.bytes) ?? [],
+            parameters: filter?.values ?? [],
+            ladder: try ladder(search, boxed, columns, filter: filter, limit: limit))
         let part = PlannedPart(
-            collection: collection, columns: columns, k: k, needed: Self.needed(search, k: k), filter: filter,
+            collection: boxed, columns: columns, k: k, needed: Self.needed(search, k: k), filter: filter,
             input: input, legs: place..<place + legs.count)
         return (legs, part)
     }
@@ -102,12 +104,13 @@ struct Planner {
 
     /// The legs of a question to a collection, one for each of its shards.
     mutating func legs(
-        _ collection: Collection, _ question: SearchShape.Question, columns: [String], limit: Int,
+        _ boxed: Boxed<Collection>, _ question: SearchShape.Question, columns: [String], limit: Int,
         filter: FilterShape?
     ) -> [PlannedLeg] {
         let kind = Kind(
-            collection: collection.number, question: question, columns: columns, limit: limit, filter: filter)
+            collection: boxed.value.number, question: question, columns: columns, limit: limit, filter: filter)
         if let known = kinds[kind] { return known }
+        let collection = boxed.value
         let shape = SearchShape(
             collection: collection, question: question, columns: columns, limit: limit, filter: filter)
         let legs = collection.shards.enumerated().map { place, shard in
@@ -234,14 +237,16 @@ struct Planner {
         }
     }
 
-    private func collections(_ search: Search) throws(SearchError) -> [Collection] {
+    private func collections(_ search: Search) throws(SearchError) -> [Boxed<Collection>] {
         let collections = try search.collections.map { name throws(SearchError) in
             let collection = try collection(name)
-            try check(search.model, of: collection)
+            try check(search.model, of: collection.value)
             return collection
         }
         if search.extras?.value.isSeparate == true { return collections }
-        if let first = collections.first, let other = collections.first(where: { $0.metric != first.metric }) {
+        if let first = collections.first?.value,
+            let other = collections.first(where: { $0.value.metric != first.metric })?.value
+        {
             throw SearchError(
                 .invalidArgument,
                 "\"\(first.name)\" is compared by \(first.metric.rawValue) and \"\(other.name)\" by "
@@ -250,8 +255,8 @@ struct Planner {
         return collections
     }
 
-    func collection(_ name: String) throws(SearchError) -> Collection {
-        guard let collection = catalogue.collections[name] else {
+    func collection(_ name: String) throws(SearchError) -> Boxed<Collection> {
+        guard let collection = catalogue.boxed[name] else {
             throw SearchError(.unknownCollection, "there is no collection \"\(Self.shown(name))\"")
         }
         return collection
@@ -281,7 +286,7 @@ struct Planner {
     /// For more rows than were asked for at first.
     mutating func repairSettings(_ search: Search, _ part: PlannedPart, limit: Int) -> SearchSettings {
         if search.exact { return part.input.settings }
-        return settings(search.settings.filled(from: part.collection.defaults), limit: limit)
+        return settings(search.settings.filled(from: part.collection.value.defaults), limit: limit)
     }
 
     private mutating func settings(_ wanted: ScanSettings, limit: Int) -> SearchSettings {
@@ -301,12 +306,13 @@ struct Planner {
 
     /// Nil if an index gives all that it is asked for.
     private mutating func ladder(
-        _ search: Search, _ collection: Collection, _ columns: [String], filter: FilterPlan?, limit: Int
+        _ search: Search, _ boxed: Boxed<Collection>, _ columns: [String], filter: FilterPlan?, limit: Int
     ) throws(SearchError) -> LegLadder? {
         let wantsComplete = search.extras?.value.isComplete ?? false
         guard filter != nil || wantsComplete || limit > ScanSettings.mostEfSearch, !search.exact,
             search.extras?.value.twoPhase == nil
         else { return nil }
+        let collection = boxed.value
         var wanted = search.settings.filled(from: collection.defaults)
         let efSearch = wanted.efSearch(for: limit)
         var rungs: LegLadder.Rungs?
@@ -316,7 +322,7 @@ struct Planner {
             wanted.iterativeScan = .strict
             rungs = .init(
                 wider: wider, iterative: settings(wanted, limit: limit), exact: exactSettings(wanted),
-                exactLegs: legs(collection, .exact, columns: columns, limit: limit, filter: filter?.shape))
+                exactLegs: legs(boxed, .exact, columns: columns, limit: limit, filter: filter?.shape))
         }
         return LegLadder(mayUnderReturn: filter != nil, efSearch: efSearch, rungs: rungs)
     }

@@ -33,7 +33,7 @@ struct SearchPlan: Sendable {
     /// The same search of one of its collections.
     func only(_ place: Int) -> SearchPlan {
         var search = search
-        search.collections = [parts[place].collection.name]
+        search.collections = [parts[place].collection.value.name]
         var part = parts[place]
         let stage = Stage(legs: Array(stage.legs[part.legs]), inputs: Array(stage.inputs[part.legs]))
         part.legs = stage.legs.indices
@@ -43,7 +43,7 @@ struct SearchPlan: Sendable {
 
 /// One collection's part of a search.
 struct PlannedPart: Sendable {
-    let collection: Collection
+    let collection: Boxed<Collection>
     let columns: [String]
     /// How many rows of it are wanted.
     let k: Int
@@ -56,14 +56,32 @@ struct PlannedPart: Sendable {
     var legs: Range<Int>
 }
 
-/// What a leg asks besides its shape: settings and parameters.
-struct LegInput: Sendable {
-    var settings: SearchSettings
-    var subject: [UInt8]
-    var furtherSubjects: [[UInt8]] = []
-    var parameters: [ParameterValue] = []
+/// What a leg asks besides its shape: settings and parameters. A class, since it passes many hands.
+final class LegInput: Sendable {
+    let settings: SearchSettings
+    let subject: [UInt8]
+    let furtherSubjects: [[UInt8]]
+    let parameters: [ParameterValue]
     /// What to do about too few rows; nil if what comes is all there is.
-    var ladder: LegLadder?
+    let ladder: LegLadder?
+
+    init(
+        settings: SearchSettings, subject: [UInt8], furtherSubjects: [[UInt8]] = [],
+        parameters: [ParameterValue] = [], ladder: LegLadder? = nil
+    ) {
+        self.settings = settings
+        self.subject = subject
+        self.furtherSubjects = furtherSubjects
+        self.parameters = parameters
+        self.ladder = ladder
+    }
+
+    /// The same with other settings.
+    func with(_ settings: SearchSettings) -> LegInput {
+        LegInput(
+            settings: settings, subject: subject, furtherSubjects: furtherSubjects, parameters: parameters,
+            ladder: ladder)
+    }
 }
 
 /// How a leg that found too few rows can be searched harder.
