@@ -196,17 +196,14 @@ extension PostgresConnection {
 
     private func takeRows(_ result: OpaquePointer, for step: Operation.Step, of operation: Operation) {
         switch step {
-        case .rows:
-            do {
-                try operation.take(try operation.reader.read(result))
+        case .rows, .plan:
+            do throws(PostgresFailure) {
+                let isPlan = if case .plan = step { true } else { false }
+                try operation.take(isPlan ? RowReader.estimate(result) : operation.reader.read(result))
             } catch {
-                close(error)
-            }
-        case .plan:
-            do {
-                try operation.take(try RowReader.estimate(result))
-            } catch {
-                close(error)
+                guard error.kind == .tooLarge else { return close(error) }
+                // The request's own fault: what else the server sends is read and dropped.
+                if operation.failure == nil { operation.failure = error }
             }
         case .texts:
             guard PQntuples(result) > 0 else { return }

@@ -16,6 +16,8 @@ public enum AttemptFailure: UInt8, Hashable, Sendable, CaseIterable {
     case recoveryConflict
     /// The statement itself is at fault, or what it found: it would fail the same way anywhere.
     case statement
+    /// It found more bytes than a leg may bring, which it would anywhere.
+    case tooLarge
     /// The server broke the protocol, or answered with what belongs to another request.
     case integrity
     /// No answer in the time that the attempt had.
@@ -37,7 +39,7 @@ extension AttemptFailure {
         switch self {
         case .connectionLost, .recoveryConflict: .anywhere
         case .unreachable, .saturated, .notServing, .outOfResources, .integrity, .timedOut: .elsewhere
-        case .statement, .cancelled, .breakerOpen: .never
+        case .statement, .tooLarge, .cancelled, .breakerOpen: .never
         }
     }
 
@@ -47,7 +49,8 @@ extension AttemptFailure {
     public var blamesBackend: Bool {
         switch self {
         case .connectionLost, .notServing, .outOfResources, .integrity: true
-        case .unreachable, .saturated, .breakerOpen, .recoveryConflict, .statement, .timedOut, .cancelled: false
+        case .unreachable, .saturated, .breakerOpen, .recoveryConflict, .statement, .tooLarge, .timedOut, .cancelled:
+            false
         }
     }
 

@@ -66,6 +66,19 @@ public struct Catalogue: Sendable {
         estimates[Place(collection: collection, shard: shard)] ?? RowEstimate()
     }
 
+    /// Which ways to another search's answer are open; nil if none is. All its collections must have opted in.
+    func use(of search: Search) -> AnswerUse? {
+        if search.extras?.value.bypassesCache == true { return nil }
+        var use = AnswerUse(shares: true, caches: true)
+        for name in search.collections {
+            guard let collection = boxed[name] else { return nil }
+            use.shares = use.shares && collection.value.sharesSearches
+            use.caches = use.caches && collection.value.isCached
+            guard use.shares || use.caches else { return nil }
+        }
+        return use
+    }
+
     /// The tables that a backend holds a part of.
     func tables(of backend: Int) -> [(table: TableName, estimate: RowEstimate)] {
         let shards = Set(served(by: backend).map(\.shard))

@@ -10,7 +10,7 @@ extension SearchLane {
         for owner: SlotID?
     ) async -> AttemptEnd {
         let replica = leg.shard.replicas[pick.replica]
-        var limit = deadline(of: leg, running)
+        var limit = deadline(of: leg, input, running)
         if let timeout = replica.timeout { limit = min(limit, executor.now().advanced(by: timeout)) }
         let request = AttemptRequest(
             pick: pick, backend: replica.backend, leg: leg, input: input, running: running, limit: limit,

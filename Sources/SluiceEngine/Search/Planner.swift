@@ -21,16 +21,19 @@ struct Planner {
     private static let kindsKept = 4_096
 
     let catalogue: Catalogue
-    let maximumK: Int
+    let limits: PlanLimits
     private var kinds: RecentTable<Kind, [PlannedLeg]>
     private var settingShapes: [[String]: SettingShape] = [:]
     /// For the default probability.
     private var quotas: RecentTable<QuotaKey, Int>
     let noSettings = SearchSettings(shape: SettingShape([]), values: [])
 
-    init(catalogue: Catalogue, maximumK: Int) {
+    /// For what is compared with all rows that are left.
+    let withoutIndex = SearchSettings(shape: SettingShape(["enable_indexscan"]), values: ["off"])
+
+    init(catalogue: Catalogue, limits: PlanLimits) {
         self.catalogue = catalogue
-        self.maximumK = maximumK
+        self.limits = limits
         kinds = RecentTable(capacity: Self.kindsKept)
         quotas = RecentTable(capacity: Self.kindsKept)
     }
@@ -47,22 +50,29 @@ struct Planner {
             stage.inputs.append(contentsOf: repeatElement(part.input, count: legs.count))
             parts.append(part)
         }
-        return SearchPlan(
+        let plan = SearchPlan(
             search: search, stage: stage, parts: parts, maxDistance: search.maxDistance ?? .infinity)
+        try check(plan)
+        return plan
     }
 
-    /// Which ways to another search's answer are open; nil if none is. All its collections must have opted in.
-    func use(of search: Search) -> AnswerUse? {
-        if search.extras?.value.bypassesCache == true { return nil }
-        var use = AnswerUse(shares: true, caches: true)
-        for name in search.collections {
-            guard let collection = catalogue.boxed[name] else { return nil }
-            use.shares = use.shares && collection.value.sharesSearches
-            use.caches = use.caches && collection.value.isCached
-            guard use.shares || use.caches else { return nil }
+    /// One small request must not make everybody's databases, or this gateway, work without end.
+    private func check(_ plan: SearchPlan) throws(SearchError) {
+        let text = plan.search.extras?.value.text
+        guard plan.stage.legs.count * (text == nil ? 1 : 2) <= Self.mostLegs else {
+            throw SearchError(.invalidArgument, "the search has more than \(Self.mostLegs) legs; name fewer collections")
         }
-        return use
+        let rows = plan.parts.reduce(0) { $0 + $1.legs.count * plan.asked(of: $1) } * plan.vectorCount
+        guard rows <= limits.maximumRows else {
+            throw SearchError(
+                .invalidArgument,
+                "the shards would be asked for \(rows) rows in all; at most \(limits.maximumRows) are allowed "
+                    + "(limits.max_rows): ask for a smaller k, or for fewer vectors or collections")
+        }
     }
+
+    /// A hit's leg is a u16 in the protocol.
+    private static let mostLegs = 65_535
 
     private mutating func plan(
         _ search: Search, _ boxed: Boxed<Collection>, from place: Int
@@ -90,7 +100,7 @@ struct Planner {
             settings: settings, subject: vector.bytes,
             furtherSubjects: search.extras?.value.furtherVectors.map(\.bytes) ?? [],
             parameters: filter?.values ?? [],
-            ladder: try ladder(search, boxed, columns, filter: filter, limit: limit))
+            ladder: ladder(search, boxed, columns, filter: filter, limit: limit))
         let part = PlannedPart(
             collection: boxed, columns: columns, k: k, needed: Self.needed(search, k: k), filter: filter,
             input: input, legs: place..<place + legs.count)
@@ -133,12 +143,12 @@ struct Planner {
     /// How many rows each shard is asked for.
     private mutating func limit(_ search: Search, _ collection: Collection, k: Int) -> Int {
         let extras = search.extras?.value
-        if let group = extras?.group { return Self.groupRows(k: k, size: group.size) }
-        if let text = extras?.text { return Self.candidates(text.candidates, k: k) }
-        if let twoPhase = extras?.twoPhase { return Self.candidates(twoPhase.candidates, k: k) }
         let needed = Self.needed(search, k: k)
+        if let group = extras?.group { return Self.groupRows(k: needed, size: group.size) }
+        if let text = extras?.text { return Self.room(for: Self.candidates(text.candidates, k: needed)) }
+        if let twoPhase = extras?.twoPhase { return Self.room(for: Self.candidates(twoPhase.candidates, k: needed)) }
         let shards = collection.shards.count
-        guard shards > 1, collection.placement == .hash else { return needed }
+        guard shards > 1, collection.placement == .hash, isOrdered(search, collection) else { return needed }
         if let probability = extras?.probability {
             return max(1, ShardQuota.rows(k: needed, shards: shards, probability: probability))
         }
@@ -149,7 +159,12 @@ struct Planner {
         return quota
     }
 
-    /// How long a list of candidates is: what the request says, and at least k.
+    /// A scan in relaxed order may give a row late that is nearer than the last one.
+    private func isOrdered(_ search: Search, _ collection: Collection) -> Bool {
+        (search.settings.iterativeScan ?? collection.defaults.iterativeScan) != .relaxed
+    }
+
+    /// How long a list of candidates is: what the request says, and at least what the answer can need.
     static func candidates(_ asked: Int?, k: Int) -> Int {
         min(max(asked ?? max(4 * k, 100), k), mostCandidates)
     }
@@ -157,17 +172,24 @@ struct Planner {
     /// A first guess; if groups are few and large, more are asked for.
     private static func groupRows(k: Int, size: Int) -> Int {
         let (rows, overflow) = k.multipliedReportingOverflow(by: size)
-        return min(max(overflow ? mostCandidates : rows, 25) * 4, mostCandidates)
+        return overflow ? mostCandidates : room(for: min(max(rows, 25), mostCandidates) * 4)
     }
 
-    /// Rows that one leg is ever asked for.
+    /// Statements are few: a limit that is a power of two serves any number of rows up to it.
+    static func room(for count: Int) -> Int {
+        var room = 1
+        while room < min(count, mostCandidates) { room *= 2 }
+        return min(room, max(count, mostCandidates))
+    }
+
+    /// Rows that one leg is ever asked for, but for k itself.
     static let mostCandidates = 10_000
 
     // MARK: Checks
 
     private func check(k: Int) throws(SearchError) {
-        guard (1...maximumK).contains(k) else {
-            throw SearchError(.invalidArgument, "k is \(k); it must be from 1 to \(maximumK)")
+        guard (1...limits.maximumK).contains(k) else {
+            throw SearchError(.invalidArgument, "k is \(k); it must be from 1 to \(limits.maximumK)")
         }
     }
 
@@ -189,6 +211,11 @@ struct Planner {
     private func check(_ extras: SearchExtras, _ collection: Collection) throws(SearchError) {
         for vector in extras.furtherVectors { try check(vector, collection) }
         if let column = extras.group?.column { try check([column], of: collection) }
+        for asked in [extras.text?.candidates, extras.twoPhase?.candidates].compactMap(\.self)
+        where asked > Self.mostCandidates {
+            throw SearchError(
+                .invalidArgument, "candidates is \(asked); this gateway takes at most \(Self.mostCandidates)")
+        }
         if extras.text != nil, collection.text == nil {
             throw SearchError(.notSupported, "collection \"\(collection.name)\" has no text column to search")
         }
@@ -280,21 +307,16 @@ struct Planner {
         }
         try search.settings.check(within: collection.caps, of: collection.name)
         let wanted = search.settings.filled(from: collection.defaults)
-        return search.exact ? exactSettings(wanted) : settings(wanted, limit: limit)
+        return search.exact ? exactSettings(wanted) : settings(wanted, collection.caps, limit: limit)
     }
 
-    /// For more rows than were asked for at first.
-    mutating func repairSettings(_ search: Search, _ part: PlannedPart, limit: Int) -> SearchSettings {
-        if search.exact { return part.input.settings }
-        return settings(search.settings.filled(from: part.collection.value.defaults), limit: limit)
-    }
-
-    private mutating func settings(_ wanted: ScanSettings, limit: Int) -> SearchSettings {
-        settings(wanted.assignments(limit: limit))
+    mutating func settings(_ wanted: ScanSettings, _ caps: ScanSettings, limit: Int) -> SearchSettings {
+        settings(wanted.assignments(limit: limit, caps: caps))
     }
 
     private mutating func exactSettings(_ wanted: ScanSettings) -> SearchSettings {
-        settings(wanted.assignments(limit: 1).filter { $0.name == "work_mem" } + [("enable_indexscan", "off")])
+        guard let workMem = wanted.workMemAssignment else { return withoutIndex }
+        return settings([workMem, ("enable_indexscan", "off")])
     }
 
     private mutating func settings(_ assignments: [(name: String, value: String)]) -> SearchSettings {
@@ -305,26 +327,31 @@ struct Planner {
     }
 
     /// Nil if an index gives all that it is asked for.
-    private mutating func ladder(
+    mutating func ladder(
         _ search: Search, _ boxed: Boxed<Collection>, _ columns: [String], filter: FilterPlan?, limit: Int
-    ) throws(SearchError) -> LegLadder? {
+    ) -> LegLadder? {
         let wantsComplete = search.extras?.value.isComplete ?? false
-        guard filter != nil || wantsComplete || limit > ScanSettings.mostEfSearch, !search.exact,
-            search.extras?.value.twoPhase == nil
+        let caps = boxed.value.caps
+        guard filter != nil || wantsComplete || limit > caps.efSearch ?? ScanSettings.mostEfSearch, !search.exact
         else { return nil }
-        let collection = boxed.value
-        var wanted = search.settings.filled(from: collection.defaults)
-        let efSearch = wanted.efSearch(for: limit)
+        let wanted = search.settings.filled(from: boxed.value.defaults)
+        let efSearch = wanted.efSearch(for: limit, caps: caps)
+        let wider = min(EscalationLadder.widerEfSearch(efSearch), caps.efSearch ?? .max)
+        let iterates = wanted.iterates(for: limit)
         var rungs: LegLadder.Rungs?
         if wantsComplete {
-            wanted.efSearch = min(EscalationLadder.widerEfSearch(efSearch), collection.caps.efSearch ?? .max)
-            let wider = settings(wanted, limit: limit)
-            wanted.iterativeScan = .strict
+            var harder = wanted
+            harder.efSearch = wider
+            let widerSettings = settings(harder, caps, limit: limit)
+            harder.iterativeScan = .strict
             rungs = .init(
-                wider: wider, iterative: settings(wanted, limit: limit), exact: exactSettings(wanted),
+                wider: widerSettings, iterative: settings(harder, caps, limit: limit),
+                exact: exactSettings(wanted),
                 exactLegs: legs(boxed, .exact, columns: columns, limit: limit, filter: filter?.shape))
         }
-        return LegLadder(mayUnderReturn: filter != nil, efSearch: efSearch, rungs: rungs)
+        return LegLadder(
+            mayUnderReturn: filter != nil, efSearch: wider > efSearch || limit > efSearch ? efSearch : nil,
+            iterates: iterates, maxDistance: search.maxDistance ?? .infinity, rungs: rungs)
     }
 
     func firstDuplicate(_ names: [String]) -> String? {
@@ -338,5 +365,17 @@ struct Planner {
         String(
             String.UnicodeScalarView(text.unicodeScalars.prefix(63).map { $0.value < 32 || $0.value == 127 ? "?" : $0 })
         )
+    }
+}
+
+/// What a request may ask for.
+public struct PlanLimits: Hashable, Sendable {
+    public var maximumK: Int
+    /// That all legs of a search together are asked for, for all its vectors.
+    public var maximumRows: Int
+
+    public init(maximumK: Int, maximumRows: Int = 1_000_000) {
+        self.maximumK = maximumK
+        self.maximumRows = maximumRows
     }
 }

@@ -78,14 +78,12 @@ struct RequestTerms: Sendable {
     var allowsPartial = false
     var minCoverage: Double?
     var allowsHedges = true
-    var priority = SearchPriority.interactive
 }
 
 extension Search {
     var terms: RequestTerms {
         RequestTerms(
-            deadline: deadline, allowsPartial: allowsPartial, minCoverage: minCoverage, allowsHedges: allowsHedges,
-            priority: priority)
+            deadline: deadline, allowsPartial: allowsPartial, minCoverage: minCoverage, allowsHedges: allowsHedges)
     }
 
     /// What two searches must share to have the same answer.
@@ -93,8 +91,15 @@ extension Search {
         var key = self
         key.deadline = Instant(nanoseconds: 0)
         key.allowsHedges = true
-        key.priority = .interactive
         return key
+    }
+
+    /// About what it takes in memory.
+    var bytes: Int {
+        let own = overrides.values.reduce(0) { $0 + ($1.vector?.bytes.count ?? 0) + ($1.filter?.bytes ?? 0) + 128 }
+        let further = extras?.value.furtherVectors.reduce(256) { $0 + $1.bytes.count + 64 } ?? 0
+        return 512 + vector.bytes.count + own + further + (filter?.bytes ?? 0)
+            + (collections + columns).reduce(0) { $0 + $1.utf8.count + 16 }
     }
 }
 

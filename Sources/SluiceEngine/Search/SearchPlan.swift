@@ -64,11 +64,14 @@ final class LegInput: Sendable {
     let parameters: [ParameterValue]
     /// What to do about too few rows; nil if what comes is all there is.
     let ladder: LegLadder?
+    /// There is an answer already, and this is for a better one: it must not take so long that neither is given.
+    let isExtra: Bool
 
     init(
         settings: SearchSettings, subject: [UInt8], furtherSubjects: [[UInt8]] = [],
-        parameters: [ParameterValue] = [], ladder: LegLadder? = nil
+        parameters: [ParameterValue] = [], ladder: LegLadder? = nil, isExtra: Bool = false
     ) {
+        self.isExtra = isExtra
         self.settings = settings
         self.subject = subject
         self.furtherSubjects = furtherSubjects
@@ -76,11 +79,11 @@ final class LegInput: Sendable {
         self.ladder = ladder
     }
 
-    /// The same with other settings.
-    func with(_ settings: SearchSettings) -> LegInput {
+    /// The same asked in another way, for a better answer.
+    func again(_ settings: SearchSettings, _ ladder: LegLadder?, isExtra: Bool = true) -> LegInput {
         LegInput(
             settings: settings, subject: subject, furtherSubjects: furtherSubjects, parameters: parameters,
-            ladder: ladder)
+            ladder: ladder, isExtra: isExtra)
     }
 }
 
@@ -96,13 +99,20 @@ final class LegLadder: Sendable {
 
     /// A filter thins out what the index gives.
     let mayUnderReturn: Bool
-    let efSearch: Int
+    /// Nil if the scan goes on where `ef_search` ends, or a wider one is not allowed.
+    let efSearch: Int?
+    /// The scan iterates already.
+    let iterates: Bool
+    /// Who has seen a row beyond it has seen all that matter.
+    let maxDistance: Double
     /// Nil if the reply only has to say so.
     let rungs: Rungs?
 
-    init(mayUnderReturn: Bool, efSearch: Int, rungs: Rungs?) {
+    init(mayUnderReturn: Bool, efSearch: Int?, iterates: Bool, maxDistance: Double, rungs: Rungs?) {
         self.mayUnderReturn = mayUnderReturn
         self.efSearch = efSearch
+        self.iterates = iterates
+        self.maxDistance = maxDistance
         self.rungs = rungs
     }
 }

@@ -109,6 +109,8 @@ package struct GatewayConfig: Sendable {
 
     package struct Limits: Hashable, Sendable {
         package var maxK = 1_000
+        /// That all legs of a search together are asked for.
+        package var maxRows = 1_000_000
         /// In bytes.
         package var maxFrame = 1_048_576
         package var maxInFlight = 256

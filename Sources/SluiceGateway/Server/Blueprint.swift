@@ -83,7 +83,8 @@ struct Blueprint {
 
     var laneConfiguration: SearchLane.Configuration {
         var lane = SearchLane.Configuration(
-            maximumK: config.limits.maxK, acquireTimeout: config.pool.acquireTimeout,
+            plans: PlanLimits(maximumK: config.limits.maxK, maximumRows: config.limits.maxRows),
+            acquireTimeout: config.pool.acquireTimeout,
             connectTimeout: config.pool.connectTimeout, maximumLegBytes: config.limits.maxReply)
         lane.legs = .init(
             maxAttempts: config.retries.maxAttempts,

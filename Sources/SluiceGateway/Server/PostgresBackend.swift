@@ -109,6 +109,7 @@ extension BackendFailure {
         case .timedOut: return .timedOut
         case .cancelled: return .cancelled
         case .protocolViolation, .integrity: return .integrity
+        case .tooLarge: return .tooLarge
         case .server: break
         }
         switch failure.sqlState ?? "" {
