@@ -12,6 +12,8 @@ final class Operation {
         case plan
         /// The first row, as text.
         case texts
+        /// All rows, as text.
+        case table
         case sync
     }
 
@@ -26,6 +28,8 @@ final class Operation {
     private var steps: [Step] = []
     private var answered = 0
     var outcome = Outcome.nothing
+    /// What the steps of kind `table` gave, in their order.
+    var tables: [[[String?]]] = []
     var failure: PostgresFailure?
     var timer: TimerID?
     var waiter: CheckedContinuation<Result<Outcome, PostgresFailure>, Never>?
@@ -209,6 +213,15 @@ extension PostgresConnection {
             guard PQntuples(result) > 0 else { return }
             operation.outcome = .texts(
                 (0..<PQnfields(result)).map { PQgetvalue(result, 0, $0).map { String(cString: $0) } ?? "" })
+        case .table:
+            let fields = 0..<PQnfields(result)
+            operation.tables.append(
+                (0..<PQntuples(result)).map { row in
+                    fields.map { field in
+                        guard PQgetisnull(result, row, field) == 0 else { return nil }
+                        return PQgetvalue(result, row, field).map { String(cString: $0) }
+                    }
+                })
         case .ignored: break
         case .prepare, .sync: violated("rows where none belong")
         }

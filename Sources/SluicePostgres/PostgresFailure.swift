@@ -34,5 +34,9 @@ public struct PostgresFailure: Error, Hashable, Sendable, CustomStringConvertibl
         self.detail = detail
     }
 
+    /// Why a server is of no use that can be reached.
+    public static let noVectorExtension = PostgresFailure(
+        .unusable, "the extension vector is not created in this database")
+
     public var description: String { sqlState.map { "\(detail) (SQLSTATE \($0))" } ?? detail }
 }

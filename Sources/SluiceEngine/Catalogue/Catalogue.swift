@@ -35,6 +35,7 @@ public struct Catalogue: Sendable {
     /// Sorted by name.
     public var listed: [Collection] { boxed.values.map(\.value).sorted { $0.name < $1.name } }
     private let estimates: [Place: RowEstimate]
+    private let notes: [Place: IndexNote]
 
     private struct Place: Hashable {
         var collection: String
@@ -53,9 +54,10 @@ public struct Catalogue: Sendable {
         }
         boxed = Dictionary(numbered.map { ($0.name, Boxed($0)) }) { first, _ in first }
         let places = collections.flatMap { collection in
-            collection.shards.map { (Place(collection: collection.name, shard: $0), RowEstimate()) }
+            collection.shards.map { Place(collection: collection.name, shard: $0) }
         }
-        estimates = Dictionary(places) { first, _ in first }
+        estimates = Dictionary(places.map { ($0, RowEstimate()) }) { first, _ in first }
+        notes = Dictionary(places.map { ($0, IndexNote()) }) { first, _ in first }
     }
 
     /// Kinds of legs whose latencies are not comparable.
@@ -77,6 +79,11 @@ public struct Catalogue: Sendable {
             guard use.shares || use.caches else { return nil }
         }
         return use
+    }
+
+    /// Which index searches of a collection use on a shard, as far as is known.
+    public func index(of collection: String, shard: Int) -> IndexNote {
+        notes[Place(collection: collection, shard: shard)] ?? IndexNote()
     }
 
     /// The tables that a backend holds a part of.

@@ -68,7 +68,7 @@ extension LegLadder {
         var situation = EscalationLadder.Situation(
             rung: report.rung, asked: report.asked, returned: fewestRows(report),
             mayUnderReturn: mayUnderReturn || report.isShortOfItsTable, wantsComplete: rungs != nil,
-            efSearch: iterates ? nil : efSearch, timeLeft: timeLeft, lastTook: report.execute)
+            efSearch: iterates || report.leg.index.kind == .ivfflat ? nil : efSearch, timeLeft: timeLeft, lastTook: report.execute)
         situation.canIterate = !iterates
         situation.exactRows = report.leg.estimate.rows.flatMap { Int(exactly: ($0 * Double(vectors)).rounded(.up)) }
         return situation
@@ -76,7 +76,7 @@ extension LegLadder {
 
     /// Whether more rows may match than came.
     func isShort(_ report: LegReport) -> Bool {
-        report.status == .ok && EscalationLadder.isUnderReturned(situation(report, timeLeft: .zero))
+        report.status == .ok && report.leg.index.kind != .none && EscalationLadder.isUnderReturned(situation(report, timeLeft: .zero))
     }
 
     /// Of a batch, of the list that is the shortest. One that goes beyond the distance asked for is complete.
@@ -93,7 +93,7 @@ extension LegReport {
     /// were not probed. Statistics are a little old as a rule, so a few rows do not count.
     var isShortOfItsTable: Bool {
         let found = Double(fewestRows)
-        return fewestRows < asked && !leg.shape.isHeavy && (leg.estimate.rows ?? 0) > found * 1.1 + 1
+        return fewestRows < asked && !leg.shape.isHeavy && leg.index.kind != .none && (leg.estimate.rows ?? 0) > found * 1.1 + 1
     }
 }
 

@@ -126,7 +126,8 @@ struct Planner {
         let legs = collection.shards.enumerated().map { place, shard in
             PlannedLeg(
                 collection, shape: shape, place: place, shardIndex: shard, shard: catalogue.shards[shard],
-                estimate: catalogue.estimate(of: collection.name, shard: shard))
+                estimate: catalogue.estimate(of: collection.name, shard: shard),
+                index: catalogue.index(of: collection.name, shard: shard))
         }
         kinds[kind] = legs
         return legs

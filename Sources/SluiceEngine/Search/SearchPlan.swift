@@ -128,6 +128,8 @@ public final class PlannedLeg: Sendable {
     let place: Int
     /// How many rows of the collection are there.
     let estimate: RowEstimate
+    /// Which index is there.
+    let index: IndexNote
     let timeout: Duration?
     /// Legs of one kind take about as long.
     let latencyClass: Int
@@ -135,8 +137,9 @@ public final class PlannedLeg: Sendable {
 
     init(
         _ collection: Collection, shape: SearchShape, place: Int, shardIndex: Int, shard: Catalogue.Shard,
-        estimate: RowEstimate
+        estimate: RowEstimate, index: IndexNote
     ) {
+        self.index = index
         self.collection = collection.name
         collectionRank = collection.rank
         self.shape = shape
