@@ -46,7 +46,7 @@ extension PostgreSQL {
             }
         }
 
-        @Test func nothingIsSentForThem() async throws {
+        @Test(.timeLimit(.minutes(1))) func nothingIsSentForThem() async throws {
             let replicas = try Replicas()
             let config = try replicas.config(
                 pool: "{min_size: 1, max_size: 1}",
