@@ -14,7 +14,7 @@ extension PostgreSQL {
         private static let workers = 4
         private static let tables = Result { try TiedTables(Replicas()) }
 
-        private struct Answer: Hashable {
+        private struct Answer: Hashable, CustomStringConvertible {
             var distance: Double
             var collection: String
             var id: Int64
@@ -24,6 +24,8 @@ extension PostgreSQL {
                 self.collection = collection
                 self.id = id
             }
+
+            var description: String { "\(distance) \(collection) \(id)" }
 
             init(_ hit: SearchReply.Hit) { self.init(distance: hit.distance, collection: hit.collection, id: hit.id) }
         }
@@ -70,7 +72,8 @@ extension PostgreSQL {
                     }
                     return try await group.reduce(into: []) { $0 += $1 }
                 }
-                #expect(differences.isEmpty, "\(differences.count) differences, the first: \(differences.first ?? "")")
+                let count = differences.count
+                #expect(count == 0, "the first: \(differences.first ?? "")")
             }
         }
 
