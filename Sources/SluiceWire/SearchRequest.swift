@@ -176,9 +176,7 @@ public struct SearchRequest: Hashable, Sendable {
     static var tooManyVectors: WireError { Rules.wrong("a search has at most \(maximumVectors) vectors") }
 
     static func check(minCoverage: Double) throws(WireError) {
-        guard minCoverage >= 0, minCoverage <= 1 else {
-            throw Rules.wrong("the coverage asked for must be from 0 to 1")
-        }
+        try Rules.check(minCoverage, in: 0...1, "min_coverage")
     }
 
     static func check(maxDistance: Double) throws(WireError) {
