@@ -154,8 +154,7 @@ public struct SearchRequest: Hashable, Sendable {
             ("group", isGrouped, "stream", stream), ("exact", exact, "two_phase", twoPhase != nil),
             ("text", text != nil, "group", isGrouped), ("text", text != nil, "stream", stream),
             ("two_phase", twoPhase != nil, "a batch", isBatch), ("two_phase", twoPhase != nil, "text", text != nil),
-            ("two_phase", twoPhase != nil, "group", isGrouped), ("two_phase", twoPhase != nil, "complete", complete),
-            ("text", text != nil, "max_distance", maxDistance != nil),
+            ("two_phase", twoPhase != nil, "group", isGrouped),
         ]
         for (name, isThere, other, otherIsThere) in together where isThere && otherIsThere {
             throw Rules.wrong("\(name) and \(other) do not go together")

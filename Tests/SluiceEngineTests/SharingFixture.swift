@@ -109,7 +109,7 @@ struct Sharing {
         let sized = sized
         let answers = SharedAnswers<String, TestAnswer>(
             cache: cache, mostFollowers: mostFollowers,
-            size: { answer in
+            size: { _, answer in
                 sized.count.add(1, ordering: .relaxed)
                 return answer.bytes
             },

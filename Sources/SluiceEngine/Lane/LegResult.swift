@@ -65,10 +65,12 @@ extension LegReport {
 extension LegLadder {
     func situation(_ report: LegReport, timeLeft: Duration) -> EscalationLadder.Situation {
         let vectors = 1 + report.rows.further.count
+        let index = report.leg.index.kind
         var situation = EscalationLadder.Situation(
-            rung: report.rung, asked: report.asked, returned: fewestRows(report),
-            mayUnderReturn: mayUnderReturn || report.isShortOfItsTable, wantsComplete: rungs != nil,
-            efSearch: iterates || report.leg.index.kind == .ivfflat ? nil : efSearch, timeLeft: timeLeft, lastTook: report.execute)
+            rung: report.rung, asked: min(report.asked, enough), returned: fewestRows(report),
+            mayUnderReturn: index != .none && (mayUnderReturn || report.isShortOfItsTable),
+            wantsComplete: rungs != nil, efSearch: iterates || [.none, .ivfflat].contains(index) ? nil : efSearch,
+            timeLeft: timeLeft, lastTook: report.execute)
         situation.canIterate = !iterates
         situation.exactRows = report.leg.estimate.rows.flatMap { Int(exactly: ($0 * Double(vectors)).rounded(.up)) }
         return situation
@@ -76,7 +78,7 @@ extension LegLadder {
 
     /// Whether more rows may match than came.
     func isShort(_ report: LegReport) -> Bool {
-        report.status == .ok && report.leg.index.kind != .none && EscalationLadder.isUnderReturned(situation(report, timeLeft: .zero))
+        report.status == .ok && EscalationLadder.isUnderReturned(situation(report, timeLeft: .zero))
     }
 
     /// Of a batch, of the list that is the shortest. One that goes beyond the distance asked for is complete.
@@ -93,7 +95,8 @@ extension LegReport {
     /// were not probed. Statistics are a little old as a rule, so a few rows do not count.
     var isShortOfItsTable: Bool {
         let found = Double(fewestRows)
-        return fewestRows < asked && !leg.shape.isHeavy && leg.index.kind != .none && (leg.estimate.rows ?? 0) > found * 1.1 + 1
+        guard fewestRows < asked, !leg.shape.isHeavy, leg.index.kind != .none else { return false }
+        return (leg.estimate.rows ?? 0) > found * 1.1 + 1
     }
 }
 

@@ -95,11 +95,12 @@ struct Lists {
 extension SearchPlan {
     /// Every row of some legs that may be a hit.
     func offer(_ legs: [LegReport], _ places: Range<Int>, vector: Int = 0, to merge: inout TopKMerge) {
-        eachRow(legs, places, vector: vector) { merge.offer($0) }
+        eachRow(legs, places, vector: vector, within: maxDistance) { merge.offer($0) }
     }
 
     func eachRow(
-        _ legs: [LegReport], _ places: Range<Int>, vector: Int = 0, _ body: (Candidate) -> Void
+        _ legs: [LegReport], _ places: Range<Int>, vector: Int = 0, within maxDistance: Double,
+        _ body: (Candidate) -> Void
     ) {
         for place in places {
             let leg = legs[place]

@@ -97,7 +97,7 @@ extension SearchLane {
                     shape: request.leg.shape, settings: request.input.settings,
                     timeout: leased.duration(to: request.limit), subject: request.input.subject,
                     furtherSubjects: request.input.furtherSubjects, parameters: request.input.parameters,
-                    token: request.token, maximumBytes: configuration.maximumLegBytes),
+                    token: request.token, maximumBytes: mostBytes(request.running.terms)),
                 deadline: request.limit)
             end.result = .success(rows)
             end.execute = leased.duration(to: executor.now())
@@ -108,6 +108,10 @@ extension SearchLane {
             end.unsettled = settle(lease)
         }
         return end
+    }
+
+    private func mostBytes(_ terms: RequestTerms) -> Int {
+        terms.isStreamed ? configuration.maximumStreamedLegBytes : configuration.maximumLegBytes
     }
 
     private func isOver(_ owner: SlotID?) -> Bool {

@@ -96,6 +96,9 @@ extension StageEnd {
 }
 
 extension LegReport {
+    /// It gave all that it was asked for.
+    var mayHaveMore: Bool { status == .ok && fewestRows >= asked }
+
     func candidate(_ row: Int, of rows: LegRows, leg place: Int) -> Candidate {
         Candidate(
             distance: rows.distances[row], collection: leg.collectionRank, id: rows.ids[row], leg: place, row: row)

@@ -61,8 +61,8 @@ extension SearchLane {
         let end = await fanOut(stage, running)
         guard case .success(let coverage) = end.verdict else { return end.failed() }
         let most = Planner.candidates(text.candidates, k: plan.search.k + (plan.like == nil ? 0 : 1))
-        let nearest = candidates(plan, end.legs, plan.stage.legs.indices, most: most)
-        let worded = candidates(plan, end.legs, plan.stage.legs.count..<stage.legs.count, most: most)
+        let nearest = candidates(plan, end.legs, plan.stage.legs.indices, most: most, within: plan.maxDistance)
+        let worded = candidates(plan, end.legs, plan.stage.legs.count..<stage.legs.count, most: most, within: .infinity)
         let fused = fuse(nearest, worded, text, k: plan.search.k)
         var extras = AnswerExtras()
         extras.fused = fused
@@ -75,11 +75,11 @@ extension SearchLane {
     }
 
     private func candidates(
-        _ plan: SearchPlan, _ legs: [LegReport], _ places: Range<Int>, most: Int
+        _ plan: SearchPlan, _ legs: [LegReport], _ places: Range<Int>, most: Int, within maxDistance: Double
     ) -> [Candidate] {
         var merge = TopKMerge(k: most)
         // Ranks are counted over what is kept: what has no finite score must not be among it.
-        plan.eachRow(legs, places) { if $0.distance.isFinite { merge.offer($0) } }
+        plan.eachRow(legs, places, within: maxDistance) { if $0.distance.isFinite { merge.offer($0) } }
         return merge.finish()
     }
 
@@ -123,7 +123,7 @@ extension SearchLane {
         var found = groups(plan, group, end.legs)
         while !isSettled(found, plan, group, end.legs), limit < most, executor.now() < running.lastExtra {
             limit = min(4 * limit, most)
-            let places = end.legs.indices.filter { end.legs[$0].status == .ok && end.legs[$0].fewestRows >= end.legs[$0].asked }
+            let places = end.legs.indices.filter { end.legs[$0].mayHaveMore }
             let wider = await fanOut(planner.again(plan, places, end.legs, limit: limit, isExtra: true), running)
             end.repair(places, with: wider)
             found = groups(plan, group, end.legs)
@@ -147,7 +147,7 @@ extension SearchLane {
         var groups = GroupedTopK(groups: plan.search.k, perGroup: group.size)
         for place in legs.indices {
             guard let column = legs[place].columns.firstIndex(of: group.column) else { continue }
-            plan.eachRow(legs, place..<place + 1) { candidate in
+            plan.eachRow(legs, place..<place + 1, within: plan.maxDistance) { candidate in
                 let key = RowCells(legs[place].rows.cells(of: candidate.row)).cell(column).map { Array($0) }
                 groups.offer(candidate, key: key)
             }
@@ -161,7 +161,7 @@ extension SearchLane {
         _ found: GroupedTopK.Answer, _ plan: SearchPlan, _ group: SearchExtras.Grouping, _ legs: [LegReport]
     ) -> Bool {
         let horizons = legs.enumerated().compactMap { place, leg -> Double? in
-            guard leg.status == .ok, leg.rows.count >= leg.asked else { return nil }
+            guard leg.mayHaveMore else { return nil }
             // Behind what is not a number there is nothing that could be a hit.
             return leg.furthest(of: leg.rows, leg: place).flatMap { $0.distance.isNaN ? nil : $0.distance }
         }

@@ -11,6 +11,8 @@ public actor SearchLane {
         public var connectTimeout: Duration
         /// The most bytes of cells that one leg may bring.
         public var maximumLegBytes: Int
+        /// The same of a search whose answer leaves in parts.
+        public var maximumStreamedLegBytes: Int
         public var legs = LegMachine.Policy()
         public var hedges = true
         public var laggards = AdaptiveTimeout()
@@ -21,6 +23,7 @@ public actor SearchLane {
             self.acquireTimeout = acquireTimeout
             self.connectTimeout = connectTimeout
             self.maximumLegBytes = maximumLegBytes
+            maximumStreamedLegBytes = maximumLegBytes
         }
     }
 
@@ -85,12 +88,13 @@ public actor SearchLane {
         _ search: Search, admittedBy ticket: Admission.Ticket, _ stream: AnswerStream? = nil
     ) async -> SearchOutcome {
         let started = executor.now()
+        let terms = search.terms(isStreamed: stream != nil)
         let plan: SearchPlan
         do throws(SearchError) {
             try checkDeadline(search.deadline, started)
             if let row = search.extras?.value.like {
                 try planner.check(search, like: row)
-                return await admitted(ticket, search.terms, started) { await $0.alike(search, row, $1, stream) }
+                return await admitted(ticket, terms, started) { await $0.alike(search, row, $1, stream) }
             }
             plan = try planner.plan(search)
         } catch {
@@ -98,7 +102,7 @@ public actor SearchLane {
             return SearchOutcome(result: .failure(error))
         }
         let isMeasured = !search.exact && plan.vectorCount == 1
-        return await admitted(ticket, search.terms, started, isMeasured: isMeasured) {
+        return await admitted(ticket, terms, started, isMeasured: isMeasured) {
             await $0.answer(plan, $1, stream)
         }
     }

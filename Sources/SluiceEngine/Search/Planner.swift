@@ -60,7 +60,8 @@ struct Planner {
     private func check(_ plan: SearchPlan) throws(SearchError) {
         let text = plan.search.extras?.value.text
         guard plan.stage.legs.count * (text == nil ? 1 : 2) <= Self.mostLegs else {
-            throw SearchError(.invalidArgument, "the search has more than \(Self.mostLegs) legs; name fewer collections")
+            throw SearchError(
+                .invalidArgument, "the search has more than \(Self.mostLegs) legs; name fewer collections")
         }
         let rows = plan.parts.reduce(0) { $0 + $1.legs.count * plan.asked(of: $1) } * plan.vectorCount
         guard rows <= limits.maximumRows else {
@@ -339,8 +340,14 @@ struct Planner {
         let efSearch = wanted.efSearch(for: limit, caps: caps)
         let wider = min(EscalationLadder.widerEfSearch(efSearch), caps.efSearch ?? .max)
         let iterates = wanted.iterates(for: limit)
+        let extras = search.extras?.value
+        let areCandidates = extras?.twoPhase != nil || extras?.text != nil
+        let k = search.overrides[boxed.value.name]?.k ?? search.k
+        let enough = areCandidates ? min(limit, Self.needed(search, k: k)) : limit
         var rungs: LegLadder.Rungs?
         if wantsComplete {
+            // Candidates of two phases are compared with one another by their coarse distances, without an index, too.
+            let question = extras?.twoPhase.map { .coarse($0.coarse) } ?? SearchShape.Question.exact
             var harder = wanted
             harder.efSearch = wider
             let widerSettings = settings(harder, caps, limit: limit)
@@ -348,11 +355,11 @@ struct Planner {
             rungs = .init(
                 wider: widerSettings, iterative: settings(harder, caps, limit: limit),
                 exact: exactSettings(wanted),
-                exactLegs: legs(boxed, .exact, columns: columns, limit: limit, filter: filter?.shape))
+                exactLegs: legs(boxed, question, columns: columns, limit: limit, filter: filter?.shape))
         }
         return LegLadder(
             mayUnderReturn: filter != nil, efSearch: wider > efSearch || limit > efSearch ? efSearch : nil,
-            iterates: iterates, maxDistance: search.maxDistance ?? .infinity, rungs: rungs)
+            iterates: iterates, enough: enough, maxDistance: search.maxDistance ?? .infinity, rungs: rungs)
     }
 
     func firstDuplicate(_ names: [String]) -> String? {

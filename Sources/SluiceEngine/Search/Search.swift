@@ -78,12 +78,15 @@ struct RequestTerms: Sendable {
     var allowsPartial = false
     var minCoverage: Double?
     var allowsHedges = true
+    /// The answer leaves in parts, so it may be larger than a reply.
+    var isStreamed = false
 }
 
 extension Search {
-    var terms: RequestTerms {
+    func terms(isStreamed: Bool) -> RequestTerms {
         RequestTerms(
-            deadline: deadline, allowsPartial: allowsPartial, minCoverage: minCoverage, allowsHedges: allowsHedges)
+            deadline: deadline, allowsPartial: allowsPartial, minCoverage: minCoverage, allowsHedges: allowsHedges,
+            isStreamed: isStreamed)
     }
 
     /// What two searches must share to have the same answer.

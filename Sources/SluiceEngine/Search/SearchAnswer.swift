@@ -55,7 +55,7 @@ public struct SearchAnswer: Sendable {
     /// The protocol's: leg, id and distance.
     private static var bytesPerHit: Int { 18 }
 
-    /// The same without the legs' rows that are no hits of its only list: what is held should be no larger than it must.
+    /// The same without the legs' rows that are no hits of its only list: what is held is no larger than it must be.
     func compacted() -> SearchAnswer {
         guard extras?.furtherLists.isEmpty != false else { return self }
         var compact = self

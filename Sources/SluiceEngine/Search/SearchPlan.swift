@@ -103,12 +103,15 @@ final class LegLadder: Sendable {
     let efSearch: Int?
     /// The scan iterates already.
     let iterates: Bool
+    /// From how many rows on a leg has not found too few: more candidates are welcome, and not missed.
+    let enough: Int
     /// Who has seen a row beyond it has seen all that matter.
     let maxDistance: Double
     /// Nil if the reply only has to say so.
     let rungs: Rungs?
 
-    init(mayUnderReturn: Bool, efSearch: Int?, iterates: Bool, maxDistance: Double, rungs: Rungs?) {
+    init(mayUnderReturn: Bool, efSearch: Int?, iterates: Bool, enough: Int, maxDistance: Double, rungs: Rungs?) {
+        self.enough = enough
         self.mayUnderReturn = mayUnderReturn
         self.efSearch = efSearch
         self.iterates = iterates

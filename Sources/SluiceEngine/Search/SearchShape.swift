@@ -138,7 +138,8 @@ extension SearchShape {
     private var words: String {
         guard let text = collection.text else { return "SELECT" }
         let column = "t." + Self.quoted(text.column)
-        let query = "pg_catalog.websearch_to_tsquery(\(Self.literal(text.language))::pg_catalog.regconfig, $1) AS q(query)"
+        let language = Self.literal(text.language) + "::pg_catalog.regconfig"
+        let query = "pg_catalog.websearch_to_tsquery(\(language), $1) AS q(query)"
         let rank = "OPERATOR(pg_catalog.-) pg_catalog.ts_rank(\(column), q.query)::pg_catalog.float8"
         return "SELECT \(selected(rank))"
             + source(", \(query)", where: "\(column) OPERATOR(pg_catalog.@@) q.query")

@@ -86,6 +86,7 @@ struct Blueprint {
             plans: PlanLimits(maximumK: config.limits.maxK, maximumRows: config.limits.maxRows),
             acquireTimeout: config.pool.acquireTimeout,
             connectTimeout: config.pool.connectTimeout, maximumLegBytes: config.limits.maxReply)
+        lane.maximumStreamedLegBytes = config.limits.maxStream
         lane.legs = .init(
             maxAttempts: config.retries.maxAttempts,
             backoff: Backoff(base: config.retries.backoff, cap: config.retries.backoff * 64))

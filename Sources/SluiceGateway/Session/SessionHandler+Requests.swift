@@ -38,7 +38,7 @@ extension SessionHandler {
             requestID, search.priority, deadline: search.deadline, now: now, kind: .result,
             write: ReplyEncoder.write(_:into:)
         ) { [limits = context.limits, backlog] lane, ticket in
-            let parts = PartQueue(backlog, most: limits.maxUnsent)
+            let parts = PartQueue(backlog, most: limits.maxStream)
             let sending = Task(executorPreference: lane.executor) {
                 for await part in parts.stream where lane.executor.now() < search.deadline {
                     await withCheckedContinuation { resumption in
