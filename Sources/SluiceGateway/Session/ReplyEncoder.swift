@@ -3,6 +3,28 @@ internal import SluiceCore
 internal import SluiceEngine
 internal import SluiceWire
 
+/// An answer as its payload, made where the answer was: so its many small parts are freed on the thread that made them,
+/// and threads do not wait for one another in the allocator.
+struct Reply: Sendable {
+    let kind: FrameKind
+    let payload: ByteBuffer
+
+    init<Answer>(
+        _ result: Result<Answer, SearchError>, _ kind: FrameKind, _ write: (Answer, inout ByteBuffer) -> Void
+    ) {
+        var payload = ByteBufferAllocator().buffer(capacity: 2_048)
+        switch result {
+        case .success(let answer):
+            write(answer, &payload)
+            self.kind = kind
+        case .failure(let error):
+            ReplyEncoder.errorReply(error).encode(into: &payload)
+            self.kind = .error
+        }
+        self.payload = payload
+    }
+}
+
 /// Writes what the engine answered as the protocol's messages.
 enum ReplyEncoder {
     static func write(_ answer: SearchAnswer, into buffer: inout ByteBuffer) {

@@ -35,7 +35,7 @@ final class SessionHandler: ChannelInboundHandler {
     private(set) var channelContext: ChannelHandlerContext?
     private var handshakeTimeout: Scheduled<Void>?
     private var closing: Scheduled<Void>?
-    private var running: [UInt32: Task<Void, Never>] = [:]
+    private var running: [UInt32: RunningRequest] = [:]
     /// Streams that wait until the client has read what there is.
     private var drainWaiters: [UInt32: CheckedContinuation<Void, Never>] = [:]
     let backlog = SharedBacklog()
@@ -97,7 +97,7 @@ final class SessionHandler: ChannelInboundHandler {
         machine.closed()
         handshakeTimeout?.cancel()
         closing?.cancel()
-        for task in running.values { task.cancel() }
+        for request in running.values { request.cancel() }
         running.removeAll()
         channelContext = nil
         resumeStreams()
@@ -197,27 +197,25 @@ final class SessionHandler: ChannelInboundHandler {
     ) {
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
-        running[requestID] = Task(executorPreference: context.lane.executor) { [lane = context.lane] in
+        let request = RunningRequest()
+        running[requestID] = request
+        let task = Task(executorPreference: context.lane.executor) { [lane = context.lane] in
+            defer { request.ended() }
             let outcome = await work(lane)
-            eventLoop.execute { handler.value.ended(requestID, outcome, kind, write) }
-            guard !outcome.unsettled.isEmpty else { return }
+            let reply = Reply(outcome.result, kind, write)
+            let isSettling = !outcome.unsettled.isEmpty
+            eventLoop.execute { handler.value.ended(requestID, reply, isSettling: isSettling) }
+            guard isSettling else { return }
             for work in outcome.unsettled { await work.value }
             eventLoop.execute { handler.value.settled() }
         }
+        request.began(task)
     }
 
-    private func ended<Answer: Sendable>(
-        _ requestID: UInt32, _ outcome: Outcome<Answer>, _ kind: FrameKind,
-        _ payload: (Answer, inout ByteBuffer) -> Void
-    ) {
+    private func ended(_ requestID: UInt32, _ reply: Reply, isSettling: Bool) {
         running[requestID] = nil
-        switch outcome.result {
-        case .success(let answer):
-            write(kind, requestID) { payload(answer, &$0) }
-        case .failure(let error):
-            write(.error, requestID) { ReplyEncoder.errorReply(error).encode(into: &$0) }
-        }
-        machine.requestAnswered(requestID, isSettling: !outcome.unsettled.isEmpty)
+        write(reply.kind, requestID) { $0.writeImmutableBuffer(reply.payload) }
+        machine.requestAnswered(requestID, isSettling: isSettling)
         scheduleFlush()
         closeIfDone()
     }
@@ -326,7 +324,7 @@ final class SessionHandler: ChannelInboundHandler {
         _ part: AnswerPart, of requestID: UInt32, until deadline: Instant,
         then resumption: CheckedContinuation<Void, Never>
     ) {
-        guard channelContext != nil, let task = running[requestID], !task.isCancelled,
+        guard channelContext != nil, let request = running[requestID], !request.isCancelled,
             context.lane.executor.now() < deadline
         else { return resumption.resume() }
         write(.resultPart, requestID) { ReplyEncoder.write(part, into: &$0) }
