@@ -44,7 +44,10 @@ final class Operation {
 
     /// Adds the rows of one of the pipeline's queries.
     func take(_ batch: RowBatch) throws(PostgresFailure) {
-        guard case .rows(var first) = outcome else { return outcome = .rows(batch) }
+        guard case .rows(var first) = outcome else {
+            outcome = .rows(batch)
+            return
+        }
         outcome = .nothing
         first.further.append(batch)
         let bytes = first.further.reduce(first.cells.count) { $0 + $1.cells.count }
@@ -197,10 +200,14 @@ extension PostgresConnection {
     private func takeRows(_ result: OpaquePointer, for step: Operation.Step, of operation: Operation) {
         switch step {
         case .rows:
+            guard operation.failure == nil else { return }
             do {
                 try operation.take(try operation.reader.read(result))
             } catch {
-                close(error)
+                guard error.kind == .tooLarge else { return close(error) }
+                // Asked for too much, answered well: the connection is in step.
+                operation.failure = error
+                operation.outcome = .nothing
             }
         case .plan:
             do {

@@ -13,6 +13,8 @@ public struct PostgresFailure: Error, Hashable, Sendable, CustomStringConvertibl
         case cancelled
         /// The server refused the statement; `sqlState` says why.
         case server
+        /// The rows have more bytes than were allowed; the connection stays.
+        case tooLarge
         /// The server sent what it must not: the connection is closed.
         case protocolViolation
         /// The rows were not this request's own: the connection is closed.

@@ -98,7 +98,7 @@ struct RowReader {
     }
 
     static var tooManyBytes: PostgresFailure {
-        PostgresFailure(.protocolViolation, "the server sent more bytes than a reply may have")
+        PostgresFailure(.tooLarge, "the rows have more bytes than a reply may have")
     }
 
     /// The planner's estimate of a plan in JSON, as the id of a row.

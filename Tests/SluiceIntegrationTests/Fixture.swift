@@ -108,7 +108,10 @@ struct Replicas {
 
     /// Runs `scripts/replicas` with these words and returns what it printed.
     @discardableResult
-    func script(_ arguments: String...) throws -> String { try Self.script(arguments, environment) }
+    func script(_ arguments: String...) throws -> String { try script(arguments) }
+
+    @discardableResult
+    func script(_ arguments: [String]) throws -> String { try Self.script(arguments, environment) }
 
     @discardableResult
     private static func script(_ arguments: [String], _ environment: [String: String]) throws -> String {

@@ -16,6 +16,8 @@ public enum AttemptFailure: UInt8, Hashable, Sendable, CaseIterable {
     case recoveryConflict
     /// The statement itself is at fault, or what it found: it would fail the same way anywhere.
     case statement
+    /// Its rows have more bytes than a reply may have: they would have as many anywhere.
+    case tooLarge
     /// The server broke the protocol, or answered with what belongs to another request.
     case integrity
     /// No answer in the time that the attempt had.
@@ -37,17 +39,18 @@ extension AttemptFailure {
         switch self {
         case .connectionLost, .recoveryConflict: .anywhere
         case .unreachable, .saturated, .notServing, .outOfResources, .integrity, .timedOut: .elsewhere
-        case .statement, .cancelled, .breakerOpen: .never
+        case .statement, .tooLarge, .cancelled, .breakerOpen: .never
         }
     }
 
     /// True if it says that the backend is sick. Our own saturation, a client's cancel and a statement that is at fault
-    /// itself never do; a time-out may, which depends on how long the attempt had. Nor does a pool without connections:
-    /// nothing was asked, and the replica is kept out for as long as it cannot be reached anyway.
+    /// itself, or asks for too much, never do; a time-out may, which depends on how long the attempt had. Nor does a pool
+    /// without connections: nothing was asked, and the replica is kept out for as long as it cannot be reached anyway.
     public var blamesBackend: Bool {
         switch self {
         case .connectionLost, .notServing, .outOfResources, .integrity: true
-        case .unreachable, .saturated, .breakerOpen, .recoveryConflict, .statement, .timedOut, .cancelled: false
+        case .unreachable, .saturated, .breakerOpen, .recoveryConflict, .statement, .tooLarge, .timedOut, .cancelled:
+            false
         }
     }
 

@@ -33,6 +33,7 @@ extension LegReport {
         case .notServing: "the server is starting, stopping or changing its role"
         case .recoveryConflict: "the standby had to replay changes that this search stood in the way of"
         case .statement, .outOfResources: SQLState.meaning(of: sqlState)
+        case .tooLarge: "the rows have more bytes than a reply may have; ask for fewer columns or a smaller k"
         case .integrity: "the server's answer was not this request's; the connection was closed"
         case .timedOut: "no answer before the deadline"
         case .cancelled: "cancelled"
@@ -48,6 +49,7 @@ extension LegStatus {
             case .saturated: .saturated
             case .breakerOpen: .breakerOpen
             case .recoveryConflict, .statement, .outOfResources, .integrity: .backendError
+            case .tooLarge: .invalid
             case .timedOut: .timeout
             case .cancelled: .cancelled
             }

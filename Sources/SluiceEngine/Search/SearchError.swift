@@ -52,7 +52,9 @@ extension SearchError {
             self.init(busyBecause: place, retryAfter: leg.retryAfter, depth: leg.queueDepth, legs: legs)
         case .cancelled:
             self.init(.cancelled, "the search was cancelled", legs: legs)
-        case .backendError, .invalid, .ok:
+        case .invalid:
+            self.init(.invalidArgument, "\(place): \(leg.message ?? "it asks for too much")", legs: legs)
+        case .backendError, .ok:
             let state = leg.sqlState.map { " (SQLSTATE \($0))" } ?? ""
             let message = leg.message ?? "the server refused the statement"
             self.init(.backendError, "\(place), replica \(leg.replica): \(message)\(state)", legs: legs)

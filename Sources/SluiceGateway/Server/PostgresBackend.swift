@@ -108,6 +108,7 @@ extension BackendFailure {
         case .connectionLost: return .connectionLost
         case .timedOut: return .timedOut
         case .cancelled: return .cancelled
+        case .tooLarge: return .tooLarge
         case .protocolViolation, .integrity: return .integrity
         case .server: break
         }
