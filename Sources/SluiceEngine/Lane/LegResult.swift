@@ -40,8 +40,9 @@ extension LegResult {
 extension LegLadder {
     func situation(_ report: LegReport, timeLeft: Duration) -> EscalationLadder.Situation {
         var situation = EscalationLadder.Situation(
-            rung: report.rung, asked: report.asked, returned: fewestRows(report), mayUnderReturn: mayUnderReturn,
-            wantsComplete: rungs != nil, efSearch: efSearch, timeLeft: timeLeft, lastTook: report.execute)
+            rung: report.rung, asked: min(report.asked, enough), returned: fewestRows(report),
+            mayUnderReturn: mayUnderReturn, wantsComplete: rungs != nil, efSearch: efSearch, timeLeft: timeLeft,
+            lastTook: report.execute)
         situation.exactRows = report.leg.estimate.rows.flatMap { Int(exactly: $0.rounded(.up)) }
         return situation
     }

@@ -197,6 +197,8 @@ extension StageEnd {
             report.wait += coarse[place].wait
             report.execute += coarse[place].execute
             report.asked = coarse[place].asked
+            report.rung = coarse[place].rung
+            report.mayBeIncomplete = coarse[place].mayBeIncomplete
             legs[place] = report
         }
     }

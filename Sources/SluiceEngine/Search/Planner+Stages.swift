@@ -12,6 +12,7 @@ extension Planner {
             let shape = plan.stage.legs[part.legs.lowerBound].shape
             var input = part.input
             input.settings = repairSettings(plan.search, part, limit: part.needed)
+            input.ladder = ladder(plan.search, part, limit: part.needed)
             let legs = legs(
                 part.collection, shape.question, columns: part.columns, limit: part.needed, filter: part.filter?.shape)
             for place in places {
@@ -29,6 +30,7 @@ extension Planner {
             let shape = plan.stage.legs[part.legs.lowerBound].shape
             var input = part.input
             input.settings = repairSettings(plan.search, part, limit: limit)
+            input.ladder = ladder(plan.search, part, limit: limit)
             let legs = legs(
                 part.collection, shape.question, columns: part.columns, limit: limit, filter: part.filter?.shape)
             stage.append(Stage(legs: legs, inputs: Array(repeating: input, count: legs.count)))

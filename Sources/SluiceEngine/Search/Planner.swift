@@ -88,10 +88,10 @@ struct Planner {
         let question = Self.question(search)
         input.settings = try settings(search, collection, limit: limit)
         let legs = legs(collection, question, columns: columns, limit: limit, filter: filter?.shape)
-        input.ladder = try ladder(search, collection, columns, filter: filter, limit: limit)
-        let part = PlannedPart(
+        var part = PlannedPart(
             collection: collection, columns: columns, k: k, needed: Self.needed(search, k: k), filter: filter,
             input: input, legs: place..<place + legs.count)
+        part.input.ladder = ladder(search, part, limit: limit)
         return (legs, part)
     }
 
@@ -299,14 +299,14 @@ struct Planner {
         return SearchSettings(shape: shape, values: assignments.map(\.value))
     }
 
-    /// Nil if an index gives all that it is asked for.
-    private mutating func ladder(
-        _ search: Search, _ collection: Collection, _ columns: [String], filter: FilterPlan?, limit: Int
-    ) throws(SearchError) -> LegLadder? {
-        let wantsComplete = search.extras?.value.isComplete ?? false
-        guard filter != nil || wantsComplete || limit > ScanSettings.mostEfSearch, !search.exact,
-            search.extras?.value.twoPhase == nil
-        else { return nil }
+    /// For legs that are asked for so many rows; nil if an index gives all that it is asked for.
+    mutating func ladder(_ search: Search, _ part: PlannedPart, limit: Int) -> LegLadder? {
+        let extras = search.extras?.value
+        let wantsComplete = extras?.isComplete ?? false
+        guard part.filter != nil || wantsComplete || limit > ScanSettings.mostEfSearch, !search.exact else {
+            return nil
+        }
+        let collection = part.collection
         var wanted = search.settings.filled(from: collection.defaults)
         let efSearch = wanted.efSearch(for: limit)
         var rungs: LegLadder.Rungs?
@@ -314,11 +314,16 @@ struct Planner {
             wanted.efSearch = min(EscalationLadder.widerEfSearch(efSearch), collection.caps.efSearch ?? .max)
             let wider = settings(wanted, limit: limit)
             wanted.iterativeScan = .strict
+            // Candidates of two phases are compared with one another by their coarse distances, without an index, too.
+            let question = extras?.twoPhase.map { .coarse($0.coarse) } ?? SearchShape.Question.exact
             rungs = .init(
                 wider: wider, iterative: settings(wanted, limit: limit), exact: exactSettings(wanted),
-                exactLegs: legs(collection, .exact, columns: columns, limit: limit, filter: filter?.shape))
+                exactLegs: legs(
+                    collection, question, columns: part.columns, limit: limit, filter: part.filter?.shape))
         }
-        return LegLadder(mayUnderReturn: filter != nil, efSearch: efSearch, rungs: rungs)
+        // More candidates than that are welcome, and not missed.
+        let enough = extras?.twoPhase == nil && extras?.text == nil ? limit : min(limit, part.needed)
+        return LegLadder(mayUnderReturn: part.filter != nil, efSearch: efSearch, enough: enough, rungs: rungs)
     }
 
     func firstDuplicate(_ names: [String]) -> String? {

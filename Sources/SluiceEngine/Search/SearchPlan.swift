@@ -51,7 +51,7 @@ struct PlannedPart: Sendable {
     let needed: Int
     let filter: FilterPlan?
     /// What its legs ask.
-    let input: LegInput
+    var input: LegInput
     /// Its legs' places in the stage.
     var legs: Range<Int>
 }
@@ -79,12 +79,15 @@ final class LegLadder: Sendable {
     /// A filter thins out what the index gives.
     let mayUnderReturn: Bool
     let efSearch: Int
+    /// From how many rows on a leg has not found too few.
+    let enough: Int
     /// Nil if the reply only has to say so.
     let rungs: Rungs?
 
-    init(mayUnderReturn: Bool, efSearch: Int, rungs: Rungs?) {
+    init(mayUnderReturn: Bool, efSearch: Int, enough: Int, rungs: Rungs?) {
         self.mayUnderReturn = mayUnderReturn
         self.efSearch = efSearch
+        self.enough = enough
         self.rungs = rungs
     }
 }
