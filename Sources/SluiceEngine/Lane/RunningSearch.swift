@@ -6,7 +6,7 @@ final class RunningSearch: Sendable {
     /// When it was admitted.
     let started: Instant
     let arrived: Instant
-    /// When the legs must have ended: where a part of the answer is better than none, early enough to give it in time.
+    /// When the legs must have ended: where less than was wanted is better than none, early enough to give it in time.
     let lastAnswer: Instant
     let mayBePartial: Bool
 
@@ -16,7 +16,7 @@ final class RunningSearch: Sendable {
         self.arrived = arrived
         mayBePartial = terms.allowsPartial || terms.minCoverage.map { $0 < 1 } ?? false
         let reserve = min(Self.longestReserve, started.duration(to: terms.deadline) / 10)
-        lastAnswer = mayBePartial ? terms.deadline.advanced(by: .zero - reserve) : terms.deadline
+        lastAnswer = mayBePartial || terms.mayStopShort ? terms.deadline.advanced(by: .zero - reserve) : terms.deadline
     }
 
     private static let longestReserve = Duration.milliseconds(10)

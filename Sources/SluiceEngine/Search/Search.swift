@@ -79,13 +79,15 @@ struct RequestTerms: Sendable {
     var minCoverage: Double?
     var allowsHedges = true
     var priority = SearchPriority.interactive
+    /// It is asked again for more, and what has come by the deadline can be its answer.
+    var mayStopShort = false
 }
 
 extension Search {
     var terms: RequestTerms {
         RequestTerms(
             deadline: deadline, allowsPartial: allowsPartial, minCoverage: minCoverage, allowsHedges: allowsHedges,
-            priority: priority)
+            priority: priority, mayStopShort: extras.map { $0.value.isComplete || $0.value.group != nil } ?? false)
     }
 
     /// What two searches must share to have the same answer.
