@@ -120,11 +120,24 @@ struct Lists {
         lists.reserveCapacity(plan.isSeparate ? vectors * plan.parts.count : vectors)
         for vector in 0..<vectors {
             guard plan.isSeparate else {
-                lists.append(Self.merge(legs, legs.indices, vector: vector, k: plan.search.k, plan))
+                lists.append(Self.merge(legs, vector: vector, plan))
                 continue
             }
             for part in plan.parts { lists.append(Self.merge(legs, part.legs, vector: vector, k: part.k, plan)) }
         }
+    }
+
+    /// One list of all collections, to which each brings at most its own k.
+    private static func merge(_ legs: [LegReport], vector: Int, _ plan: SearchPlan) -> [Candidate] {
+        let k = plan.search.k
+        guard plan.parts.contains(where: { $0.k < k }) else {
+            return merge(legs, legs.indices, vector: vector, k: k, plan)
+        }
+        var merged = TopKMerge(k: k)
+        for part in plan.parts {
+            for hit in merge(legs, part.legs, vector: vector, k: part.k, plan) { merged.offer(hit) }
+        }
+        return merged.finish()
     }
 
     private static func merge(
