@@ -17,7 +17,9 @@ extension SearchLane {
                     search.priority, deadline: search.deadline, now: executor.now())
                 let outcome = await execute(search, admittedBy: ticket)
                 unsettled = outcome.unsettled
-                return outcome.result
+                guard case .success(var answer) = outcome.result else { return outcome.result }
+                answer.wasStoppedShort = answer.mayBeIncomplete && search.terms.mayStopShort
+                return .success(answer)
             } catch {
                 return .failure(error)
             }

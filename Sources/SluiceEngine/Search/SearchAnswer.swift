@@ -30,6 +30,8 @@ public struct SearchAnswer: Sendable {
     /// A shard was asked again for rows that its first share had cut off.
     public var isRepaired = false
     public var source = AnswerSource.executed
+    /// With more time there might have been more.
+    var wasStoppedShort = false
     /// What few answers have.
     public var extras: AnswerExtras?
 

@@ -26,7 +26,7 @@ public final class SharedState: Sendable {
         self.shards = shards
         self.admission = admission
         answers = SharedAnswers(
-            cache: holding.cache, size: { $0.bytes }, mayStore: { $0.coverage >= 1 })
+            cache: holding.cache, size: { $0.bytes }, mayStore: { $0.coverage >= 1 && !$0.wasStoppedShort })
         cursors = CursorShelf(
             mostBytes: holding.cursorBytes, mostBytesPerCursor: holding.cursorBytesEach,
             timeToLive: holding.cursorTime)
