@@ -93,8 +93,8 @@ let package = Package(
         .testTarget(
             name: "SluiceGatewayTests",
             dependencies: [
-                "SluiceGateway", "SluiceWire", "SluiceEngine", "SluiceCore", nio("NIOCore"), nio("NIOPosix"),
-                nio("NIOEmbedded"), logging,
+                "SluiceGateway", "SluiceWire", "SluiceEngine", "SluiceCore", "SluicePostgres",
+                nio("NIOCore"), nio("NIOPosix"), nio("NIOEmbedded"), logging,
             ],
             swiftSettings: house),
         .testTarget(

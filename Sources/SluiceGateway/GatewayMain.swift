@@ -11,7 +11,8 @@ public enum Version {
 /// What the CLI's `serve` runs.
 public enum GatewayMain {
     /// Serves until SIGTERM or SIGINT, then lets what is in flight finish.
-    /// - Throws: `ConfigErrors` if the configuration is wrong; NIO's errors if an address cannot be bound.
+    /// - Throws: `ConfigErrors` if the configuration is wrong; `StartRefused` if a required index is missing; NIO's
+    ///   errors if an address cannot be bound.
     public static func serve(configPath: String, environment: [String: String], logger: Logger) async throws {
         let config = try GatewayConfig.load(path: configPath, environment: environment)
         var logger = logger
@@ -27,41 +28,27 @@ public enum GatewayMain {
     /// Reads a configuration and says everything that is wrong with it, without connecting anywhere.
     public static func check(configPath: String, environment: [String: String]) -> CheckSummary {
         do throws(ConfigErrors) {
-            let config = try GatewayConfig.load(path: configPath, environment: environment)
-            return CheckSummary(
-                shards: config.shards.count, replicas: config.shards.reduce(0) { $0 + $1.replicas.count },
-                collections: config.collections.count, problems: [])
+            return CheckSummary(try GatewayConfig.load(path: configPath, environment: environment))
         } catch {
-            return CheckSummary(
-                shards: 0, replicas: 0, collections: 0, problems: error.problems.map(CheckSummary.Problem.init))
-        }
-    }
-}
-
-/// What `sluice check` found.
-public struct CheckSummary: Encodable, Sendable {
-    public struct Problem: Encodable, Sendable {
-        public var file: String
-        public var line: Int?
-        /// Like `collections[1].metric`.
-        public var key: String
-        public var message: String
-        /// All of it in one line.
-        public var text: String
-
-        init(_ problem: ConfigProblem) {
-            file = problem.file
-            line = problem.line
-            key = problem.keyPath
-            message = problem.message
-            text = problem.description
+            return CheckSummary(error)
         }
     }
 
-    public var shards: Int
-    public var replicas: Int
-    public var collections: Int
-    public var problems: [Problem]
+    /// The same, and if nothing is wrong what the databases have to say: every replica is dialled, and each shard's
+    /// tables are looked at on one of them. Takes at most some of `pool.connect_timeout`.
+    /// - Throws: `ReactorError` if the process gets no thread for it.
+    public static func checkConnecting(configPath: String, environment: [String: String]) async throws -> CheckSummary {
+        let config: GatewayConfig
+        do throws(ConfigErrors) {
+            config = try GatewayConfig.load(path: configPath, environment: environment)
+        } catch {
+            return CheckSummary(error)
+        }
+        _ = DescriptorLimit.raise()
+        var summary = CheckSummary(config)
+        summary.add(try await Examination.run(config, .allReplicas), of: config, file: configPath)
+        return summary
+    }
 }
 
 private struct GatewayService: Service {

@@ -12,6 +12,8 @@ final class Operation {
         case plan
         /// The first row, as text.
         case texts
+        /// All rows, as text.
+        case table
         case sync
     }
 
@@ -26,6 +28,8 @@ final class Operation {
     private var steps: [Step] = []
     private var answered = 0
     var outcome = Outcome.nothing
+    /// What the steps of kind `table` gave, in their order.
+    var tables: [[[String?]]] = []
     var failure: PostgresFailure?
     var timer: TimerID?
     var waiter: CheckedContinuation<Result<Outcome, PostgresFailure>, Never>?
@@ -44,10 +48,7 @@ final class Operation {
 
     /// Adds the rows of one of the pipeline's queries.
     func take(_ batch: RowBatch) throws(PostgresFailure) {
-        guard case .rows(var first) = outcome else {
-            outcome = .rows(batch)
-            return
-        }
+        guard case .rows(var first) = outcome else { return outcome = .rows(batch) }
         outcome = .nothing
         first.further.append(batch)
         let bytes = first.further.reduce(first.cells.count) { $0 + $1.cells.count }
@@ -199,26 +200,28 @@ extension PostgresConnection {
 
     private func takeRows(_ result: OpaquePointer, for step: Operation.Step, of operation: Operation) {
         switch step {
-        case .rows:
-            guard operation.failure == nil else { return }
-            do {
-                try operation.take(try operation.reader.read(result))
+        case .rows, .plan:
+            do throws(PostgresFailure) {
+                let isPlan = if case .plan = step { true } else { false }
+                try operation.take(isPlan ? RowReader.estimate(result) : operation.reader.read(result))
             } catch {
                 guard error.kind == .tooLarge else { return close(error) }
-                // Asked for too much, answered well: the connection is in step.
-                operation.failure = error
-                operation.outcome = .nothing
-            }
-        case .plan:
-            do {
-                try operation.take(try RowReader.estimate(result))
-            } catch {
-                close(error)
+                // The request's own fault: what else the server sends is read and dropped.
+                if operation.failure == nil { operation.failure = error }
             }
         case .texts:
             guard PQntuples(result) > 0 else { return }
             operation.outcome = .texts(
                 (0..<PQnfields(result)).map { PQgetvalue(result, 0, $0).map { String(cString: $0) } ?? "" })
+        case .table:
+            let fields = 0..<PQnfields(result)
+            operation.tables.append(
+                (0..<PQntuples(result)).map { row in
+                    fields.map { field in
+                        guard PQgetisnull(result, row, field) == 0 else { return nil }
+                        return PQgetvalue(result, row, field).map { String(cString: $0) }
+                    }
+                })
         case .ignored: break
         case .prepare, .sync: violated("rows where none belong")
         }

@@ -138,7 +138,7 @@ extension PostgresConnection {
             operation.expect(.texts)
         }
         guard case .texts(let values) = outcome, values.count == 6, let type = UInt32(values[1]) else {
-            throw PostgresFailure(.unusable, "the extension vector is not created in this database")
+            throw .noVectorExtension
         }
         return ServerFacts(
             vectorSchema: values[0], vectorType: type, halfvecType: UInt32(values[4]) ?? 0,
@@ -182,7 +182,7 @@ extension PostgresConnection {
     // MARK: Sending
 
     /// The OIDs of `text` and `bigint`, the same in every server (pg_type.dat).
-    private static var textType: UInt32 { 25 }
+    static var textType: UInt32 { 25 }
     private static var bigintType: UInt32 { 20 }
 
     private func sendObsolete(_ operation: Operation) throws(PostgresFailure) {
@@ -277,7 +277,7 @@ extension PostgresConnection {
         return name
     }
 
-    private func sent(_ result: Int32) throws(PostgresFailure) {
+    func sent(_ result: Int32) throws(PostgresFailure) {
         guard result == 1 else { throw PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle))) }
     }
 }
@@ -287,7 +287,7 @@ extension PostgresFailure {
 }
 
 /// Parameters as libpq wants texts: pointers to bytes that a NUL ends, all on the stack.
-private enum ParameterTexts {
+enum ParameterTexts {
     static func with(_ texts: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> Int32) -> Int32 {
         guard let first = texts.first else { return body(nil) }
         return with(first, Array(texts.dropFirst()), body)

@@ -275,6 +275,18 @@ public struct ServerFacts: Hashable, Sendable {
     public var vectorVersion = ""
     public var isStandby = false
 
+    public init(
+        vectorSchema: String = "", vectorType: UInt32 = 0, halfvecType: UInt32 = 0, sparsevecType: UInt32 = 0,
+        vectorVersion: String = "", isStandby: Bool = false
+    ) {
+        self.vectorSchema = vectorSchema
+        self.vectorType = vectorType
+        self.halfvecType = halfvecType
+        self.sparsevecType = sparsevecType
+        self.vectorVersion = vectorVersion
+        self.isStandby = isStandby
+    }
+
     /// 0 if the server has no such type: it then infers the parameter's by itself, or refuses the statement.
     func oid(of type: SubjectType) -> UInt32 {
         // The built-in ones are the same in every server (pg_type.dat).

@@ -13,12 +13,12 @@ public struct PostgresFailure: Error, Hashable, Sendable, CustomStringConvertibl
         case cancelled
         /// The server refused the statement; `sqlState` says why.
         case server
-        /// The rows have more bytes than were allowed; the connection stays.
-        case tooLarge
         /// The server sent what it must not: the connection is closed.
         case protocolViolation
         /// The rows were not this request's own: the connection is closed.
         case integrity
+        /// The rows have more bytes than the statement may bring; the connection is clean.
+        case tooLarge
         /// The server cannot be used as it is set up.
         case unusable
     }
@@ -33,6 +33,10 @@ public struct PostgresFailure: Error, Hashable, Sendable, CustomStringConvertibl
         self.sqlState = sqlState
         self.detail = detail
     }
+
+    /// Why a server is of no use that can be reached.
+    public static let noVectorExtension = PostgresFailure(
+        .unusable, "the extension vector is not created in this database")
 
     public var description: String { sqlState.map { "\(detail) (SQLSTATE \($0))" } ?? detail }
 }

@@ -142,6 +142,8 @@ public struct SearchRequest: Hashable, Sendable {
     }
 
     private func checkCombinations() throws(WireError) {
+        // Nearly all searches have none of it.
+        if pageSize == nil, text == nil, group == nil, twoPhase == nil { return }
         // What an answer could not say: ranks, group sizes and cursors belong to one list.
         let (isBatch, isPaged, isGrouped) = (vectors.count > 1, pageSize != nil, group != nil)
         let together: [(String, Bool, String, Bool)] = [
@@ -173,9 +175,7 @@ public struct SearchRequest: Hashable, Sendable {
     static var tooManyVectors: WireError { Rules.wrong("a search has at most \(maximumVectors) vectors") }
 
     static func check(minCoverage: Double) throws(WireError) {
-        guard minCoverage >= 0, minCoverage <= 1 else {
-            throw Rules.wrong("the coverage asked for must be from 0 to 1")
-        }
+        try Rules.check(minCoverage, in: 0...1, "min_coverage")
     }
 
     static func check(maxDistance: Double) throws(WireError) {

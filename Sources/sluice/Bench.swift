@@ -34,6 +34,9 @@ struct Bench: AsyncParsableCommand {
     @Option(name: [.customShort("k"), .customLong("k")], help: "How many neighbours.")
     var k = 10
 
+    @Option(help: "How many vectors each request has (1 to 64).")
+    var batch = 1
+
     @Option(help: "hnsw.ef_search for the searches.")
     var efSearch: Int?
 
@@ -52,6 +55,7 @@ struct Bench: AsyncParsableCommand {
     func validate() throws {
         guard ping || !collection.isEmpty else { throw ValidationError("give --collection, or --ping") }
         try Checks.search(k: k, efSearch: efSearch)
+        guard (1...64).contains(batch) else { throw ValidationError("--batch must be from 1 to 64") }
         if let deadline, DurationText.parse(deadline) == nil {
             throw ValidationError("--deadline is a time like 40ms or 2s, not \"\(deadline)\"")
         }
@@ -137,14 +141,22 @@ struct Bench: AsyncParsableCommand {
                     collections: collection, vector: vectors[turn % vectors.count], k: k, deadline: patience,
                     efSearch: efSearch)
                 query.allowHedges = hedges
-                let reply = try await client.search(query)
-                if began >= start { local.note(reply.legs) }
+                let legs = try await search(query, vectors, turn, with: client)
+                if began >= start { local.note(legs) }
             }
             if began >= start { local.answered(after: began.duration(to: .now), deadline: patience) }
         } catch {
             if began >= start, !Task.isCancelled { local.failed(error.code, after: began.duration(to: .now)) }
             if error.code == .notConnected { try? await Task.sleep(for: .milliseconds(50)) }
         }
+    }
+
+    private func search(
+        _ query: SearchQuery, _ vectors: [[Float]], _ turn: Int, with client: SluiceClient
+    ) async throws(SluiceError) -> [LegReport] {
+        guard batch > 1 else { return try await client.search(query).legs }
+        let several = (0..<batch).map { SearchQuery.Vector.float(vectors[(turn + $0) % vectors.count]) }
+        return try await client.searchBatch(several, query).first?.legs ?? []
     }
 
     private struct Arrival {

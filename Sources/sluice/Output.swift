@@ -36,7 +36,8 @@ enum Output {
     static func show(_ legs: [LegReport]) {
         for leg in legs {
             print(
-                "\(leg.collection) \(leg.shard)/\(leg.replica): \(leg.status.rawValue), \(leg.rows) rows, "
+                "\(leg.collection) \(leg.shard)/\(leg.replica): \(leg.status.rawValue), "
+                    + "\(leg.rows) \(leg.rows == 1 ? "row" : "rows"), "
                     + "waited \(milliseconds(leg.wait)), executed \(milliseconds(leg.execute))"
                     + (leg.message.map { ": \($0)" } ?? ""))
         }

@@ -22,7 +22,9 @@ struct SearchTable {
     }
 
     private func row(_ hit: SearchReply.Hit, _ ranks: SearchReply.Ranks?) -> [String] {
-        var cells = [hit.collection, String(hit.id), String(format: "%.6f", hit.distance)]
+        // A hit that only its words found has no distance.
+        let distance = hit.distance.isNaN ? "-" : String(format: "%.6f", hit.distance)
+        var cells = [hit.collection, String(hit.id), distance]
         if let ranks {
             cells.append(String(format: "%.6f", ranks.score))
             cells += [ranks.vector, ranks.text].map { $0.map(String.init) ?? "-" }

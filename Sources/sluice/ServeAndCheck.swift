@@ -17,6 +17,10 @@ struct Serve: AsyncParsableCommand {
         } catch let errors as ConfigErrors {
             Output.complain(errors.description)
             throw Exit.config
+        } catch let refusal as StartRefused {
+            Output.complain("sluice: the gateway does not start without the indexes that `require_index` asks for")
+            for reason in refusal.reasons { Output.complain("\(config): \(reason)") }
+            throw Exit.config
         } catch {
             Output.complain("sluice: the gateway cannot run: \(error)")
             throw Exit.software
@@ -28,25 +32,46 @@ struct Serve: AsyncParsableCommand {
 }
 
 struct Check: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Validate a configuration without connecting anywhere.")
+    static let configuration = CommandConfiguration(
+        abstract: "Validate a configuration; with --connect, the databases behind it, too.")
 
     @Option(help: "The configuration file.")
     var config: String
 
-    @Flag(help: "Print the problems as JSON.")
+    @Flag(help: "Dial every replica, and look whether tables, columns and indexes are as configured.")
+    var connect = false
+
+    @Flag(help: "Print what was found as JSON.")
     var json = false
 
     func run() async throws {
-        let summary = GatewayMain.check(configPath: config, environment: ProcessInfo.processInfo.environment)
+        let environment = ProcessInfo.processInfo.environment
+        let summary: CheckSummary
+        if connect {
+            do {
+                summary = try await GatewayMain.checkConnecting(configPath: config, environment: environment)
+            } catch {
+                Output.complain("sluice: the databases cannot be examined: \(error)")
+                throw Exit.software
+            }
+        } else {
+            summary = GatewayMain.check(configPath: config, environment: environment)
+        }
         if json {
             try Output.json(summary)
-        } else if summary.problems.isEmpty {
-            print(
-                "\(config): fine: \(summary.shards) shards, \(summary.replicas) replicas, "
-                    + "\(summary.collections) collections")
         } else {
             for problem in summary.problems { Output.complain(problem.text) }
+            for finding in summary.findings ?? [] { Output.complain(finding.text) }
+            if summary.verdict == .fine {
+                print("\(config): \(summary.line)")
+            } else if summary.findings != nil {
+                Output.complain("\(config): \(summary.line)")
+            }
         }
-        if !summary.problems.isEmpty { throw Exit.config }
+        switch summary.verdict {
+        case .fine: break
+        case .unreachable: throw Exit.unreachable
+        case .wrong: throw Exit.config
+        }
     }
 }

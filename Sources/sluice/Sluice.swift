@@ -7,8 +7,8 @@ struct Sluice: AsyncParsableCommand {
         commandName: "sluice",
         abstract: "A gateway between applications and the PostgreSQL/pgvector databases that hold their vectors.",
         discussion: """
-            Exit codes: 0 fine, 64 usage, 65 unusable input file, 69 gateway not reachable, 70 error from the gateway \
-            or a database, 78 configuration.
+            Exit codes: 0 fine, 64 usage, 65 unusable input file, 69 gateway or shard not reachable, 70 error from \
+            the gateway or a database, 78 configuration, or databases that are not as it says.
             """,
         version: Version.current,
         subcommands: [

@@ -147,7 +147,8 @@ func withLanes(
     let backends = shards.flatMap(\.self)
     let shared = sharedState(shards, shardConfiguration, admission, lanes: slices.count)
     var configuration = SearchLane.Configuration(
-        maximumK: 100, acquireTimeout: acquireTimeout, connectTimeout: .seconds(5), maximumLegBytes: 1_000_000)
+        plans: PlanLimits(maximumK: 100), acquireTimeout: acquireTimeout, connectTimeout: .seconds(5),
+        maximumLegBytes: 1_000_000)
     configuration.legs = legs
     let lanes = slices.enumerated().map { index, slice in
         SearchLane(

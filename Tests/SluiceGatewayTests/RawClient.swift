@@ -111,7 +111,10 @@ struct RawClient {
 }
 
 /// A gateway whose only replica cannot be reached: enough for everything that is decided before a database is asked.
-func withDeafGateway(limits: String = "{}", _ body: (Gateway) async throws -> Void) async throws {
+/// - Parameter collections: further ones, as the configuration's lines.
+func withDeafGateway(
+    limits: String = "{}", collections: String = "", _ body: (Gateway) async throws -> Void
+) async throws {
     let config = try GatewayConfig.parse(
         """
         listen: {tcp: "127.0.0.1:0"}
@@ -120,6 +123,7 @@ func withDeafGateway(limits: String = "{}", _ body: (Gateway) async throws -> Vo
         collections:
           - {name: programs, table: programs, metric: cosine, dimensions: 3, columns: [name]}
           - {name: lengths, table: lengths, metric: l2, dimensions: 3, columns: [name]}
+        \(collections)
         """, file: "test.yaml", environment: [:])
     var logger = Logger(label: "test")
     logger.logLevel = .critical

@@ -106,6 +106,7 @@ enum Sluggish {
             """
             drop table if exists public.sluggish;
             create table public.sluggish as select id, embedding, section from public.programs limit 200;
+            create index on public.sluggish using hnsw (embedding public.vector_cosine_ops);
             analyze public.sluggish;
             alter table public.sluggish enable row level security, force row level security;
             create policy slow on public.sluggish using ((select pg_sleep(\(milliseconds)e-3))::text = '')

@@ -9,9 +9,12 @@ extension PostgreSQL {
     /// Random filters, asked of PostgreSQL through the gateway and evaluated in Swift.
     @Suite(.serialized) struct Filters {
         /// SLUICE_FILTERS says how many.
-        private static let count = ProcessInfo.processInfo.environment["SLUICE_FILTERS"].flatMap(Int.init) ?? 600
+        private static let count = ProcessInfo.processInfo.environment["SLUICE_FILTERS"].flatMap(Int.init) ?? 20_000
 
-        private struct Row {
+        /// Searches in flight: PostgreSQL's processes and this one share the machine.
+        private static let concurrency = 6
+
+        private struct Row: Sendable {
             var collection: String
             var id: Int64
             var distance: Double
@@ -67,9 +70,16 @@ extension PostgreSQL {
                     .init("priority", .text, samples: ["optional", "required"]),
                 ], random: SplitMix64(seed: 11))
             try await withGateway(Replicas().config()) { client, _ in
-                for _ in 0..<Self.count / 2 {
-                    try await check(
-                        client, vector, rows, generator.filter(), collections: ["programs", "libraries"])
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for number in 0..<Self.count / 2 {
+                        if number >= Self.concurrency { try await group.next() }
+                        let filter = generator.filter()
+                        group.addTask {
+                            try await check(
+                                client, vector, rows, filter, collections: ["programs", "libraries"])
+                        }
+                    }
+                    try await group.waitForAll()
                 }
             }
         }

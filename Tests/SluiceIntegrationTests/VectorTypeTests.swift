@@ -23,29 +23,6 @@ extension PostgreSQL {
 
         private static let dimensions = 8
 
-        private static func text(_ values: [Float], _ type: String) -> String {
-            switch type {
-            case "bit": values.map { $0 > 0 ? "1" : "0" }.joined()
-            case "sparsevec":
-                "{"
-                    + values.enumerated().filter { $0.element != 0 }.map { "\($0.offset + 1):\($0.element)" }
-                    .joined(separator: ",") + "}/\(dimensions)"
-            default: "\(values)"
-            }
-        }
-
-        private static func vector(_ values: [Float], _ type: String) -> SearchQuery.Vector {
-            switch type {
-            case "halfvec": .half(values)
-            case "sparsevec":
-                .sparse(
-                    dimensions: dimensions,
-                    Dictionary(uniqueKeysWithValues: values.enumerated().filter { $0.element != 0 }.map { ($0, $1) }))
-            case "bit": .bits(values.map { $0 > 0 })
-            default: .float(values)
-            }
-        }
-
         /// What the two servers themselves say, merged; rows without a distance are left out.
         private static func right(
             _ replicas: Replicas, _ kind: Kind, _ vector: String
@@ -69,7 +46,7 @@ extension PostgreSQL {
             func some() -> [Float] { (0..<Self.dimensions).map { _ in Float(Int.random(in: -3...3, using: &random)) } }
             let column = kind.type == "bit" ? "bit(\(Self.dimensions))" : "\(kind.type)(\(Self.dimensions))"
             var literals: [[String]] = [[], []]
-            for id in 1...60 { literals[id % 2].append("(\(id), '\(Self.text(some(), kind.type))')") }
+            for id in 1...60 { literals[id % 2].append("(\(id), '\(TypedVector.literal(some(), kind.type))')") }
             for (shard, rows) in literals.enumerated() {
                 try replicas.script(
                     "psql", "s\(shard)-a", "-qAtc",
@@ -82,10 +59,10 @@ extension PostgreSQL {
             try await withGateway(config) { client, _ in
                 for _ in 0..<8 {
                     let values = some()
-                    let text = Self.text(values, kind.type)
+                    let text = TypedVector.literal(values, kind.type)
                     let right = try Self.right(replicas, kind, "'\(text)'::\(column)")
-                    var query = SearchQuery(
-                        collections: ["typed"], target: .vector(Self.vector(values, kind.type)), k: 20, exact: true)
+                    let vector = TypedVector.query(values, kind.type)
+                    var query = SearchQuery(collections: ["typed"], target: .vector(vector), k: 20, exact: true)
                     let hits = try await client.search(query).hits
                     #expect(hits.map(\.id) == right.prefix(20).map(\.id))
                     #expect(zip(hits, right).allSatisfy { abs($0.distance - $1.distance) < 1e-9 })

@@ -66,6 +66,7 @@ import Testing
             (["collections", "--gateway", "sluice+unix:///nowhere/s.sock"], 69),
             (["search", "--collection", "c", "--vector", "[1]", "--gateway", "sluice://127.0.0.1:1"], 69),
             (["serve", "--config", "/nowhere/c.yaml"], 78), (["check", "--config", "/nowhere/c.yaml"], 78),
+            (["check", "--connect", "--config", "/nowhere/c.yaml"], 78),
         ] as [([String], Int32)])
     func exitCodes(arguments: [String], code: Int32) throws {
         let outcome = try Self.run(arguments)

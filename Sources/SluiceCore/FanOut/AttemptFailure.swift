@@ -16,7 +16,7 @@ public enum AttemptFailure: UInt8, Hashable, Sendable, CaseIterable {
     case recoveryConflict
     /// The statement itself is at fault, or what it found: it would fail the same way anywhere.
     case statement
-    /// Its rows have more bytes than a reply may have: they would have as many anywhere.
+    /// It found more bytes than a leg may bring, which it would anywhere.
     case tooLarge
     /// The server broke the protocol, or answered with what belongs to another request.
     case integrity
@@ -44,8 +44,8 @@ extension AttemptFailure {
     }
 
     /// True if it says that the backend is sick. Our own saturation, a client's cancel and a statement that is at fault
-    /// itself, or asks for too much, never do; a time-out may, which depends on how long the attempt had. Nor does a pool
-    /// without connections: nothing was asked, and the replica is kept out for as long as it cannot be reached anyway.
+    /// itself never do; a time-out may, which depends on how long the attempt had. Nor does a pool without connections:
+    /// nothing was asked, and the replica is kept out for as long as it cannot be reached anyway.
     public var blamesBackend: Bool {
         switch self {
         case .connectionLost, .notServing, .outOfResources, .integrity: true

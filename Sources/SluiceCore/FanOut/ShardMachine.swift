@@ -58,8 +58,13 @@ public struct ShardMachine: Sendable {
         public var hedgeAfter: Duration?
         /// What it is compared with: latencies of the same kind of leg.
         public var latencyClass: Int
+        /// What it takes says something of the replica. What asks for much work says only that it did.
+        public var isMeasured: Bool
 
-        public init(replica: Int, isProbe: Bool, hedgeAfter: Duration?, latencyClass: Int = 0) {
+        public init(
+            replica: Int, isProbe: Bool, hedgeAfter: Duration?, latencyClass: Int = 0, isMeasured: Bool = true
+        ) {
+            self.isMeasured = isMeasured
             self.replica = replica
             self.isProbe = isProbe
             self.hedgeAfter = hedgeAfter
@@ -132,11 +137,12 @@ public struct ShardMachine: Sendable {
 
     /// - Parameters:
     ///   - latencyClass: the kind of leg, from 0.
+    ///   - isMeasured: false for what asks for so much that its time says nothing; it is not hedged either.
     ///   - tried: those that the leg has asked before.
     ///   - mayRepeat: true if one of them may be asked again when there is no other.
     public mutating func attemptRequested(
-        _ kind: AttemptKind, latencyClass: Int = 0, tried: ReplicaSet, mayRepeat: Bool, now: Instant,
-        using generator: inout some RandomNumberGenerator
+        _ kind: AttemptKind, latencyClass: Int = 0, isMeasured: Bool = true, tried: ReplicaSet, mayRepeat: Bool,
+        now: Instant, using generator: inout some RandomNumberGenerator
     ) -> Choice {
         let readmitted = self.readmitted
         var chosen = choose(kind, avoiding: tried, readmitted, now: now, using: &generator)
@@ -153,7 +159,11 @@ public struct ShardMachine: Sendable {
             }
             extraAttempts += 1
         }
-        return .ask(start(chosen, kind, tried, latencyClass: Int((latencyClass % latencies.count).magnitude), now: now))
+        var pick = start(
+            chosen, kind, tried, latencyClass: Int((latencyClass % latencies.count).magnitude), now: now)
+        pick.isMeasured = isMeasured
+        if !isMeasured { pick.hedgeAfter = nil }
+        return .ask(pick)
     }
 
     /// Every attempt that was asked for ends here, exactly once.
@@ -191,6 +201,13 @@ public struct ShardMachine: Sendable {
         from result: AttemptResult, of pick: Pick, waited: Duration, now: Instant
     ) -> BreakerMachine.Outcome {
         let place = min(max(0, pick.latencyClass), latencies.count - 1)
+        if !pick.isMeasured {
+            switch result {
+            case .rows, .lostRace: return .success(took: .zero)
+            case .failed(.timedOut, let took) where pick.isProbe && took >= .milliseconds(100): return .failure
+            case .failed(let failure, _): return failure.blamesBackend ? .failure : .neutral
+            }
+        }
         switch result {
         case .rows(let took):
             latencies[place].record(waited + took, now: now)

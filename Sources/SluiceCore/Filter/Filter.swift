@@ -37,6 +37,32 @@ public indirect enum Filter: Hashable, Sendable {
     }
 }
 
+extension Filter {
+    /// About what it takes in memory.
+    public var bytes: Int {
+        switch self {
+        case .and(let operands), .or(let operands): operands.reduce(64) { $0 + $1.bytes }
+        case .not(let operand): 64 + operand.bytes
+        case .compare(let column, _, let value): 64 + column.utf8.count + value.bytes
+        case .oneOf(let column, let values): values.reduce(64 + column.utf8.count) { $0 + $1.bytes }
+        case .between(let column, let low, let high): 64 + column.utf8.count + low.bytes + high.bytes
+        case .isNull(let column): 64 + column.utf8.count
+        case .hasPrefix(let column, let prefix): 64 + column.utf8.count + prefix.utf8.count
+        case .overlaps(let column, let texts): texts.reduce(64 + column.utf8.count) { $0 + 16 + $1.utf8.count }
+        }
+    }
+}
+
+extension Filter.Value {
+    fileprivate var bytes: Int {
+        switch self {
+        case .bool, .int, .double, .timestamp, .uuid: 32
+        case .text(let text): 32 + text.utf8.count
+        case .textArray(let texts): texts.reduce(32) { $0 + 16 + $1.utf8.count }
+        }
+    }
+}
+
 /// What a filterable column holds. The raw values are the configuration's.
 public enum FilterColumnType: String, Hashable, Sendable, CaseIterable {
     case bool

@@ -29,10 +29,13 @@ public struct Catalogue: Sendable {
     }
 
     public let shards: [Shard]
-    public let collections: [String: Collection]
+    /// By name; each made once, as what is looked up for every search should cost nothing to pass on.
+    let boxed: [String: Boxed<Collection>]
+    public var collections: [String: Collection] { boxed.mapValues(\.value) }
     /// Sorted by name.
-    public var listed: [Collection] { collections.values.sorted { $0.name < $1.name } }
+    public var listed: [Collection] { boxed.values.map(\.value).sorted { $0.name < $1.name } }
     private let estimates: [Place: RowEstimate]
+    private let notes: [Place: IndexNote]
 
     private struct Place: Hashable {
         var collection: String
@@ -49,19 +52,38 @@ public struct Catalogue: Sendable {
             numbered[index].number = index
             numbered[index].rank = ranks[numbered[index].name] ?? 0
         }
-        self.collections = Dictionary(numbered.map { ($0.name, $0) }) { first, _ in first }
+        boxed = Dictionary(numbered.map { ($0.name, Boxed($0)) }) { first, _ in first }
         let places = collections.flatMap { collection in
-            collection.shards.map { (Place(collection: collection.name, shard: $0), RowEstimate()) }
+            collection.shards.map { Place(collection: collection.name, shard: $0) }
         }
-        estimates = Dictionary(places) { first, _ in first }
+        estimates = Dictionary(places.map { ($0, RowEstimate()) }) { first, _ in first }
+        notes = Dictionary(places.map { ($0, IndexNote()) }) { first, _ in first }
     }
 
     /// Kinds of legs whose latencies are not comparable.
-    public var latencyClasses: Int { SearchShape.latencyKinds * max(1, collections.count) }
+    public var latencyClasses: Int { SearchShape.latencyKinds * max(1, boxed.count) }
 
     /// How many rows of a collection a shard has, as far as is known.
     func estimate(of collection: String, shard: Int) -> RowEstimate {
         estimates[Place(collection: collection, shard: shard)] ?? RowEstimate()
+    }
+
+    /// Which ways to another search's answer are open; nil if none is. All its collections must have opted in.
+    func use(of search: Search) -> AnswerUse? {
+        if search.extras?.value.bypassesCache == true { return nil }
+        var use = AnswerUse(shares: true, caches: true)
+        for name in search.collections {
+            guard let collection = boxed[name] else { return nil }
+            use.shares = use.shares && collection.value.sharesSearches
+            use.caches = use.caches && collection.value.isCached
+            guard use.shares || use.caches else { return nil }
+        }
+        return use
+    }
+
+    /// Which index searches of a collection use on a shard, as far as is known.
+    public func index(of collection: String, shard: Int) -> IndexNote {
+        notes[Place(collection: collection, shard: shard)] ?? IndexNote()
     }
 
     /// The tables that a backend holds a part of.

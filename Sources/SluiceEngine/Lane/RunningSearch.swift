@@ -6,8 +6,10 @@ final class RunningSearch: Sendable {
     /// When it was admitted.
     let started: Instant
     let arrived: Instant
-    /// When the legs must have ended: where less than was wanted is better than none, early enough to give it in time.
+    /// When the legs must have ended: where a part of the answer is better than none, early enough to give it in time.
     let lastAnswer: Instant
+    /// When work must have ended that is done for a better answer than there is already.
+    let lastExtra: Instant
     let mayBePartial: Bool
 
     init(_ terms: RequestTerms, started: Instant, arrived: Instant) {
@@ -16,7 +18,8 @@ final class RunningSearch: Sendable {
         self.arrived = arrived
         mayBePartial = terms.allowsPartial || terms.minCoverage.map { $0 < 1 } ?? false
         let reserve = min(Self.longestReserve, started.duration(to: terms.deadline) / 10)
-        lastAnswer = mayBePartial || terms.mayStopShort ? terms.deadline.advanced(by: .zero - reserve) : terms.deadline
+        lastExtra = terms.deadline.advanced(by: .zero - reserve)
+        lastAnswer = mayBePartial ? lastExtra : terms.deadline
     }
 
     private static let longestReserve = Duration.milliseconds(10)
@@ -37,8 +40,8 @@ struct StageWeights {
     func weight(of leg: Int) -> Double { weights.indices.contains(leg) ? weights[leg] : 1 }
 }
 
-/// One leg while it runs: what may have to be interrupted from outside of its task.
-struct RunningLeg {
+/// One leg while it runs: what may have to be interrupted from outside of its task. Only its lane touches it.
+final class RunningLeg {
     /// Where the leg's own task is.
     enum Position {
         case between
@@ -64,8 +67,20 @@ struct RunningLeg {
     var hedge: Task<AttemptEnd, Never>?
     /// The hedge's end, if it came before the first attempt's.
     var hedgeEnd: Boxed<AttemptEnd>?
+    /// Which rung of the ladder it is on: what a hedge of an earlier one brings is not wanted.
+    var rung = 0
     /// The search has what it needs: whatever still runs is to end.
     var isGivenUp = false
+
+    init(leg: PlannedLeg, input: LegInput, running: RunningSearch, machine: LegMachine) {
+        self.leg = leg
+        self.input = input
+        self.running = running
+        self.machine = machine
+    }
+
+    /// What it takes says something of the replica, so a hedge may help.
+    var isMeasured: Bool { !leg.shape.isHeavy && input.furtherSubjects.isEmpty }
 
     /// Nothing more is wanted of the first attempt.
     var isOver: Bool { isGivenUp || hedgeEnd != nil }

@@ -10,7 +10,7 @@ extension SearchLane {
         for owner: SlotID?
     ) async -> AttemptEnd {
         let replica = leg.shard.replicas[pick.replica]
-        var limit = deadline(of: leg, running)
+        var limit = deadline(of: leg, input, running)
         if let timeout = replica.timeout { limit = min(limit, executor.now().advanced(by: timeout)) }
         let request = AttemptRequest(
             pick: pick, backend: replica.backend, leg: leg, input: input, running: running, limit: limit,
@@ -97,7 +97,7 @@ extension SearchLane {
                     shape: request.leg.shape, settings: request.input.settings,
                     timeout: leased.duration(to: request.limit), subject: request.input.subject,
                     furtherSubjects: request.input.furtherSubjects, parameters: request.input.parameters,
-                    token: request.token, maximumBytes: configuration.maximumLegBytes),
+                    token: request.token, maximumBytes: mostBytes(request.running.terms)),
                 deadline: request.limit)
             end.result = .success(rows)
             end.execute = leased.duration(to: executor.now())
@@ -108,6 +108,10 @@ extension SearchLane {
             end.unsettled = settle(lease)
         }
         return end
+    }
+
+    private func mostBytes(_ terms: RequestTerms) -> Int {
+        terms.isStreamed ? configuration.maximumStreamedLegBytes : configuration.maximumLegBytes
     }
 
     private func isOver(_ owner: SlotID?) -> Bool {

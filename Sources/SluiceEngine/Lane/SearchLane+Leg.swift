@@ -4,33 +4,36 @@ internal import SluiceCore
 extension SearchLane {
     /// Makes the entry of a leg that is about to run.
     func open(_ leg: PlannedLeg, _ input: LegInput, _ running: RunningSearch) -> SlotID {
-        legs.insert(RunningLeg(leg: leg, input: input, running: running, machine: machine(of: leg, running)))
+        legs.insert(RunningLeg(leg: leg, input: input, running: running, machine: machine(of: leg, input, running)))
     }
 
-    private func machine(of leg: PlannedLeg, _ running: RunningSearch) -> LegMachine {
-        LegMachine(policy: configuration.legs, deadline: deadline(of: leg, running))
+    private func machine(of leg: PlannedLeg, _ input: LegInput, _ running: RunningSearch) -> LegMachine {
+        LegMachine(policy: configuration.legs, deadline: deadline(of: leg, input, running))
     }
 
     /// The request's deadline, capped by the collection's own time-out.
-    func deadline(of leg: PlannedLeg, _ running: RunningSearch) -> Instant {
-        guard let timeout = leg.timeout else { return running.lastAnswer }
-        return min(running.lastAnswer, running.started.advanced(by: timeout))
+    func deadline(of leg: PlannedLeg, _ input: LegInput, _ running: RunningSearch) -> Instant {
+        let last = input.isExtra ? running.lastExtra : running.lastAnswer
+        guard let timeout = leg.timeout else { return last }
+        return min(last, running.started.advanced(by: timeout))
     }
 
     /// Runs one leg, and searches harder if it finds too few rows and the request wants them all.
     func runLeg(_ place: SlotID) async -> LegResult {
         defer { legs.remove(place) }
         var result = await runRung(place)
-        guard let input = legs[place]?.input, let ladder = input.ladder else { return result }
+        guard result.report.status == .ok, let leg = legs[place] else { return result }
+        guard let ladder = leg.input.ladder else {
+            result.report.mayBeIncomplete = result.report.isShortOfItsTable
+            return result
+        }
         result.report.mayBeIncomplete = ladder.isShort(result.report)
-        while let rungs = ladder.rungs, result.report.status == .ok, let running = legs[place]?.running,
-            case .escalate(let rung) = decide(ladder, result.report, running)
-        {
-            let leg = rung == .exact ? rungs.exactLegs[result.report.leg.place] : result.report.leg
-            legs[place]?.leg = leg
-            legs[place]?.input.settings = rungs.settings(rung, input.settings)
-            legs[place]?.machine = machine(of: leg, running)
-            legs[place]?.hedgeEnd = nil
+        while let rungs = ladder.rungs, case .escalate(let rung) = decide(ladder, result.report, leg.running) {
+            leg.leg = rung == .exact ? rungs.exactLegs[result.report.leg.place] : result.report.leg
+            leg.input = leg.input.again(rungs.settings(rung, leg.input.settings), ladder)
+            leg.machine = machine(of: leg.leg, leg.input, leg.running)
+            leg.hedgeEnd = nil
+            leg.rung += 1
             let harder = await runRung(place)
             result.climb(to: rung, harder)
             guard harder.report.status == .ok else { break }
@@ -42,7 +45,7 @@ extension SearchLane {
     private func decide(
         _ ladder: LegLadder, _ report: LegReport, _ running: RunningSearch
     ) -> EscalationLadder.Decision {
-        let left = executor.now().duration(to: deadline(of: report.leg, running))
+        let left = executor.now().duration(to: running.lastExtra)
         return configuration.ladder.decide(ladder.situation(report, timeLeft: left))
     }
 
@@ -118,7 +121,7 @@ extension SearchLane {
     private func pick(_ kind: AttemptKind, _ place: SlotID, _ result: inout LegResult) -> ShardMachine.Pick? {
         let leg = result.report.leg
         let choice = shared.shards[leg.shardIndex].attemptRequested(
-            kind, latencyClass: leg.latencyClass, tried: legs[place]?.machine.tried ?? ReplicaSet(),
+            kind, leg, isMeasured: legs[place]?.isMeasured ?? true, tried: legs[place]?.machine.tried ?? ReplicaSet(),
             mayRepeat: result.report.lastFailure?.advice == .anywhere,
             now: executor.now())
         switch choice {
@@ -173,21 +176,22 @@ extension SearchLane {
             case .attempt(let kind, _) = legs[place]?.machine.hedgeDue(now: executor.now()), let run = legs[place]
         else { return }
         let choice = shared.shards[run.leg.shardIndex].attemptRequested(
-            kind, latencyClass: run.leg.latencyClass, tried: run.machine.tried, mayRepeat: false, now: executor.now())
+            kind, run.leg, isMeasured: run.isMeasured, tried: run.machine.tried, mayRepeat: false, now: executor.now())
         // Nobody has room, or there is no budget, just now; while the leg waits, that may change.
         guard case .ask(let pick) = choice else { return armHedge(place, after: run.hedgeAfter) }
         legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
+        let (leg, input, running, rung) = (run.leg, run.input, run.running, run.rung)
         legs[place]?.hedge = Task(executorPreference: executor) {
-            let end = await self.perform(pick, run.leg, run.input, run.running, for: nil)
-            await self.hedgeEnded(place, end)
+            let end = await self.perform(pick, leg, input, running, for: nil)
+            await self.hedgeEnded(place, rung, end)
             return end
         }
     }
 
     /// The hedge came first: the attempt that still runs is of no use any more.
-    private func hedgeEnded(_ place: SlotID, _ end: AttemptEnd) {
+    private func hedgeEnded(_ place: SlotID, _ rung: Int, _ end: AttemptEnd) {
         // Once the leg waits for the hedge itself, or is over, it takes the end from the task.
-        guard legs[place]?.hedge != nil else { return }
+        guard legs[place]?.hedge != nil, legs[place]?.rung == rung else { return }
         guard case .success = end.result else { return }
         _ = legs[place]?.machine.attemptSucceeded()
         legs[place]?.hedgeEnd = Boxed(end)

@@ -23,14 +23,17 @@ extension SearchLane {
         guard case .success(let coverage) = end.verdict else { return end.failed() }
         var lists = Lists(plan, end.legs)
         let short = lists.cutShort(plan, end.legs)
+        var isRepaired = false
         if !short.isEmpty {
-            let again = await fanOut(planner.again(plan, short), running)
+            let stage = planner.again(plan, short, end.legs, isExtra: running.mayBePartial)
+            let again = await fanOut(stage, running)
             if case .failure = again.verdict, !running.mayBePartial { return again.failed(also: end.unsettled) }
+            isRepaired = again.legs.contains { $0.status == .ok }
             end.repair(short, with: again)
             lists = Lists(plan, end.legs)
         }
         var answer = lists.answer(plan, end.legs, coverage: coverage)
-        answer.isRepaired = !short.isEmpty
+        answer.isRepaired = isRepaired
         answer.elapsed = running.arrived.duration(to: executor.now())
         return Outcome(result: .success(answer), unsettled: end.unsettled)
     }
@@ -44,7 +47,10 @@ extension SearchLane {
             allowsPartial: false)
         let first: Stage
         do { first = try planner.rows(request, ids: request.ids) } catch { return Outcome(result: .failure(error)) }
-        let end = await fanOut(first, running)
+        // A part of the shards is not enough to find one row, or to say that there is none.
+        let whole = RunningSearch(
+            RequestTerms(deadline: search.deadline), started: running.started, arrived: running.arrived)
+        let end = await fanOut(first, whole)
         guard case .success = end.verdict else { return end.failed() }
         do throws(SearchError) {
             var search = search
@@ -61,7 +67,7 @@ extension SearchLane {
         of row: SearchExtras.RowReference, in legs: [LegReport]
     ) throws(SearchError) -> QueryVector {
         let place = "collection \"\(row.collection)\", id \(row.id)"
-        guard let collection = shared.catalogue.collections[row.collection],
+        guard let collection = shared.catalogue.boxed[row.collection]?.value,
             let leg = legs.first(where: { $0.rows.count > 0 })
         else { throw SearchError(.invalidArgument, "\(place): there is no such row") }
         guard let cell = RowCells(leg.rows.cells(of: 0)).cell(0) else {
@@ -72,10 +78,13 @@ extension SearchLane {
 }
 
 extension StageEnd {
+    /// - Parameter more: what other stages may still be ending.
     func failed<Answer: Sendable>(also more: [Task<Void, Never>] = []) -> Outcome<Answer> {
-        guard case .failure(let error) = verdict else {
-            return Outcome(result: .failure(SearchError(.unavailable, "no shard answered", legs: legs)))
-        }
+        let error =
+            if case .failure(let error) = verdict { error } else {
+                legs.firstIndex { $0.status != .ok }.map { SearchError($0, of: legs) }
+                    ?? SearchError(.unavailable, "no shard answered", legs: legs)
+            }
         return Outcome(result: .failure(error), unsettled: unsettled + more)
     }
 
@@ -87,16 +96,8 @@ extension StageEnd {
 }
 
 extension LegReport {
-    /// What is known after the same was asked for again: if that failed, the first rows stay, and may be too few.
-    mutating func repair(with second: LegReport) {
-        var report = second.status == .ok ? second : self
-        report.attempts = attempts + second.attempts
-        report.hedges = hedges + second.hedges
-        report.wait = wait + second.wait
-        report.execute = execute + second.execute
-        if second.status != .ok { report.mayBeIncomplete = true }
-        self = report
-    }
+    /// It gave all that it was asked for.
+    var mayHaveMore: Bool { status == .ok && fewestRows >= asked }
 
     func candidate(_ row: Int, of rows: LegRows, leg place: Int) -> Candidate {
         Candidate(
@@ -108,107 +109,6 @@ extension LegReport {
         guard rows.count > 0 else { return nil }
         if let row = rows.distances.firstIndex(where: \.isNaN) { return candidate(row, of: rows, leg: place) }
         return (0..<rows.count).lazy.map { candidate($0, of: rows, leg: place) }.max(by: Candidate.precedes)
-    }
-}
-
-/// The lists of a search, merged from its legs: one for each vector, or for each vector and collection.
-struct Lists {
-    private(set) var lists: [[Candidate]] = []
-
-    init(_ plan: SearchPlan, _ legs: [LegReport]) {
-        let vectors = plan.vectorCount
-        lists.reserveCapacity(plan.isSeparate ? vectors * plan.parts.count : vectors)
-        for vector in 0..<vectors {
-            guard plan.isSeparate else {
-                lists.append(Self.merge(legs, vector: vector, plan))
-                continue
-            }
-            for part in plan.parts { lists.append(Self.merge(legs, part.legs, vector: vector, k: part.k, plan)) }
-        }
-    }
-
-    /// One list of all collections, to which each brings at most its own k.
-    private static func merge(_ legs: [LegReport], vector: Int, _ plan: SearchPlan) -> [Candidate] {
-        let k = plan.search.k
-        guard plan.parts.contains(where: { $0.k < k }) else {
-            return merge(legs, legs.indices, vector: vector, k: k, plan)
-        }
-        var merged = TopKMerge(k: k)
-        for part in plan.parts {
-            for hit in merge(legs, part.legs, vector: vector, k: part.k, plan) { merged.offer(hit) }
-        }
-        return merged.finish()
-    }
-
-    private static func merge(
-        _ legs: [LegReport], _ places: Range<Int>, vector: Int, k: Int, _ plan: SearchPlan
-    ) -> [Candidate] {
-        var merge = TopKMerge(k: k)
-        for place in places {
-            let leg = legs[place]
-            let rows = vector == 0 ? leg.rows : leg.rows.of(subject: vector)
-            let left = plan.like.flatMap { $0.collection == leg.collection ? $0.id : nil }
-            for row in 0..<rows.count where !(rows.distances[row] > plan.maxDistance) && rows.ids[row] != left {
-                merge.offer(leg.candidate(row, of: rows, leg: place))
-            }
-        }
-        return merge.finish()
-    }
-
-    /// The legs that may hold a row of the answer which they were not asked for, by their places.
-    func cutShort(_ plan: SearchPlan, _ legs: [LegReport]) -> [Int] {
-        guard plan.parts.contains(where: { plan.asked(of: $0) < $0.needed }) else { return [] }
-        var short: Set<Int> = []
-        for (number, list) in lists.enumerated() {
-            let vector = plan.isSeparate ? number / plan.parts.count : number
-            for part in plan.isSeparate ? [plan.parts[number % plan.parts.count]] : plan.parts {
-                let k = plan.isSeparate ? part.k : plan.search.k
-                let facts = part.legs.map { place in
-                    Self.quotaLeg(legs[place], place, vector: vector, needed: part.needed, k: k)
-                }
-                let found = ShardQuota.mayBeCutShort(
-                    facts, k: k, bound: Self.bound(list, k: k, plan), ordersTies: plan.search.exact)
-                for place in found { short.insert(part.legs.lowerBound + place) }
-            }
-        }
-        return short.sorted()
-    }
-
-    private static func quotaLeg(
-        _ leg: LegReport, _ place: Int, vector: Int, needed: Int, k: Int
-    ) -> ShardQuota.Leg {
-        // What failed has nothing more to give.
-        guard leg.status == .ok, leg.asked < needed else { return .init(asked: k, returned: 0, furthest: nil) }
-        let rows = leg.rows.of(subject: vector)
-        guard rows.count >= leg.asked else { return .init(asked: k, returned: rows.count, furthest: nil) }
-        return .init(
-            asked: min(leg.asked, k - 1), returned: rows.count, furthest: leg.furthest(of: rows, leg: place))
-    }
-
-    /// Where the answer ends: at its last row, or at the distance asked for.
-    private static func bound(_ list: [Candidate], k: Int, _ plan: SearchPlan) -> Candidate? {
-        if list.count >= k { return list.last }
-        guard plan.maxDistance.isFinite else { return nil }
-        return Candidate(distance: plan.maxDistance, collection: .max, id: .max, leg: 0, row: 0)
-    }
-
-    func answer(_ plan: SearchPlan, _ legs: [LegReport], coverage: Double) -> SearchAnswer {
-        var answer = SearchAnswer(hits: lists.first ?? [], legs: legs, coverage: coverage)
-        answer.mayBeIncomplete = legs.contains { $0.isShort(within: plan.maxDistance) }
-        guard lists.count > 1 else { return answer }
-        var extras = AnswerExtras()
-        extras.furtherLists = Array(lists.dropFirst())
-        extras.listsPerVector = plan.isSeparate ? plan.parts.count : 1
-        answer.extras = extras
-        return answer
-    }
-}
-
-extension LegReport {
-    /// Whether rows may be missing that are near enough.
-    func isShort(within maxDistance: Double) -> Bool {
-        guard mayBeIncomplete else { return false }
-        return !rows.distances.contains { $0 > maxDistance }
     }
 }
 

@@ -2,12 +2,8 @@ public import SluiceCore
 
 extension SearchLane {
     /// A search of collections that share: it is executed unless there is an answer already, or one is on its way.
-    func search(
-        _ search: Search, sharing use: AnswerUse, _ ticket: Admission.Ticket
-    ) async -> SearchOutcome {
+    func search(_ search: Search, sharing use: AnswerUse) async -> SearchOutcome {
         let arrived = executor.now()
-        // Who waits for another's answer, or has one at once, takes no place.
-        shared.admission.turnedAway(ticket, now: arrived)
         var unsettled: [Task<Void, Never>] = []
         let (result, source) = await shared.answers.answer(
             for: search.sharingKey, use, until: search.deadline, on: executor
@@ -17,9 +13,7 @@ extension SearchLane {
                     search.priority, deadline: search.deadline, now: executor.now())
                 let outcome = await execute(search, admittedBy: ticket)
                 unsettled = outcome.unsettled
-                guard case .success(var answer) = outcome.result else { return outcome.result }
-                answer.wasStoppedShort = answer.mayBeIncomplete && search.terms.mayStopShort
-                return .success(answer)
+                return use.caches ? outcome.result.map { $0.compacted() } : outcome.result
             } catch {
                 return .failure(error)
             }
@@ -30,12 +24,17 @@ extension SearchLane {
         return Outcome(result: .success(answer), unsettled: unsettled)
     }
 
+    /// Whether another search's answer may be this one's; from any thread. Such a search asks for admission only if it
+    /// is executed.
+    public nonisolated func mayShare(_ search: Search) -> Bool { shared.catalogue.use(of: search) != nil }
+
     /// The first page of an answer that is wanted page by page; the rest waits behind a cursor.
     func paged(_ outcome: SearchOutcome, _ search: Search) -> SearchOutcome {
         guard let size = search.extras?.value.pageSize, case .success(let answer) = outcome.result,
             answer.hits.count > size
         else { return outcome }
         do throws(SearchError) {
+            let answer = answer.compacted()
             let cursor = try shared.cursors.hold(
                 answer, rest: size..<answer.hits.count, bytes: answer.bytes, now: executor.now())
             return Outcome(
@@ -49,7 +48,10 @@ extension SearchLane {
     /// - Parameter most: 0 closes the cursor.
     /// - Throws: `unknownCursor`.
     public nonisolated func nextPage(_ cursor: CursorID, most: Int) throws(SearchError) -> SearchAnswer {
-        let page = try shared.cursors.next(cursor, most: most, now: executor.now())
-        return page.value.page(page.range, cursor: page.hasMore ? cursor : nil, hasMore: page.hasMore)
+        let began = executor.now()
+        let page = try shared.cursors.next(cursor, most: most, now: began)
+        var answer = page.value.page(page.range, cursor: page.hasMore ? cursor : nil, hasMore: page.hasMore)
+        answer.elapsed = began.duration(to: executor.now())
+        return answer
     }
 }

@@ -18,7 +18,9 @@ extension SearchLane {
             if case .failure = ranked.verdict, !running.mayBePartial { return ranked.failed(also: end.unsettled) }
             end.rank(survivors.map(\.leg), with: ranked, coarse)
             covered = min(coverage, self.coverage(of: end.legs))
-            guard covered >= running.leastCoverage else { return ranked.failed(also: end.unsettled) }
+            guard covered >= max(running.leastCoverage - 1e-9, .leastNormalMagnitude) else {
+                return StageEnd(legs: end.legs, unsettled: end.unsettled, verdict: .success(0)).failed()
+            }
         }
         let lists = Lists(plan, end.legs)
         var answer = lists.answer(plan, end.legs, coverage: covered)
@@ -38,8 +40,9 @@ extension SearchLane {
             }
             return funnel.finish()
         }
-        guard plan.isSeparate else { return survivors(legs.indices, k: plan.search.k) }
-        return plan.parts.flatMap { survivors($0.legs, k: $0.k) }
+        let more = plan.like == nil ? 0 : 1
+        guard plan.isSeparate else { return survivors(legs.indices, k: plan.search.k + more) }
+        return plan.parts.flatMap { survivors($0.legs, k: $0.needed) }
     }
 
     private func coverage(of legs: [LegReport]) -> Double {
@@ -57,10 +60,9 @@ extension SearchLane {
         stage.append(planner.words(plan, text))
         let end = await fanOut(stage, running)
         guard case .success(let coverage) = end.verdict else { return end.failed() }
-        let most = Planner.candidates(text.candidates, k: plan.search.k)
+        let most = Planner.candidates(text.candidates, k: plan.search.k + (plan.like == nil ? 0 : 1))
         let nearest = candidates(plan, end.legs, plan.stage.legs.indices, most: most, within: plan.maxDistance)
-        let worded = candidates(
-            plan, end.legs, plan.stage.legs.count..<stage.legs.count, most: most, within: .infinity)
+        let worded = candidates(plan, end.legs, plan.stage.legs.count..<stage.legs.count, most: most, within: .infinity)
         let fused = fuse(nearest, worded, text, k: plan.search.k)
         var extras = AnswerExtras()
         extras.fused = fused
@@ -76,15 +78,8 @@ extension SearchLane {
         _ plan: SearchPlan, _ legs: [LegReport], _ places: Range<Int>, most: Int, within maxDistance: Double
     ) -> [Candidate] {
         var merge = TopKMerge(k: most)
-        for place in places {
-            let rows = legs[place].rows
-            let left = plan.like.flatMap { $0.collection == legs[place].collection ? $0.id : nil }
-            // Ranks are counted over what is kept: what has no finite score must not be among it.
-            for row in 0..<rows.count
-            where rows.distances[row].isFinite && rows.distances[row] <= maxDistance && rows.ids[row] != left {
-                merge.offer(legs[place].candidate(row, of: rows, leg: place))
-            }
-        }
+        // Ranks are counted over what is kept: what has no finite score must not be among it.
+        plan.eachRow(legs, places, within: maxDistance) { if $0.distance.isFinite { merge.offer($0) } }
         return merge.finish()
     }
 
@@ -121,46 +116,40 @@ extension SearchLane {
     func grouped(
         _ plan: SearchPlan, _ group: SearchExtras.Grouping, _ running: RunningSearch
     ) async -> SearchOutcome {
-        var stage = plan.stage
-        var end = await fanOut(stage, running)
-        while true {
-            guard case .success(let coverage) = end.verdict else { return end.failed() }
-            let found = groups(plan, group, end.legs)
-            let limit = stage.legs.first?.shape.rowLimit ?? 0
-            let isSettled = isSettled(found, plan, group, end.legs)
-            if !isSettled, limit < Planner.mostCandidates, executor.now() < running.lastAnswer {
-                stage = planner.wider(plan, limit: min(4 * limit, Planner.mostCandidates))
-                let wider = await fanOut(stage, running)
-                // What there is is better than nothing.
-                if case .success = wider.verdict {
-                    end.repair(Array(end.legs.indices), with: wider)
-                    end.verdict = wider.verdict
-                    continue
-                }
-                end.unsettled += wider.unsettled
-            }
-            var answer = SearchAnswer(
-                hits: found.groups.flatMap(\.candidates), legs: end.legs, coverage: coverage)
-            answer.mayBeIncomplete = !isSettled || end.legs.contains { $0.isShort(within: plan.maxDistance) }
-            var extras = AnswerExtras()
-            extras.groupSizes = found.groups.map(\.candidates.count)
-            answer.extras = extras
-            answer.elapsed = running.arrived.duration(to: executor.now())
-            return Outcome(result: .success(answer), unsettled: end.unsettled)
+        var end = await fanOut(plan.stage, running)
+        guard case .success(var coverage) = end.verdict else { return end.failed() }
+        let most = min(Planner.mostCandidates, configuration.plans.maximumRows / max(1, plan.stage.legs.count))
+        var limit = plan.parts.map { plan.asked(of: $0) }.max() ?? 0
+        var found = groups(plan, group, end.legs)
+        while !isSettled(found, plan, group, end.legs), limit < most, executor.now() < running.lastExtra {
+            limit = min(4 * limit, most)
+            let places = end.legs.indices.filter { end.legs[$0].mayHaveMore }
+            let wider = await fanOut(planner.again(plan, places, end.legs, limit: limit, isExtra: true), running)
+            end.repair(places, with: wider)
+            found = groups(plan, group, end.legs)
+            // What there is is better than nothing.
+            guard case .success = wider.verdict else { break }
+            coverage = min(coverage, self.coverage(of: end.legs))
         }
+        var answer = SearchAnswer(hits: found.groups.flatMap(\.candidates), legs: end.legs, coverage: coverage)
+        answer.mayBeIncomplete =
+            !isSettled(found, plan, group, end.legs) || end.legs.contains { $0.mayBeIncomplete }
+        var extras = AnswerExtras()
+        extras.groupSizes = found.groups.map(\.candidates.count)
+        answer.extras = extras
+        answer.elapsed = running.arrived.duration(to: executor.now())
+        return Outcome(result: .success(answer), unsettled: end.unsettled)
     }
 
     private func groups(
         _ plan: SearchPlan, _ group: SearchExtras.Grouping, _ legs: [LegReport]
     ) -> GroupedTopK.Answer {
         var groups = GroupedTopK(groups: plan.search.k, perGroup: group.size)
-        for (place, leg) in legs.enumerated() {
-            guard let column = leg.columns.firstIndex(of: group.column) else { continue }
-            let left = plan.like.flatMap { $0.collection == leg.collection ? $0.id : nil }
-            for row in 0..<leg.rows.count
-            where !(leg.rows.distances[row] > plan.maxDistance) && leg.rows.ids[row] != left {
-                let key = RowCells(leg.rows.cells(of: row)).cell(column).map { Array($0) }
-                groups.offer(leg.candidate(row, of: leg.rows, leg: place), key: key)
+        for place in legs.indices {
+            guard let column = legs[place].columns.firstIndex(of: group.column) else { continue }
+            plan.eachRow(legs, place..<place + 1, within: plan.maxDistance) { candidate in
+                let key = RowCells(legs[place].rows.cells(of: candidate.row)).cell(column).map { Array($0) }
+                groups.offer(candidate, key: key)
             }
         }
         return groups.finish()
@@ -171,10 +160,12 @@ extension SearchLane {
     private func isSettled(
         _ found: GroupedTopK.Answer, _ plan: SearchPlan, _ group: SearchExtras.Grouping, _ legs: [LegReport]
     ) -> Bool {
-        let horizon = legs.enumerated().compactMap { place, leg in
-            leg.status == .ok && leg.rows.count >= leg.asked ? leg.furthest(of: leg.rows, leg: place)?.distance : nil
-        }.min()
-        guard let horizon, !(horizon > plan.maxDistance), !horizon.isNaN else { return true }
+        let horizons = legs.enumerated().compactMap { place, leg -> Double? in
+            guard leg.mayHaveMore else { return nil }
+            // Behind what is not a number there is nothing that could be a hit.
+            return leg.furthest(of: leg.rows, leg: place).flatMap { $0.distance.isNaN ? nil : $0.distance }
+        }
+        guard let horizon = horizons.min(), !(horizon > plan.maxDistance) else { return true }
         guard found.isExact, found.groups.count == plan.search.k else { return false }
         return found.groups.allSatisfy { found in
             found.candidates.count == group.size && found.candidates.last.map { $0.distance < horizon } ?? false
@@ -192,13 +183,10 @@ extension StageEnd {
         unsettled += ranked.unsettled
         for (place, second) in zip(places, ranked.legs) {
             var report = second
-            report.attempts += coarse[place].attempts
-            report.hedges += coarse[place].hedges
-            report.wait += coarse[place].wait
-            report.execute += coarse[place].execute
-            report.asked = coarse[place].asked
+            report.takeEffort(of: coarse[place], second)
             report.rung = coarse[place].rung
             report.mayBeIncomplete = coarse[place].mayBeIncomplete
+            report.asked = coarse[place].asked
             legs[place] = report
         }
     }

@@ -6,8 +6,22 @@ public struct AnswerPart: Sendable {
     /// Which of a batch's vectors the list is of.
     public var subject: Int
     /// The list's next hits; they refer to these legs.
-    public var hits: [Candidate]
-    public var legs: [LegReport]
+    public private(set) var hits: [Candidate]
+    public fileprivate(set) var legs: [LegReport]
+    /// What the hits take.
+    public private(set) var bytes = 0
+
+    fileprivate init(list: Int, subject: Int, hits: [Candidate], legs: [LegReport]) {
+        self.list = list
+        self.subject = subject
+        self.hits = hits
+        self.legs = legs
+    }
+
+    fileprivate mutating func append(_ hit: Candidate) {
+        hits.append(hit)
+        bytes += 18 + cells(of: hit).count
+    }
 
     public func cells(of hit: Candidate) -> ArraySlice<UInt8> {
         legs[hit.leg].rows.of(subject: subject).cells(of: hit.row)
@@ -35,11 +49,15 @@ extension SearchLane {
             var left = hits[...]
             while !left.isEmpty {
                 var part = AnswerPart(
-                    list: place(number), subject: number / perVector, hits: [], legs: answer.legs)
-                var bytes = 0
-                while part.hits.count < Self.partHits, bytes < Self.partBytes, let hit = left.popFirst() {
-                    bytes += part.cells(of: hit).count
-                    part.hits.append(hit)
+                    list: place(number), subject: number / perVector, hits: [], legs: [])
+                var places: [Int: Int] = [:]
+                while part.hits.count < Self.partHits, part.bytes < Self.partBytes, var hit = left.popFirst() {
+                    if places[hit.leg] == nil {
+                        places[hit.leg] = part.legs.count
+                        part.legs.append(answer.legs[hit.leg])
+                    }
+                    hit.leg = places[hit.leg] ?? 0
+                    part.append(hit)
                 }
                 stream(part)
             }

@@ -6,21 +6,24 @@ public import SluiceCore
 /// agree on is in `SharedState`.
 public actor SearchLane {
     public struct Configuration: Sendable {
-        public var maximumK: Int
+        public var plans: PlanLimits
         public var acquireTimeout: Duration
         public var connectTimeout: Duration
         /// The most bytes of cells that one leg may bring.
         public var maximumLegBytes: Int
+        /// The same of a search whose answer leaves in parts.
+        public var maximumStreamedLegBytes: Int
         public var legs = LegMachine.Policy()
         public var hedges = true
         public var laggards = AdaptiveTimeout()
         public var ladder = EscalationLadder()
 
-        public init(maximumK: Int, acquireTimeout: Duration, connectTimeout: Duration, maximumLegBytes: Int) {
-            self.maximumK = maximumK
+        public init(plans: PlanLimits, acquireTimeout: Duration, connectTimeout: Duration, maximumLegBytes: Int) {
+            self.plans = plans
             self.acquireTimeout = acquireTimeout
             self.connectTimeout = connectTimeout
             self.maximumLegBytes = maximumLegBytes
+            maximumStreamedLegBytes = maximumLegBytes
         }
     }
 
@@ -52,7 +55,7 @@ public actor SearchLane {
         self.shared = shared
         self.configuration = configuration
         self.logger = logger
-        planner = Planner(catalogue: shared.catalogue, maximumK: configuration.maximumK)
+        planner = Planner(catalogue: shared.catalogue, limits: configuration.plans)
         backends = zip(shared.backends, pools).enumerated().map { place, pair in
             BackendState(
                 backend: pair.0, served: shared.catalogue.served(by: place), machine: PoolMachine(pair.1))
@@ -63,6 +66,7 @@ public actor SearchLane {
 
     /// Admits, plans, runs and merges one search. Cancelling the task ends it with `cancelled`.
     public func search(_ search: Search) async -> SearchOutcome {
+        if let use = shared.catalogue.use(of: search) { return paged(await self.search(search, sharing: use), search) }
         do throws(SearchError) {
             let ticket = try shared.admission.arrived(search.priority, deadline: search.deadline, now: executor.now())
             return await self.search(search, admittedBy: ticket)
@@ -76,9 +80,7 @@ public actor SearchLane {
     public func search(
         _ search: Search, admittedBy ticket: Admission.Ticket, stream: AnswerStream? = nil
     ) async -> SearchOutcome {
-        let use = stream == nil ? planner.use(of: search) : nil
-        guard let use else { return paged(await execute(search, admittedBy: ticket, stream), search) }
-        return paged(await self.search(search, sharing: use, ticket), search)
+        paged(await execute(search, admittedBy: ticket, stream), search)
     }
 
     /// Plans and runs one search.
@@ -86,19 +88,23 @@ public actor SearchLane {
         _ search: Search, admittedBy ticket: Admission.Ticket, _ stream: AnswerStream? = nil
     ) async -> SearchOutcome {
         let started = executor.now()
+        let terms = search.terms(isStreamed: stream != nil)
         let plan: SearchPlan
         do throws(SearchError) {
             try checkDeadline(search.deadline, started)
             if let row = search.extras?.value.like {
                 try planner.check(search, like: row)
-                return await admitted(ticket, search.terms, started) { await $0.alike(search, row, $1, stream) }
+                return await admitted(ticket, terms, started) { await $0.alike(search, row, $1, stream) }
             }
             plan = try planner.plan(search)
         } catch {
             shared.admission.turnedAway(ticket, now: started)
             return SearchOutcome(result: .failure(error))
         }
-        return await admitted(ticket, search.terms, started) { await $0.answer(plan, $1, stream) }
+        let isMeasured = !search.exact && plan.vectorCount == 1
+        return await admitted(ticket, terms, started, isMeasured: isMeasured) {
+            await $0.answer(plan, $1, stream)
+        }
     }
 
     /// The rows of some ids, in the order of the ids.
@@ -130,7 +136,7 @@ public actor SearchLane {
             return Outcome(result: .failure(error))
         }
         let terms = RequestTerms(deadline: question.deadline)
-        return await admitted(ticket, terms, started) { await $0.count(question, stage, $1) }
+        return await admitted(ticket, terms, started, isMeasured: false) { await $0.count(question, stage, $1) }
     }
 
     private func checkDeadline(_ deadline: Instant, _ now: Instant) throws(SearchError) {
@@ -141,7 +147,7 @@ public actor SearchLane {
 
     /// Runs a request once it has been let in.
     private func admitted<Answer: Sendable>(
-        _ ticket: Admission.Ticket, _ terms: RequestTerms, _ arrived: Instant,
+        _ ticket: Admission.Ticket, _ terms: RequestTerms, _ arrived: Instant, isMeasured: Bool = true,
         _ run: (isolated SearchLane, RunningSearch) async -> Outcome<Answer>
     ) async -> Outcome<Answer> {
         do throws(SearchError) {
@@ -156,7 +162,7 @@ public actor SearchLane {
         if now > terms.deadline, case .success = outcome.result {
             outcome.result = .failure(SearchError(.deadlineExceeded, "the answer was not ready by the deadline"))
         }
-        shared.admission.left(admitted, outcome.result.failure, now: now)
+        shared.admission.left(admitted, outcome.result.failure, isMeasured: isMeasured, now: now)
         return outcome
     }
 }

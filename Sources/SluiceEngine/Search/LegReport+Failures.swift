@@ -33,7 +33,7 @@ extension LegReport {
         case .notServing: "the server is starting, stopping or changing its role"
         case .recoveryConflict: "the standby had to replay changes that this search stood in the way of"
         case .statement, .outOfResources: SQLState.meaning(of: sqlState)
-        case .tooLarge: "the rows have more bytes than a reply may have; ask for fewer columns or a smaller k"
+        case .tooLarge: "its rows have more bytes than a reply may have; ask for fewer columns or a smaller k"
         case .integrity: "the server's answer was not this request's; the connection was closed"
         case .timedOut: "no answer before the deadline"
         case .cancelled: "cancelled"
@@ -49,8 +49,8 @@ extension LegStatus {
             case .saturated: .saturated
             case .breakerOpen: .breakerOpen
             case .recoveryConflict, .statement, .outOfResources, .integrity: .backendError
-            case .tooLarge: .invalid
             case .timedOut: .timeout
+            case .tooLarge: .invalid
             case .cancelled: .cancelled
             }
     }
@@ -64,7 +64,7 @@ enum SQLState {
         case "42P01": "the table does not exist on this server"
         case "42703": "a configured column does not exist on this server"
         case "42501": "the gateway's role may not read the table"
-        case "42883", "42704": "the vector type or operator is missing on this server"
+        case "42883", "42704": "a type, an operator or the text search configuration is missing on this server"
         case "22000", "22P02", "22P03": "the server does not accept the vector (are the dimensions right?)"
         case "53100": "the server's disk is full"
         case "53200": "the server is out of memory"

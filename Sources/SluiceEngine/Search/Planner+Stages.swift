@@ -2,38 +2,41 @@ internal import SluiceCore
 
 /// What is asked after a search's first stage, or instead of it.
 extension Planner {
-    /// Asks some legs again, for all the rows that an answer can need of them.
-    /// - Parameter short: their places in the plan's stage.
-    mutating func again(_ plan: SearchPlan, _ short: [Int]) -> Stage {
+    /// Asks some legs again for more rows, as hard as they have been searched already.
+    /// - Parameters:
+    ///   - places: theirs in the plan's stage; ascending.
+    ///   - legs: what has come of all legs of the stage.
+    ///   - limit: how many rows are asked for; nil for all that an answer can need.
+    ///   - isExtra: what there is may be given without it.
+    mutating func again(
+        _ plan: SearchPlan, _ places: [Int], _ reports: [LegReport], limit: Int? = nil, isExtra: Bool
+    ) -> Stage {
         var stage = Stage()
         for part in plan.parts {
-            let places = short.filter(part.legs.contains)
-            guard !places.isEmpty else { continue }
-            let shape = plan.stage.legs[part.legs.lowerBound].shape
-            var input = part.input
-            input.settings = repairSettings(plan.search, part, limit: part.needed)
-            input.ladder = ladder(plan.search, part, limit: part.needed)
-            let legs = legs(
-                part.collection, shape.question, columns: part.columns, limit: part.needed, filter: part.filter?.shape)
-            for place in places {
+            let own = places.filter(part.legs.contains)
+            guard let first = own.first else { continue }
+            let limit = limit ?? part.needed
+            let search = plan.search
+            let question = plan.stage.legs[first].shape.question
+            let wanted = search.settings.filled(from: part.collection.value.defaults)
+            let ladder = ladder(search, part.collection, part.columns, filter: part.filter, limit: limit)
+            let asAsked = legs(
+                part.collection, question, columns: part.columns, limit: limit, filter: part.filter?.shape)
+            for place in own {
+                let rung = reports[place].rung
+                let isExact = question == .exact || rung == .exact
+                let settings =
+                    if let rungs = ladder?.rungs, rung > .asAsked {
+                        rungs.settings(rung, part.input.settings)
+                    } else if isExact {
+                        part.input.settings
+                    } else {
+                        settings(wanted, part.collection.value.caps, limit: limit)
+                    }
+                let legs = rung == .exact ? ladder?.rungs?.exactLegs ?? asAsked : asAsked
                 stage.legs.append(legs[place - part.legs.lowerBound])
-                stage.inputs.append(input)
+                stage.inputs.append(part.input.again(settings, isExact ? nil : ladder, isExtra: isExtra))
             }
-        }
-        return stage
-    }
-
-    /// The same legs for more rows.
-    mutating func wider(_ plan: SearchPlan, limit: Int) -> Stage {
-        var stage = Stage()
-        for part in plan.parts {
-            let shape = plan.stage.legs[part.legs.lowerBound].shape
-            var input = part.input
-            input.settings = repairSettings(plan.search, part, limit: limit)
-            input.ladder = ladder(plan.search, part, limit: limit)
-            let legs = legs(
-                part.collection, shape.question, columns: part.columns, limit: limit, filter: part.filter?.shape)
-            stage.append(Stage(legs: legs, inputs: Array(repeating: input, count: legs.count)))
         }
         return stage
     }
@@ -42,9 +45,10 @@ extension Planner {
     mutating func words(_ plan: SearchPlan, _ text: SearchExtras.TextSearch) -> Stage {
         var stage = Stage()
         for part in plan.parts {
+            let most = Self.candidates(text.candidates, k: part.needed)
             let legs = legs(
-                part.collection, .words, columns: part.columns,
-                limit: Self.candidates(text.candidates, k: plan.search.k), filter: part.filter?.shape)
+                part.collection, .words, columns: part.columns, limit: Self.room(for: most),
+                filter: part.filter?.shape)
             let input = LegInput(
                 settings: noSettings, subject: Array(text.query.utf8), parameters: part.filter?.values ?? [])
             stage.append(Stage(legs: legs, inputs: Array(repeating: input, count: legs.count)))
@@ -59,13 +63,13 @@ extension Planner {
             guard let part = plan.parts.first(where: { $0.legs.contains(survivor.leg) }) else { continue }
             let legs = legs(
                 part.collection, .ranked, columns: part.columns, limit: part.needed, filter: part.filter?.shape)
-            var input = part.input
-            input.settings = noSettings
-            input.ladder = nil
             let ids = ParameterValue(arrayOf: .int8, survivor.ids.map { .int($0) })
-            input.parameters = [ids] + (part.filter?.values ?? [])
             stage.legs.append(legs[survivor.leg - part.legs.lowerBound])
-            stage.inputs.append(input)
+            stage.inputs.append(
+                LegInput(
+                    // With an index of the vectors the ids would be no more than its filter.
+                    settings: withoutIndex, subject: part.input.subject,
+                    parameters: [ids] + (part.filter?.values ?? [])))
         }
         return stage
     }
@@ -82,12 +86,12 @@ extension Planner {
         if let twice = firstDuplicate(request.columns) {
             throw SearchError(.invalidArgument, "column \"\(twice)\" is asked for twice")
         }
-        try check(request.columns, of: collection)
+        try check(request.columns, of: collection.value)
         var stage = Stage()
-        for (place, own) in Self.placed(ids, in: collection) {
+        for (place, own) in Self.placed(ids, in: collection.value) {
             let legs = legs(
                 collection, .rows(withVector: request.withVector), columns: request.columns,
-                limit: Self.roomFor(own.count), filter: nil)
+                limit: Self.room(for: own.count), filter: nil)
             stage.legs.append(legs[place])
             stage.inputs.append(
                 LegInput(
@@ -107,17 +111,10 @@ extension Planner {
         return places.compactMap { place in grouped[place].map { (place, $0) } }
     }
 
-    /// Statements are few: a limit that is a power of two serves any number of ids up to it.
-    private static func roomFor(_ count: Int) -> Int {
-        var room = 1
-        while room < count { room *= 2 }
-        return room
-    }
-
     mutating func count(_ question: CountQuestion) throws(SearchError) -> Stage {
         let collection = try collection(question.collection)
         let filter = try question.filter.map { filter throws(SearchError) in
-            try FilterPlan(filter, columns: collection.filterable, collection: collection.name)
+            try FilterPlan(filter, columns: collection.value.filterable, collection: collection.value.name)
         }
         let legs = legs(
             collection, question.isExact ? .count : .estimate, columns: [], limit: 1, filter: filter?.shape)

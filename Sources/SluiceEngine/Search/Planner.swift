@@ -21,16 +21,19 @@ struct Planner {
     private static let kindsKept = 4_096
 
     let catalogue: Catalogue
-    let maximumK: Int
+    let limits: PlanLimits
     private var kinds: RecentTable<Kind, [PlannedLeg]>
     private var settingShapes: [[String]: SettingShape] = [:]
     /// For the default probability.
     private var quotas: RecentTable<QuotaKey, Int>
     let noSettings = SearchSettings(shape: SettingShape([]), values: [])
 
-    init(catalogue: Catalogue, maximumK: Int) {
+    /// For what is compared with all rows that are left.
+    let withoutIndex = SearchSettings(shape: SettingShape(["enable_indexscan"]), values: ["off"])
+
+    init(catalogue: Catalogue, limits: PlanLimits) {
         self.catalogue = catalogue
-        self.maximumK = maximumK
+        self.limits = limits
         kinds = RecentTable(capacity: Self.kindsKept)
         quotas = RecentTable(capacity: Self.kindsKept)
     }
@@ -47,26 +50,35 @@ struct Planner {
             stage.inputs.append(contentsOf: repeatElement(part.input, count: legs.count))
             parts.append(part)
         }
-        return SearchPlan(
+        let plan = SearchPlan(
             search: search, stage: stage, parts: parts, maxDistance: search.maxDistance ?? .infinity)
+        try check(plan)
+        return plan
     }
 
-    /// Which ways to another search's answer are open; nil if none is. All its collections must have opted in.
-    func use(of search: Search) -> AnswerUse? {
-        if search.extras?.value.bypassesCache == true { return nil }
-        var use = AnswerUse(shares: true, caches: true)
-        for name in search.collections {
-            guard let collection = catalogue.collections[name] else { return nil }
-            use.shares = use.shares && collection.sharesSearches
-            use.caches = use.caches && collection.isCached
-            guard use.shares || use.caches else { return nil }
+    /// One small request must not make everybody's databases, or this gateway, work without end.
+    private func check(_ plan: SearchPlan) throws(SearchError) {
+        let text = plan.search.extras?.value.text
+        guard plan.stage.legs.count * (text == nil ? 1 : 2) <= Self.mostLegs else {
+            throw SearchError(
+                .invalidArgument, "the search has more than \(Self.mostLegs) legs; name fewer collections")
         }
-        return use
+        let rows = plan.parts.reduce(0) { $0 + $1.legs.count * plan.asked(of: $1) } * plan.vectorCount
+        guard rows <= limits.maximumRows else {
+            throw SearchError(
+                .invalidArgument,
+                "the shards would be asked for \(rows) rows in all; at most \(limits.maximumRows) are allowed "
+                    + "(limits.max_rows): ask for a smaller k, or for fewer vectors or collections")
+        }
     }
+
+    /// A hit's leg is a u16 in the protocol.
+    private static let mostLegs = 65_535
 
     private mutating func plan(
-        _ search: Search, _ collection: Collection, from place: Int
+        _ search: Search, _ boxed: Boxed<Collection>, from place: Int
     ) throws(SearchError) -> ([PlannedLeg], PlannedPart) {
+        let collection = boxed.value
         let own = search.overrides[collection.name]
         let vector = own?.vector ?? search.vector
         let k = own?.k ?? search.k
@@ -78,20 +90,21 @@ struct Planner {
         if let asked = own?.filter ?? search.filter {
             filter = try FilterPlan(asked, columns: collection.filterable, collection: collection.name)
         }
-        var input = LegInput(settings: noSettings, subject: vector.bytes, parameters: filter?.values ?? [])
         if let extras = search.extras?.value {
             try check(extras, collection)
-            input.furtherSubjects = extras.furtherVectors.map(\.bytes)
             if let column = extras.group?.column, !columns.contains(column) { columns.append(column) }
         }
         let limit = limit(search, collection, k: k)
-        let question = Self.question(search)
-        input.settings = try settings(search, collection, limit: limit)
-        let legs = legs(collection, question, columns: columns, limit: limit, filter: filter?.shape)
-        var part = PlannedPart(
-            collection: collection, columns: columns, k: k, needed: Self.needed(search, k: k), filter: filter,
+        let settings = try settings(search, collection, limit: limit)
+        let legs = legs(boxed, Self.question(search), columns: columns, limit: limit, filter: filter?.shape)
+        let input = LegInput(
+            settings: settings, subject: vector.bytes,
+            furtherSubjects: search.extras?.value.furtherVectors.map(\.bytes) ?? [],
+            parameters: filter?.values ?? [],
+            ladder: ladder(search, boxed, columns, filter: filter, limit: limit))
+        let part = PlannedPart(
+            collection: boxed, columns: columns, k: k, needed: Self.needed(search, k: k), filter: filter,
             input: input, legs: place..<place + legs.count)
-        part.input.ladder = ladder(search, part, limit: limit)
         return (legs, part)
     }
 
@@ -102,18 +115,20 @@ struct Planner {
 
     /// The legs of a question to a collection, one for each of its shards.
     mutating func legs(
-        _ collection: Collection, _ question: SearchShape.Question, columns: [String], limit: Int,
+        _ boxed: Boxed<Collection>, _ question: SearchShape.Question, columns: [String], limit: Int,
         filter: FilterShape?
     ) -> [PlannedLeg] {
         let kind = Kind(
-            collection: collection.number, question: question, columns: columns, limit: limit, filter: filter)
+            collection: boxed.value.number, question: question, columns: columns, limit: limit, filter: filter)
         if let known = kinds[kind] { return known }
+        let collection = boxed.value
         let shape = SearchShape(
             collection: collection, question: question, columns: columns, limit: limit, filter: filter)
         let legs = collection.shards.enumerated().map { place, shard in
             PlannedLeg(
                 collection, shape: shape, place: place, shardIndex: shard, shard: catalogue.shards[shard],
-                estimate: catalogue.estimate(of: collection.name, shard: shard))
+                estimate: catalogue.estimate(of: collection.name, shard: shard),
+                index: catalogue.index(of: collection.name, shard: shard))
         }
         kinds[kind] = legs
         return legs
@@ -130,12 +145,12 @@ struct Planner {
     /// How many rows each shard is asked for.
     private mutating func limit(_ search: Search, _ collection: Collection, k: Int) -> Int {
         let extras = search.extras?.value
-        if let group = extras?.group { return Self.groupRows(k: k, size: group.size) }
-        if let text = extras?.text { return Self.candidates(text.candidates, k: k) }
-        if let twoPhase = extras?.twoPhase { return Self.candidates(twoPhase.candidates, k: k) }
         let needed = Self.needed(search, k: k)
+        if let group = extras?.group { return Self.groupRows(k: needed, size: group.size) }
+        if let text = extras?.text { return Self.room(for: Self.candidates(text.candidates, k: needed)) }
+        if let twoPhase = extras?.twoPhase { return Self.room(for: Self.candidates(twoPhase.candidates, k: needed)) }
         let shards = collection.shards.count
-        guard shards > 1, collection.placement == .hash else { return needed }
+        guard shards > 1, collection.placement == .hash, isOrdered(search, collection) else { return needed }
         if let probability = extras?.probability {
             return max(1, ShardQuota.rows(k: needed, shards: shards, probability: probability))
         }
@@ -146,7 +161,12 @@ struct Planner {
         return quota
     }
 
-    /// How long a list of candidates is: what the request says, and at least k.
+    /// A scan in relaxed order may give a row late that is nearer than the last one.
+    private func isOrdered(_ search: Search, _ collection: Collection) -> Bool {
+        (search.settings.iterativeScan ?? collection.defaults.iterativeScan) != .relaxed
+    }
+
+    /// How long a list of candidates is: what the request says, and at least what the answer can need.
     static func candidates(_ asked: Int?, k: Int) -> Int {
         min(max(asked ?? max(4 * k, 100), k), mostCandidates)
     }
@@ -154,17 +174,24 @@ struct Planner {
     /// A first guess; if groups are few and large, more are asked for.
     private static func groupRows(k: Int, size: Int) -> Int {
         let (rows, overflow) = k.multipliedReportingOverflow(by: size)
-        return min(max(overflow ? mostCandidates : rows, 25) * 4, mostCandidates)
+        return overflow ? mostCandidates : room(for: min(max(rows, 25), mostCandidates) * 4)
     }
 
-    /// Rows that one leg is ever asked for.
+    /// Statements are few: a limit that is a power of two serves any number of rows up to it.
+    static func room(for count: Int) -> Int {
+        var room = 1
+        while room < min(count, mostCandidates) { room *= 2 }
+        return min(room, max(count, mostCandidates))
+    }
+
+    /// Rows that one leg is ever asked for, but for k itself.
     static let mostCandidates = 10_000
 
     // MARK: Checks
 
     private func check(k: Int) throws(SearchError) {
-        guard (1...maximumK).contains(k) else {
-            throw SearchError(.invalidArgument, "k is \(k); it must be from 1 to \(maximumK)")
+        guard (1...limits.maximumK).contains(k) else {
+            throw SearchError(.invalidArgument, "k is \(k); it must be from 1 to \(limits.maximumK)")
         }
     }
 
@@ -186,6 +213,11 @@ struct Planner {
     private func check(_ extras: SearchExtras, _ collection: Collection) throws(SearchError) {
         for vector in extras.furtherVectors { try check(vector, collection) }
         if let column = extras.group?.column { try check([column], of: collection) }
+        for asked in [extras.text?.candidates, extras.twoPhase?.candidates].compactMap(\.self)
+        where asked > Self.mostCandidates {
+            throw SearchError(
+                .invalidArgument, "candidates is \(asked); this gateway takes at most \(Self.mostCandidates)")
+        }
         if extras.text != nil, collection.text == nil {
             throw SearchError(.notSupported, "collection \"\(collection.name)\" has no text column to search")
         }
@@ -234,14 +266,16 @@ struct Planner {
         }
     }
 
-    private func collections(_ search: Search) throws(SearchError) -> [Collection] {
+    private func collections(_ search: Search) throws(SearchError) -> [Boxed<Collection>] {
         let collections = try search.collections.map { name throws(SearchError) in
             let collection = try collection(name)
-            try check(search.model, of: collection)
+            try check(search.model, of: collection.value)
             return collection
         }
         if search.extras?.value.isSeparate == true { return collections }
-        if let first = collections.first, let other = collections.first(where: { $0.metric != first.metric }) {
+        if let first = collections.first?.value,
+            let other = collections.first(where: { $0.value.metric != first.metric })?.value
+        {
             throw SearchError(
                 .invalidArgument,
                 "\"\(first.name)\" is compared by \(first.metric.rawValue) and \"\(other.name)\" by "
@@ -250,8 +284,8 @@ struct Planner {
         return collections
     }
 
-    func collection(_ name: String) throws(SearchError) -> Collection {
-        guard let collection = catalogue.collections[name] else {
+    func collection(_ name: String) throws(SearchError) -> Boxed<Collection> {
+        guard let collection = catalogue.boxed[name] else {
             throw SearchError(.unknownCollection, "there is no collection \"\(Self.shown(name))\"")
         }
         return collection
@@ -275,21 +309,16 @@ struct Planner {
         }
         try search.settings.check(within: collection.caps, of: collection.name)
         let wanted = search.settings.filled(from: collection.defaults)
-        return search.exact ? exactSettings(wanted) : settings(wanted, limit: limit)
+        return search.exact ? exactSettings(wanted) : settings(wanted, collection.caps, limit: limit)
     }
 
-    /// For more rows than were asked for at first.
-    mutating func repairSettings(_ search: Search, _ part: PlannedPart, limit: Int) -> SearchSettings {
-        if search.exact { return part.input.settings }
-        return settings(search.settings.filled(from: part.collection.defaults), limit: limit)
-    }
-
-    private mutating func settings(_ wanted: ScanSettings, limit: Int) -> SearchSettings {
-        settings(wanted.assignments(limit: limit))
+    mutating func settings(_ wanted: ScanSettings, _ caps: ScanSettings, limit: Int) -> SearchSettings {
+        settings(wanted.assignments(limit: limit, caps: caps))
     }
 
     private mutating func exactSettings(_ wanted: ScanSettings) -> SearchSettings {
-        settings(wanted.assignments(limit: 1).filter { $0.name == "work_mem" } + [("enable_indexscan", "off")])
+        guard let workMem = wanted.workMemAssignment else { return withoutIndex }
+        return settings([workMem, ("enable_indexscan", "off")])
     }
 
     private mutating func settings(_ assignments: [(name: String, value: String)]) -> SearchSettings {
@@ -299,31 +328,38 @@ struct Planner {
         return SearchSettings(shape: shape, values: assignments.map(\.value))
     }
 
-    /// For legs that are asked for so many rows; nil if an index gives all that it is asked for.
-    mutating func ladder(_ search: Search, _ part: PlannedPart, limit: Int) -> LegLadder? {
+    /// Nil if an index gives all that it is asked for.
+    mutating func ladder(
+        _ search: Search, _ boxed: Boxed<Collection>, _ columns: [String], filter: FilterPlan?, limit: Int
+    ) -> LegLadder? {
+        let wantsComplete = search.extras?.value.isComplete ?? false
+        let caps = boxed.value.caps
+        guard filter != nil || wantsComplete || limit > caps.efSearch ?? ScanSettings.mostEfSearch, !search.exact
+        else { return nil }
+        let wanted = search.settings.filled(from: boxed.value.defaults)
+        let efSearch = wanted.efSearch(for: limit, caps: caps)
+        let wider = min(EscalationLadder.widerEfSearch(efSearch), caps.efSearch ?? .max)
+        let iterates = wanted.iterates(for: limit)
         let extras = search.extras?.value
-        let wantsComplete = extras?.isComplete ?? false
-        guard part.filter != nil || wantsComplete || limit > ScanSettings.mostEfSearch, !search.exact else {
-            return nil
-        }
-        let collection = part.collection
-        var wanted = search.settings.filled(from: collection.defaults)
-        let efSearch = wanted.efSearch(for: limit)
+        let areCandidates = extras?.twoPhase != nil || extras?.text != nil
+        let k = search.overrides[boxed.value.name]?.k ?? search.k
+        let enough = areCandidates ? min(limit, Self.needed(search, k: k)) : limit
         var rungs: LegLadder.Rungs?
         if wantsComplete {
-            wanted.efSearch = min(EscalationLadder.widerEfSearch(efSearch), collection.caps.efSearch ?? .max)
-            let wider = settings(wanted, limit: limit)
-            wanted.iterativeScan = .strict
             // Candidates of two phases are compared with one another by their coarse distances, without an index, too.
             let question = extras?.twoPhase.map { .coarse($0.coarse) } ?? SearchShape.Question.exact
+            var harder = wanted
+            harder.efSearch = wider
+            let widerSettings = settings(harder, caps, limit: limit)
+            harder.iterativeScan = .strict
             rungs = .init(
-                wider: wider, iterative: settings(wanted, limit: limit), exact: exactSettings(wanted),
-                exactLegs: legs(
-                    collection, question, columns: part.columns, limit: limit, filter: part.filter?.shape))
+                wider: widerSettings, iterative: settings(harder, caps, limit: limit),
+                exact: exactSettings(wanted),
+                exactLegs: legs(boxed, question, columns: columns, limit: limit, filter: filter?.shape))
         }
-        // More candidates than that are welcome, and not missed.
-        let enough = extras?.twoPhase == nil && extras?.text == nil ? limit : min(limit, part.needed)
-        return LegLadder(mayUnderReturn: part.filter != nil, efSearch: efSearch, enough: enough, rungs: rungs)
+        return LegLadder(
+            mayUnderReturn: filter != nil, efSearch: wider > efSearch || limit > efSearch ? efSearch : nil,
+            iterates: iterates, enough: enough, maxDistance: search.maxDistance ?? .infinity, rungs: rungs)
     }
 
     func firstDuplicate(_ names: [String]) -> String? {
@@ -337,5 +373,17 @@ struct Planner {
         String(
             String.UnicodeScalarView(text.unicodeScalars.prefix(63).map { $0.value < 32 || $0.value == 127 ? "?" : $0 })
         )
+    }
+}
+
+/// What a request may ask for.
+public struct PlanLimits: Hashable, Sendable {
+    public var maximumK: Int
+    /// That all legs of a search together are asked for, for all its vectors.
+    public var maximumRows: Int
+
+    public init(maximumK: Int, maximumRows: Int = 1_000_000) {
+        self.maximumK = maximumK
+        self.maximumRows = maximumRows
     }
 }

@@ -32,7 +32,15 @@ public struct ScanSettings: Hashable, Sendable {
     static func suffices(for limit: Int) -> Bool { limit <= defaultEfSearch }
 
     /// HNSW finds at most ef_search rows, so less than the limit would cut the answer short.
-    func efSearch(for limit: Int) -> Int { max(efSearch ?? Self.defaultEfSearch, min(limit, Self.mostEfSearch)) }
+    func efSearch(for limit: Int, caps: ScanSettings) -> Int {
+        let needed = max(efSearch ?? Self.defaultEfSearch, min(limit, Self.mostEfSearch))
+        return min(needed, max(caps.efSearch ?? .max, efSearch ?? 1))
+    }
+
+    /// Whether a scan goes on where `ef_search` ends.
+    func iterates(for limit: Int) -> Bool {
+        iterativeScan.map { $0 != .off } ?? (limit > Self.mostEfSearch)
+    }
 
     /// What is not said here, from `others`.
     func filled(from others: ScanSettings) -> ScanSettings {
@@ -87,9 +95,9 @@ public struct ScanSettings: Hashable, Sendable {
     // MARK: PostgreSQL
 
     /// The settings' names and values as PostgreSQL has them, in a fixed order.
-    func assignments(limit: Int) -> [(name: String, value: String)] {
+    func assignments(limit: Int, caps: ScanSettings) -> [(name: String, value: String)] {
         var all: [(name: String, value: String)] = []
-        let needed = efSearch(for: limit)
+        let needed = efSearch(for: limit, caps: caps)
         if efSearch != nil || needed != Self.defaultEfSearch { all.append(("hnsw.ef_search", String(needed))) }
         if let probes { all.append(("ivfflat.probes", String(probes))) }
         if let iteration = iterativeScan ?? (limit > Self.mostEfSearch ? .strict : nil) {
@@ -97,11 +105,16 @@ public struct ScanSettings: Hashable, Sendable {
             // IVFFlat has no strict order; what is relaxed there is sorted here.
             all.append(("ivfflat.iterative_scan", iteration == .off ? "off" : "relaxed_order"))
         }
-        if let maxScanTuples { all.append(("hnsw.max_scan_tuples", String(maxScanTuples))) }
+        // What this gateway turns on by itself keeps to the cap, too.
+        if let maxScanTuples = maxScanTuples ?? (iterates(for: limit) ? caps.maxScanTuples : nil) {
+            all.append(("hnsw.max_scan_tuples", String(maxScanTuples)))
+        }
         if let scanMemoryMultiplier { all.append(("hnsw.scan_mem_multiplier", String(scanMemoryMultiplier))) }
-        if let workMemKiB { all.append(("work_mem", "\(workMemKiB)kB")) }
+        if let workMemAssignment { all.append(workMemAssignment) }
         return all
     }
+
+    var workMemAssignment: (name: String, value: String)? { workMemKiB.map { ("work_mem", "\($0)kB") } }
 
     private static let words = ["off", "relaxed_order", "strict_order"]
     /// pgvector's default and its bound.

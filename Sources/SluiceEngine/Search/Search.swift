@@ -78,16 +78,15 @@ struct RequestTerms: Sendable {
     var allowsPartial = false
     var minCoverage: Double?
     var allowsHedges = true
-    var priority = SearchPriority.interactive
-    /// It is asked again for more, and what has come by the deadline can be its answer.
-    var mayStopShort = false
+    /// The answer leaves in parts, so it may be larger than a reply.
+    var isStreamed = false
 }
 
 extension Search {
-    var terms: RequestTerms {
+    func terms(isStreamed: Bool) -> RequestTerms {
         RequestTerms(
             deadline: deadline, allowsPartial: allowsPartial, minCoverage: minCoverage, allowsHedges: allowsHedges,
-            priority: priority, mayStopShort: extras.map { $0.value.isComplete || $0.value.group != nil } ?? false)
+            isStreamed: isStreamed)
     }
 
     /// What two searches must share to have the same answer.
@@ -95,8 +94,15 @@ extension Search {
         var key = self
         key.deadline = Instant(nanoseconds: 0)
         key.allowsHedges = true
-        key.priority = .interactive
         return key
+    }
+
+    /// About what it takes in memory.
+    var bytes: Int {
+        let own = overrides.values.reduce(0) { $0 + ($1.vector?.bytes.count ?? 0) + ($1.filter?.bytes ?? 0) + 128 }
+        let further = extras?.value.furtherVectors.reduce(256) { $0 + $1.bytes.count + 64 } ?? 0
+        return 512 + vector.bytes.count + own + further + (filter?.bytes ?? 0)
+            + (collections + columns).reduce(0) { $0 + $1.utf8.count + 16 }
     }
 }
 

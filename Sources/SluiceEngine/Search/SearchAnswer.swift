@@ -29,9 +29,9 @@ public struct SearchAnswer: Sendable {
     public var mayBeIncomplete = false
     /// A shard was asked again for rows that its first share had cut off.
     public var isRepaired = false
+    /// With more time, or without a failure, it could have been a better one: nobody else should be given it.
+    var isCurtailed: Bool { coverage < 1 || legs.contains { $0.isCurtailed || $0.status == .timeout } }
     public var source = AnswerSource.executed
-    /// With more time there might have been more.
-    var wasStoppedShort = false
     /// What few answers have.
     public var extras: AnswerExtras?
 
@@ -41,13 +41,31 @@ public struct SearchAnswer: Sendable {
         self.coverage = coverage
     }
 
-    /// What the hits' columns take in a reply.
-    public var cellBytes: Int {
-        let own = hits.reduce(0) { $0 + legs[$1.leg].rows.cells(of: $1.row).count }
+    /// What the hits take in a reply.
+    public var hitBytes: Int {
+        let own = hits.reduce(0) { $0 + Self.bytesPerHit + legs[$1.leg].rows.cells(of: $1.row).count }
         guard let extras else { return own }
         return extras.furtherLists.enumerated().reduce(own) { sum, list in
-            list.element.reduce(sum) { $0 + cells(of: $1, list: list.offset + 1).count }
+            list.element.reduce(sum + Self.bytesPerHit) {
+                $0 + Self.bytesPerHit + cells(of: $1, list: list.offset + 1).count
+            }
         }
+    }
+
+    /// The protocol's: leg, id and distance.
+    private static var bytesPerHit: Int { 18 }
+
+    /// The same without the legs' rows that are no hits of its only list: what is held is no larger than it must be.
+    func compacted() -> SearchAnswer {
+        guard extras?.furtherLists.isEmpty != false else { return self }
+        var compact = self
+        var builders = legs.map { LegRows.Builder(columnTypes: $0.rows.columnTypes) }
+        for place in hits.indices {
+            let hit = hits[place]
+            compact.hits[place].row = builders[hit.leg].add(hit, cells: legs[hit.leg].rows.cells(of: hit.row))
+        }
+        for place in legs.indices { compact.legs[place].rows = builders[place].rows(of: legs[place].rows.count) }
+        return compact
     }
 
     /// - Parameter list: the one that the hit is in.
@@ -144,6 +162,8 @@ public struct LegReport: Sendable {
     public var rung = EscalationLadder.Rung.asAsked
     /// Fewer rows came than were asked for, and more may match.
     var mayBeIncomplete = false
+    /// More was tried, and did not come to its end.
+    var isCurtailed = false
     var lastFailure: AttemptFailure?
     /// Why the attempt that was due could not be made.
     var refusal = AttemptFailure.unreachable
@@ -173,11 +193,14 @@ public final class LegRows: Sendable {
     public let offsets: [Int]
     /// Those of a batch's further vectors, in their order.
     public let further: [LegRows]
+    /// How many there were before all but the hits were left out; nil if none was.
+    private let found: Int?
 
     public init(
         ids: [Int64] = [], distances: [Double] = [], columnTypes: [UInt32] = [], cells: [UInt8] = [],
-        offsets: [Int] = [0], further: [LegRows] = []
+        offsets: [Int] = [0], further: [LegRows] = [], found: Int? = nil
     ) {
+        self.found = found
         self.ids = ids
         self.distances = distances
         self.columnTypes = columnTypes
@@ -190,6 +213,35 @@ public final class LegRows: Sendable {
     public func of(subject: Int) -> LegRows {
         if subject == 0 { return self }
         return further.indices.contains(subject - 1) ? further[subject - 1] : .none
+    }
+
+    /// How many rows there are for all vectors of a batch.
+    public var total: Int { further.reduce(found ?? count) { $0 + $1.count } }
+
+    /// Collects some rows of a leg.
+    struct Builder {
+        let columnTypes: [UInt32]
+        private var ids: [Int64] = []
+        private var distances: [Double] = []
+        private var cells: [UInt8] = []
+        private var offsets = [0]
+
+        init(columnTypes: [UInt32]) { self.columnTypes = columnTypes }
+
+        /// - Returns: the row's place.
+        mutating func add(_ hit: Candidate, cells bytes: ArraySlice<UInt8>) -> Int {
+            ids.append(hit.id)
+            distances.append(hit.distance)
+            cells += bytes
+            offsets.append(cells.count)
+            return ids.count - 1
+        }
+
+        /// - Parameter found: how many the leg had brought.
+        func rows(of found: Int) -> LegRows {
+            LegRows(
+                ids: ids, distances: distances, columnTypes: columnTypes, cells: cells, offsets: offsets, found: found)
+        }
     }
 
     var bytes: Int { further.reduce(cells.count + 24 * count) { $0 + $1.bytes } }

@@ -53,7 +53,7 @@ extension SearchError {
         case .cancelled:
             self.init(.cancelled, "the search was cancelled", legs: legs)
         case .invalid:
-            self.init(.invalidArgument, "\(place): \(leg.message ?? "it asks for too much")", legs: legs)
+            self.init(.invalidArgument, "\(place): \(leg.message ?? "the request cannot be answered")", legs: legs)
         case .backendError, .ok:
             let state = leg.sqlState.map { " (SQLSTATE \($0))" } ?? ""
             let message = leg.message ?? "the server refused the statement"

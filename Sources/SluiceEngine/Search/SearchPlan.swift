@@ -33,7 +33,7 @@ struct SearchPlan: Sendable {
     /// The same search of one of its collections.
     func only(_ place: Int) -> SearchPlan {
         var search = search
-        search.collections = [parts[place].collection.name]
+        search.collections = [parts[place].collection.value.name]
         var part = parts[place]
         let stage = Stage(legs: Array(stage.legs[part.legs]), inputs: Array(stage.inputs[part.legs]))
         part.legs = stage.legs.indices
@@ -43,7 +43,7 @@ struct SearchPlan: Sendable {
 
 /// One collection's part of a search.
 struct PlannedPart: Sendable {
-    let collection: Collection
+    let collection: Boxed<Collection>
     let columns: [String]
     /// How many rows of it are wanted.
     let k: Int
@@ -51,19 +51,40 @@ struct PlannedPart: Sendable {
     let needed: Int
     let filter: FilterPlan?
     /// What its legs ask.
-    var input: LegInput
+    let input: LegInput
     /// Its legs' places in the stage.
     var legs: Range<Int>
 }
 
-/// What a leg asks besides its shape: settings and parameters.
-struct LegInput: Sendable {
-    var settings: SearchSettings
-    var subject: [UInt8]
-    var furtherSubjects: [[UInt8]] = []
-    var parameters: [ParameterValue] = []
+/// What a leg asks besides its shape: settings and parameters. A class, since it passes many hands.
+final class LegInput: Sendable {
+    let settings: SearchSettings
+    let subject: [UInt8]
+    let furtherSubjects: [[UInt8]]
+    let parameters: [ParameterValue]
     /// What to do about too few rows; nil if what comes is all there is.
-    var ladder: LegLadder?
+    let ladder: LegLadder?
+    /// There is an answer already, and this is for a better one: it must not take so long that neither is given.
+    let isExtra: Bool
+
+    init(
+        settings: SearchSettings, subject: [UInt8], furtherSubjects: [[UInt8]] = [],
+        parameters: [ParameterValue] = [], ladder: LegLadder? = nil, isExtra: Bool = false
+    ) {
+        self.isExtra = isExtra
+        self.settings = settings
+        self.subject = subject
+        self.furtherSubjects = furtherSubjects
+        self.parameters = parameters
+        self.ladder = ladder
+    }
+
+    /// The same asked in another way, for a better answer.
+    func again(_ settings: SearchSettings, _ ladder: LegLadder?, isExtra: Bool = true) -> LegInput {
+        LegInput(
+            settings: settings, subject: subject, furtherSubjects: furtherSubjects, parameters: parameters,
+            ladder: ladder, isExtra: isExtra)
+    }
 }
 
 /// How a leg that found too few rows can be searched harder.
@@ -78,16 +99,23 @@ final class LegLadder: Sendable {
 
     /// A filter thins out what the index gives.
     let mayUnderReturn: Bool
-    let efSearch: Int
-    /// From how many rows on a leg has not found too few.
+    /// Nil if the scan goes on where `ef_search` ends, or a wider one is not allowed.
+    let efSearch: Int?
+    /// The scan iterates already.
+    let iterates: Bool
+    /// From how many rows on a leg has not found too few: more candidates are welcome, and not missed.
     let enough: Int
+    /// Who has seen a row beyond it has seen all that matter.
+    let maxDistance: Double
     /// Nil if the reply only has to say so.
     let rungs: Rungs?
 
-    init(mayUnderReturn: Bool, efSearch: Int, enough: Int, rungs: Rungs?) {
+    init(mayUnderReturn: Bool, efSearch: Int?, iterates: Bool, enough: Int, maxDistance: Double, rungs: Rungs?) {
+        self.enough = enough
         self.mayUnderReturn = mayUnderReturn
         self.efSearch = efSearch
-        self.enough = enough
+        self.iterates = iterates
+        self.maxDistance = maxDistance
         self.rungs = rungs
     }
 }
@@ -103,6 +131,8 @@ public final class PlannedLeg: Sendable {
     let place: Int
     /// How many rows of the collection are there.
     let estimate: RowEstimate
+    /// Which index is there.
+    let index: IndexNote
     let timeout: Duration?
     /// Legs of one kind take about as long.
     let latencyClass: Int
@@ -110,8 +140,9 @@ public final class PlannedLeg: Sendable {
 
     init(
         _ collection: Collection, shape: SearchShape, place: Int, shardIndex: Int, shard: Catalogue.Shard,
-        estimate: RowEstimate
+        estimate: RowEstimate, index: IndexNote
     ) {
+        self.index = index
         self.collection = collection.name
         collectionRank = collection.rank
         self.shape = shape

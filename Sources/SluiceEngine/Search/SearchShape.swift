@@ -65,7 +65,8 @@ public final class SearchShape: Sendable {
 
     /// The server answers with its plan instead of rows.
     public var isEstimate: Bool { question == .estimate }
-    var isExact: Bool { question == .exact }
+    /// It looks at so many rows that what it takes says nothing of a replica.
+    var isHeavy: Bool { question == .exact || question == .count }
 
     /// Questions that take about as long as one another.
     var latencyKind: Int {
@@ -137,10 +138,11 @@ extension SearchShape {
     private var words: String {
         guard let text = collection.text else { return "SELECT" }
         let column = "t." + Self.quoted(text.column)
-        let query = "pg_catalog.websearch_to_tsquery(\(Self.literal(text.language))::pg_catalog.regconfig, $1) AS q"
-        let rank = "-pg_catalog.ts_rank(\(column), q)::pg_catalog.float8"
+        let language = Self.literal(text.language) + "::pg_catalog.regconfig"
+        let query = "pg_catalog.websearch_to_tsquery(\(language), $1) AS q(query)"
+        let rank = "OPERATOR(pg_catalog.-) pg_catalog.ts_rank(\(column), q.query)::pg_catalog.float8"
         return "SELECT \(selected(rank))"
-            + source(", \(query)", where: "\(column) OPERATOR(pg_catalog.@@) q")
+            + source(", \(query)", where: "\(column) OPERATOR(pg_catalog.@@) q.query")
             + " ORDER BY 3, 2 LIMIT \(rowLimit)"
     }
 
@@ -157,13 +159,22 @@ extension SearchShape {
     }
 
     static func quoted(_ identifier: String) -> String {
-        "\"" + identifier.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+        "\"" + doubling("\"", in: identifier) + "\""
     }
 
     /// A configured word as a literal that means the same whatever the server's settings are.
     private static func literal(_ text: String) -> String {
-        let parts = text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
-        return "E'" + parts.split(separator: "\\", omittingEmptySubsequences: false).joined(separator: "\\\\") + "'"
+        "E'" + doubling("\\", in: doubling("'", in: text)) + "'"
+    }
+
+    /// By Unicode scalars: a quote with a combining mark after it is another Character.
+    private static func doubling(_ scalar: Unicode.Scalar, in text: String) -> String {
+        var doubled = String.UnicodeScalarView()
+        for each in text.unicodeScalars {
+            doubled.append(each)
+            if each == scalar { doubled.append(each) }
+        }
+        return String(doubled)
     }
 }
 

@@ -91,10 +91,12 @@ public final class Admission: Sendable {
     }
 
     /// A request is over that was admitted at `admitted`.
-    func left(_ admitted: Instant, _ error: SearchError?, now: Instant) {
+    /// - Parameter isMeasured: false if it asked for so much that its time says nothing.
+    func left(_ admitted: Instant, _ error: SearchError?, isMeasured: Bool = true, now: Instant) {
         guard isEnabled else { return }
         let outcome: AdmissionMachine.Outcome =
             switch error?.code {
+            case nil where !isMeasured: .ignored
             case nil: .ok
             case .busy: .dropped
             case .deadlineExceeded: .timedOut

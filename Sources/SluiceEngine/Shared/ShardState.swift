@@ -22,11 +22,12 @@ public final class ShardState: Sendable {
     }
 
     func attemptRequested(
-        _ kind: AttemptKind, latencyClass: Int, tried: ReplicaSet, mayRepeat: Bool, now: Instant
+        _ kind: AttemptKind, _ leg: PlannedLeg, isMeasured: Bool, tried: ReplicaSet, mayRepeat: Bool, now: Instant
     ) -> ShardMachine.Choice {
         state.withLock {
             $0.machine.attemptRequested(
-                kind, latencyClass: latencyClass, tried: tried, mayRepeat: mayRepeat, now: now, using: &$0.random)
+                kind, latencyClass: leg.latencyClass, isMeasured: isMeasured, tried: tried, mayRepeat: mayRepeat,
+                now: now, using: &$0.random)
         }
     }
 

@@ -66,20 +66,20 @@ public final class SharedAnswers<Key: Hashable & Sendable, Answer: Sendable>: Se
         case executeAlone
     }
 
-    private let size: @Sendable (Answer) -> Int
+    private let size: @Sendable (Key, Answer) -> Int
     private let mayStore: @Sendable (Answer) -> Bool
     private let isOwn: @Sendable (Result<Answer, SearchError>) -> Bool
     private let state: Mutex<State>
 
     /// - Parameters:
     ///   - mostFollowers: of one execution; whoever comes then is executed besides. 0 or more.
-    ///   - size: an answer's bytes; asked for only when it is to be stored.
+    ///   - size: a key's and its answer's bytes; asked for only when it is to be stored.
     ///   - mayStore: false for an answer that a later search should not be given, as a partial one.
     ///   - isOwn: whether an end concerns the search alone that was executed, so that those that followed it must be
     ///     executed themselves.
     public init(
         cache: ResultCache<Key, Answer>.Configuration, mostFollowers: Int = 1_000,
-        size: @escaping @Sendable (Answer) -> Int, mayStore: @escaping @Sendable (Answer) -> Bool,
+        size: @escaping @Sendable (Key, Answer) -> Int, mayStore: @escaping @Sendable (Answer) -> Bool,
         isOwn: @escaping @Sendable (Result<Answer, SearchError>) -> Bool = { SharedAnswers.isOwnFailure($0) }
     ) {
         self.size = size
@@ -126,7 +126,7 @@ public final class SharedAnswers<Key: Hashable & Sendable, Answer: Sendable>: Se
         }
         let result = await execute()
         ended(
-            leader, key, result, bytes: use.caches ? bytesToStore(result) : nil,
+            leader, key, result, bytes: use.caches ? bytesToStore(key, result) : nil,
             isOwn: isOwn(result) || wasCancelled(result), now: executor.now())
         return (result, .executed)
     }
@@ -164,9 +164,9 @@ public final class SharedAnswers<Key: Hashable & Sendable, Answer: Sendable>: Se
         }
     }
 
-    private func bytesToStore(_ result: Result<Answer, SearchError>) -> Int? {
+    private func bytesToStore(_ key: Key, _ result: Result<Answer, SearchError>) -> Int? {
         guard case .success(let answer) = result, mayStore(answer) else { return nil }
-        return size(answer)
+        return size(key, answer)
     }
 
     /// Stores the answer and ends the flight at one moment, so that nobody comes in between.

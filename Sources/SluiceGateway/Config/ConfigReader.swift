@@ -164,15 +164,19 @@ struct ConfigReader {
 
     private func readLimits(_ node: ConfigNode) -> GatewayConfig.Limits {
         let keys = node.table([
-            "max_k", "max_frame", "max_in_flight", "max_reply", "max_unsent", "max_sessions", "default_deadline",
-            "max_deadline", "handshake_timeout", "shutdown_grace",
+            "max_k", "max_rows", "max_frame", "max_in_flight", "max_reply", "max_stream", "max_unsent",
+            "max_sessions", "default_deadline", "max_deadline", "handshake_timeout", "shutdown_grace",
         ])
         let times = Duration.milliseconds(1)...Duration.seconds(3_600)
         var limits = GatewayConfig.Limits()
         if let value = keys["max_k"] { limits.maxK = value.integer(1...10_000, or: limits.maxK) }
+        if let value = keys["max_rows"] { limits.maxRows = value.integer(1...1_000_000_000, or: limits.maxRows) }
         if let value = keys["max_frame"] { limits.maxFrame = value.bytes(4_096...67_108_864, or: limits.maxFrame) }
         if let value = keys["max_in_flight"] { limits.maxInFlight = value.integer(1...65_536, or: limits.maxInFlight) }
         if let value = keys["max_reply"] { limits.maxReply = value.bytes(4_096...134_217_728, or: limits.maxReply) }
+        if let value = keys["max_stream"] {
+            limits.maxStream = value.bytes(4_096...4_294_967_296, or: limits.maxStream)
+        }
         if let value = keys["max_unsent"] {
             limits.maxUnsent = value.bytes(65_536...1_073_741_824, or: limits.maxUnsent)
         }

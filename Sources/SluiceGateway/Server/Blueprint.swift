@@ -83,8 +83,10 @@ struct Blueprint {
 
     var laneConfiguration: SearchLane.Configuration {
         var lane = SearchLane.Configuration(
-            maximumK: config.limits.maxK, acquireTimeout: config.pool.acquireTimeout,
+            plans: PlanLimits(maximumK: config.limits.maxK, maximumRows: config.limits.maxRows),
+            acquireTimeout: config.pool.acquireTimeout,
             connectTimeout: config.pool.connectTimeout, maximumLegBytes: config.limits.maxReply)
+        lane.maximumStreamedLegBytes = config.limits.maxStream
         lane.legs = .init(
             maxAttempts: config.retries.maxAttempts,
             backoff: Backoff(base: config.retries.backoff, cap: config.retries.backoff * 64))

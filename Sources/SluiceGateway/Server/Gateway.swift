@@ -2,7 +2,7 @@ package import Logging
 package import NIOCore
 internal import NIOPosix
 internal import SluiceCore
-internal import SluiceEngine
+package import SluiceEngine
 internal import SluiceReactor
 internal import SluiceWire
 internal import Synchronization
@@ -36,7 +36,9 @@ package final class Gateway: Sendable {
         unixSocket = listeners.unixSocket
     }
 
-    /// Dials the replicas, then listens. A replica that is down makes the gateway degraded, not dead.
+    /// Dials the replicas, examines one of each shard, then listens. A replica that is down makes the gateway degraded,
+    /// not dead.
+    /// - Throws: `StartRefused` if a collection that requires an index has none that serves it.
     package static func start(_ config: GatewayConfig, logger: Logger) async throws -> Gateway {
         let need = DescriptorLimit.need(config)
         if let limit = DescriptorLimit.raise(), limit < need {
@@ -45,10 +47,13 @@ package final class Gateway: Sendable {
                 metadata: ["limit": "\(limit)", "may_need": "\(need)"])
         }
         let house = try House(config, logger: logger)
+        // At the same time: neither waits longer than a dial may take.
+        async let examination = Examination.run(config, .oneReplica)
         await house.start()
         let registry = SessionRegistry(limit: config.limits.maxSessions)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: house.lanes.count)
         do {
+            try take(await examination, house.shared.catalogue, logger)
             let sessions = SessionFactory(config: config, house: house, registry: registry, logger: logger)
             let listeners = try await Listeners(config.listen, group: group, sessions: sessions).bind()
             return Gateway(
@@ -59,6 +64,28 @@ package final class Gateway: Sendable {
             await house.shutDown()
             throw error
         }
+    }
+
+    /// Says what was found, and lets the engine know the indexes.
+    private static func take(_ examination: Examination, _ catalogue: Catalogue, _ logger: Logger) throws {
+        for finding in examination.findings {
+            var metadata: Logger.Metadata = ["shard": "\(finding.shard)"]
+            if let replica = finding.replica { metadata["replica"] = "\(replica)" }
+            if let collection = finding.collection { metadata["collection"] = "\(collection)" }
+            // Servers that are down are no error of a start: they are dialled for ever.
+            let isError = finding.severity == .error && finding.topic != .reach
+            logger.log(level: isError ? .error : .warning, "\(finding.message)", metadata: metadata)
+        }
+        for index in examination.indexes {
+            catalogue.index(of: index.collection, shard: index.shard).update(index.kind)
+        }
+        let refusals = examination.findings.filter { $0.severity == .error && $0.topic == .index }
+        if !refusals.isEmpty { throw StartRefused(reasons: refusals.map(\.description)) }
+    }
+
+    /// Which index the searches of a collection use on a shard, by what was found at the start.
+    package func indexKind(of collection: String, shard: Int) -> IndexKind {
+        house.shared.catalogue.index(of: collection, shard: shard).kind
     }
 
     /// The replicas that cannot be reached now, as `shard/replica`.
@@ -113,4 +140,12 @@ package final class Gateway: Sendable {
         unixSocket?.remove()
         logger.notice("stopped")
     }
+}
+
+/// A collection's `require_index` is not fulfilled.
+public struct StartRefused: Error, Sendable, CustomStringConvertible {
+    /// One line for each (collection, shard).
+    public var reasons: [String]
+
+    public var description: String { reasons.joined(separator: "\n") }
 }

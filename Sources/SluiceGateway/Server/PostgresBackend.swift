@@ -108,8 +108,8 @@ extension BackendFailure {
         case .connectionLost: return .connectionLost
         case .timedOut: return .timedOut
         case .cancelled: return .cancelled
-        case .tooLarge: return .tooLarge
         case .protocolViolation, .integrity: return .integrity
+        case .tooLarge: return .tooLarge
         case .server: break
         }
         switch failure.sqlState ?? "" {

@@ -68,7 +68,7 @@ enum ReplyEncoder {
         let columns = zip(leg.columns, leg.rows.columnTypes).map { ColumnType(name: $0, typeOID: $1) }
         return SluiceWire.LegReport(
             collection: leg.collection, shard: leg.shard, replica: leg.replica,
-            status: SluiceWire.LegStatus(rawValue: leg.status.rawValue), rows: leg.rows.count,
+            status: SluiceWire.LegStatus(rawValue: leg.status.rawValue), rows: leg.rows.total,
             wait: leg.wait, execute: leg.execute, sqlstate: leg.sqlState, message: leg.message, columns: columns,
             attempts: leg.attempts, hedges: leg.hedges, asked: leg.asked,
             rung: Rung(rawValue: UInt8(clamping: leg.rung.rawValue)))

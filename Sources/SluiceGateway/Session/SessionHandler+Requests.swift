@@ -12,10 +12,16 @@ extension SessionHandler {
             let request = try SearchRequest(decoding: frame.payload)
             let search = try Search(request, limits: context.limits, now: now)
             if request.stream { return stream(requestID, search, now: now) }
+            let most = context.limits.maxReply
+            if context.lane.mayShare(search) {
+                return run(requestID, kind: .result, write: ReplyEncoder.write(_:into:)) { lane in
+                    await lane.search(search).limited(to: most)
+                }
+            }
             start(
                 requestID, search.priority, deadline: search.deadline, now: now, kind: .result,
                 write: ReplyEncoder.write(_:into:)
-            ) { [most = context.limits.maxReply] lane, ticket in
+            ) { lane, ticket in
                 await lane.search(search, admittedBy: ticket).limited(to: most)
             }
         } catch {
@@ -31,31 +37,35 @@ extension SessionHandler {
         start(
             requestID, search.priority, deadline: search.deadline, now: now, kind: .result,
             write: ReplyEncoder.write(_:into:)
-        ) { [most = context.limits.maxReply] lane, ticket in
-            let parts = AsyncStream.makeStream(of: AnswerPart.self)
+        ) { [limits = context.limits, backlog] lane, ticket in
+            let parts = PartQueue(backlog, most: limits.maxStream)
             let sending = Task(executorPreference: lane.executor) {
                 for await part in parts.stream where lane.executor.now() < search.deadline {
                     await withCheckedContinuation { resumption in
-                        eventLoop.execute { handler.value.send(part, of: requestID, then: resumption) }
+                        eventLoop.execute {
+                            handler.value.send(part, of: requestID, until: search.deadline, then: resumption)
+                        }
                     }
+                    parts.sent(part)
                 }
             }
             // A client that does not read does not hold the stream beyond its deadline.
             let left = max(.zero, lane.executor.now().duration(to: search.deadline))
-            let end = eventLoop.scheduleTask(in: .init(left)) { handler.value.resumeStreams() }
-            var outcome = await lane.search(search, admittedBy: ticket) { parts.continuation.yield($0) }
-            parts.continuation.finish()
+            let end = eventLoop.scheduleTask(in: .init(left)) { handler.value.resumeStream(requestID) }
+            var outcome = await lane.search(search, admittedBy: ticket) { parts.add($0) }
+            parts.finish()
             await withTaskCancellationHandler {
                 await sending.value
             } onCancel: {
                 sending.cancel()
+                eventLoop.execute { handler.value.resumeStream(requestID) }
             }
+            parts.drop()
             end.cancel()
-            if lane.executor.now() >= search.deadline, case .success = outcome.result {
-                outcome.result = .failure(
-                    SearchError(.deadlineExceeded, "the stream was not read before its deadline"))
+            if case .success = outcome.result, let failure = parts.failure ?? lane.late(search.deadline) {
+                outcome.result = .failure(failure)
             }
-            return outcome.limited(to: most)
+            return outcome.limited(to: limits.maxReply)
         }
     }
 
@@ -107,11 +117,18 @@ extension SessionHandler {
 extension Outcome<SearchAnswer> {
     /// An answer that is larger than a reply may be is none.
     func limited(to most: Int) -> Self {
-        guard case .success(let answer) = result, answer.cellBytes > most else { return self }
+        guard case .success(let answer) = result, answer.hitBytes > most else { return self }
         let error = SearchError(
             .invalidArgument,
-            "the hits have \(answer.cellBytes) bytes, and a reply has at most \(most); "
+            "the hits have \(answer.hitBytes) bytes, and a reply has at most \(most); "
                 + "ask for fewer columns or a smaller k")
         return Outcome(result: .failure(error), unsettled: unsettled)
+    }
+}
+
+extension SearchLane {
+    fileprivate nonisolated func late(_ deadline: Instant) -> SearchError? {
+        executor.now() < deadline
+            ? nil : SearchError(.deadlineExceeded, "the stream was not read before its deadline")
     }
 }

@@ -37,7 +37,8 @@ final class SessionHandler: ChannelInboundHandler {
     private var closing: Scheduled<Void>?
     private var running: [UInt32: Task<Void, Never>] = [:]
     /// Streams that wait until the client has read what there is.
-    private var drainWaiters: [CheckedContinuation<Void, Never>] = []
+    private var drainWaiters: [UInt32: CheckedContinuation<Void, Never>] = [:]
+    let backlog = SharedBacklog()
 
     init(_ context: SessionContext) {
         self.context = context
@@ -173,22 +174,31 @@ final class SessionHandler: ChannelInboundHandler {
 
     // MARK: Requests that take time
 
-    /// Runs a request that needs admission on the session's lane, and answers it.
+    /// Asks for admission, runs a request on the session's lane, and answers it.
     func start<Answer: Sendable>(
         _ requestID: UInt32, _ priority: SearchPriority, deadline: Instant, now: Instant, kind: FrameKind,
         write: @escaping @Sendable (Answer, inout ByteBuffer) -> Void,
-        _ run: @escaping @Sendable (SearchLane, Admission.Ticket) async -> Outcome<Answer>
+        _ work: @escaping @Sendable (SearchLane, Admission.Ticket) async -> Outcome<Answer>
     ) {
+        guard channelContext != nil else { return }
         let ticket: Admission.Ticket
         do throws(SearchError) {
             ticket = try context.admission.arrived(priority, deadline: deadline, now: now)
         } catch {
             return answer(requestID, error)
         }
+        run(requestID, kind: kind, write: write) { await work($0, ticket) }
+    }
+
+    /// Runs a request on the session's lane, and answers it.
+    func run<Answer: Sendable>(
+        _ requestID: UInt32, kind: FrameKind, write: @escaping @Sendable (Answer, inout ByteBuffer) -> Void,
+        _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
+    ) {
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
         running[requestID] = Task(executorPreference: context.lane.executor) { [lane = context.lane] in
-            let outcome = await run(lane, ticket)
+            let outcome = await work(lane)
             eventLoop.execute { handler.value.ended(requestID, outcome, kind, write) }
             guard !outcome.unsettled.isEmpty else { return }
             for work in outcome.unsettled { await work.value }
@@ -312,18 +322,26 @@ final class SessionHandler: ChannelInboundHandler {
     // MARK: Streams
 
     /// A part of a stream, if its request still runs; the stream goes on once the client has read most of what waits.
-    func send(_ part: AnswerPart, of requestID: UInt32, then resumption: CheckedContinuation<Void, Never>) {
-        guard channelContext != nil, running[requestID] != nil else { return resumption.resume() }
+    func send(
+        _ part: AnswerPart, of requestID: UInt32, until deadline: Instant,
+        then resumption: CheckedContinuation<Void, Never>
+    ) {
+        guard channelContext != nil, let task = running[requestID], !task.isCancelled,
+            context.lane.executor.now() < deadline
+        else { return resumption.resume() }
         write(.resultPart, requestID) { ReplyEncoder.write(part, into: &$0) }
         flush()
         guard channelContext != nil, unsent > Self.streamWindow else { return resumption.resume() }
-        drainWaiters.append(resumption)
+        drainWaiters[requestID] = resumption
     }
 
-    func resumeStreams() {
+    /// One stream's deadline has come, or it was cancelled.
+    func resumeStream(_ requestID: UInt32) { drainWaiters.removeValue(forKey: requestID)?.resume() }
+
+    private func resumeStreams() {
         let waiters = drainWaiters
         drainWaiters.removeAll()
-        for waiter in waiters { waiter.resume() }
+        for waiter in waiters.values { waiter.resume() }
     }
 
     /// What may wait for a client that reads a stream, in bytes.

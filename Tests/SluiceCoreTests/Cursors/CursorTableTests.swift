@@ -51,6 +51,22 @@ import Testing
         #expect(removed && !removedAgain && table.bytes == 0)
     }
 
+    @Test func aChangeInItsPlaceIsAUse() throws {
+        var (table, generator) = (Self.table(room: 2), SplitMix64(seed: 0))
+        let first = try insert(1, into: &table, now: Self.at(0), using: &generator)
+        let second = try insert(2, into: &table, now: Self.at(0), using: &generator)
+        let bytes = table.bytes
+        let before = table.update(first, now: Self.at(999)) { value in
+            defer { value += 10 }
+            return value
+        }
+        #expect(before == 1 && table.bytes == bytes && table.nextExpiry == Self.at(1_000))
+        let held = [first, second].map { table.peek($0, now: Self.at(1_500)) }
+        #expect(held == [11, nil])
+        let tooLate: Void? = table.update(second, now: Self.at(1_500)) { $0 += 10 }
+        #expect(tooLate == nil)
+    }
+
     @Test func theLeastRecentlyUsedMakesRoom() throws {
         var (table, generator) = (Self.table(room: 2), SplitMix64(seed: 0))
         let first = try insert(1, into: &table, now: Self.at(0), using: &generator)

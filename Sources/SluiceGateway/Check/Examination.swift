@@ -1,0 +1,219 @@
+internal import SluiceCore
+package import SluiceEngine
+internal import SluicePostgres
+internal import SluiceReactor
+internal import Synchronization
+
+/// What was found out about the databases behind a configuration.
+package struct Examination: Sendable {
+    package enum Scope: Sendable {
+        /// Of each shard the replica that answers first, and no more; not longer than `pool.connect_timeout` in all.
+        case oneReplica
+        /// Every replica is dialled; the tables are looked at on the first of the list that answers.
+        case allReplicas
+    }
+
+    package struct Server: Hashable, Sendable {
+        package var shard: String
+        package var replica: String
+        /// Whether or not it is of use.
+        package var isReachable: Bool
+        /// Of those that can be used.
+        package var isStandby: Bool?
+        package var vectorVersion: String?
+    }
+
+    package struct Index: Hashable, Sendable {
+        package var collection: String
+        /// Its place in the configuration.
+        package var shard: Int
+        package var kind: IndexKind
+    }
+
+    /// In the order of the configuration.
+    package var findings: [Finding] = []
+    package var servers: [Server] = []
+    package var indexes: [Index] = []
+
+    /// Over connections of its own, all shards at a time.
+    /// - Throws: `ReactorError` if the process gets no thread for it.
+    package static func run(_ config: GatewayConfig, _ scope: Scope) async throws -> Examination {
+        let examiner = try Examiner(config, scope)
+        let parts = await withTaskGroup(of: (Int, Examination).self) { group in
+            for (place, shard) in config.shards.enumerated() {
+                group.addTask { (place, await examiner.examine(shard, at: place)) }
+            }
+            return await group.reduce(into: [Int: Examination]()) { $0[$1.0] = $1.1 }
+        }
+        await examiner.end()
+        return config.shards.indices.compactMap { parts[$0] }.reduce(into: Examination()) { whole, part in
+            whole.findings += part.findings
+            whole.servers += part.servers
+            whole.indexes += part.indexes
+        }
+    }
+}
+
+/// Dials, asks, and lets the pure judges say what it means.
+private struct Examiner: Sendable {
+    private typealias Dial = Result<PostgresConnection, PostgresFailure>
+
+    let config: GatewayConfig
+    let scope: Examination.Scope
+    let reactor: Reactor
+    private let deadline: Instant
+    private let resolver = AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
+    private let cancels = BlockingWorkers(limit: 4, queueLimit: 0)
+    private let farewells = Farewells()
+
+    init(_ config: GatewayConfig, _ scope: Examination.Scope) throws {
+        self.config = config
+        self.scope = scope
+        reactor = try Reactor(name: "examination")
+        deadline = Instant(nanoseconds: Reactor.now()).advanced(by: config.pool.connectTimeout)
+    }
+
+    func examine(_ shard: GatewayConfig.Shard, at place: Int) async -> Examination {
+        var result = Examination()
+        var dials: [Dial?] = Array(repeating: nil, count: shard.replicas.count)
+        var isDone = false
+        await withTaskGroup(of: (Int, Dial).self) { group in
+            for (replica, value) in shard.replicas.enumerated() {
+                group.addTask { (replica, await dial(value)) }
+            }
+            for await (replica, dial) in group {
+                dials[replica] = dial
+                guard scope == .oneReplica, !isDone, case .success(let connection) = dial else { continue }
+                isDone = await look(shard, place, replica, connection, &result)
+                if isDone { group.cancelAll() }
+            }
+        }
+        for (replica, dial) in dials.enumerated() where !isDone && scope == .allReplicas {
+            guard case .success(let connection) = dial else { continue }
+            isDone = await look(shard, place, replica, connection, &result)
+        }
+        if scope == .allReplicas || !isDone { await tell(shard, dials, isDone: isDone, &result) }
+        for case .success(let connection) in dials { farewells.add(connection) }
+        return result
+    }
+
+    /// Returns when every connection has ended; a start does not wait for that.
+    func end() async {
+        let farewells = farewells
+        let ending = Task { [reactor] in
+            await farewells.say()
+            reactor.stop()
+        }
+        if scope == .allReplicas { await ending.value }
+    }
+
+    // MARK: One server
+
+    private func dial(_ replica: GatewayConfig.Replica) async -> Dial {
+        do throws(PostgresFailure) {
+            let settings = ConnectionSettings(
+                target: try ConnectionString(replica.dsn.revealed, password: replica.password?.revealed),
+                isPooled: replica.pooler == .transaction, resolver: resolver,
+                cancels: CancelAllowance(workers: cancels))
+            return .success(
+                try await PostgresConnection.connect(
+                    settings, on: reactor, deadline: deadline.nanoseconds, onClose: {}))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// - Returns: false if the server did not answer.
+    private func look(
+        _ shard: GatewayConfig.Shard, _ place: Int, _ replica: Int, _ connection: PostgresConnection,
+        _ result: inout Examination
+    ) async -> Bool {
+        let collections = config.collections.filter { $0.shards.contains(shard.name) }
+        let name = shard.replicas[replica].name
+        // A start's time is all of its time; a check gives each server its own.
+        let limit =
+            scope == .oneReplica
+            ? deadline : Instant(nanoseconds: Reactor.now()).advanced(by: config.pool.connectTimeout)
+        do throws(PostgresFailure) {
+            let server = await connection.facts
+            let facts = try await connection.examine(
+                collections.map {
+                    .init(schema: $0.schema, table: $0.table, textConfiguration: $0.text?.language)
+                }, deadline: limit.nanoseconds)
+            if let finding = ShardJudge.version(server, shard: shard.name, replica: name) {
+                result.findings.append(finding)
+            }
+            for (collection, table) in zip(collections, facts.tables) {
+                let judge = CollectionJudge(
+                    collection, table, server: server, role: facts.role, shard: shard.name, replica: name)
+                result.findings += judge.findings
+                result.indexes.append(.init(collection: collection.name, shard: place, kind: judge.index))
+            }
+            return true
+        } catch {
+            result.findings.append(
+                Finding(
+                    .warning, .reach, shard: shard.name, replica: name, "it was reached, but not examined: \(error)"))
+            return false
+        }
+    }
+
+    // MARK: What is said of servers
+
+    private func tell(
+        _ shard: GatewayConfig.Shard, _ dials: [Dial?], isDone: Bool, _ result: inout Examination
+    ) async {
+        var findings: [Finding] = []
+        var replicas: [ShardJudge.Replica] = []
+        var isWithoutExtension = false
+        for (replica, dial) in zip(shard.replicas, dials) {
+            var facts: ServerFacts?
+            var isReachable = true
+            switch dial {
+            case .success(let connection): facts = await connection.facts
+            case .failure(.noVectorExtension):
+                isWithoutExtension = true
+                findings.append(
+                    Finding(
+                        .error, shard: shard.name, replica: replica.name,
+                        "the extension vector is not in this database; run CREATE EXTENSION vector"))
+            case .failure(let failure):
+                isReachable = false
+                findings.append(
+                    Finding(
+                        .warning, .reach, shard: shard.name, replica: replica.name,
+                        "it cannot be reached: \(failure)"))
+            case nil: isReachable = false
+            }
+            let target = (try? ConnectionString(replica.dsn.revealed))?.target ?? replica.name
+            replicas.append(.init(name: replica.name, target: target, facts: facts))
+            result.servers.append(
+                .init(
+                    shard: shard.name, replica: replica.name, isReachable: isReachable, isStandby: facts?.isStandby,
+                    vectorVersion: facts?.vectorVersion))
+        }
+        if !isDone, !isWithoutExtension {
+            findings.append(
+                Finding(
+                    .error, .reach, shard: shard.name,
+                    "no replica can be reached, and what lies there was not examined"))
+        }
+        if scope == .allReplicas { findings += ShardJudge.roles(shard.name, prefer: shard.prefer, replicas) }
+        result.findings = findings + result.findings
+    }
+}
+
+/// Connections that are not needed any more.
+private final class Farewells: Sendable {
+    private let connections = Mutex<[PostgresConnection]>([])
+
+    func add(_ connection: PostgresConnection) { connections.withLock { $0.append(connection) } }
+
+    /// Closes them all at a time; returns when they have ended.
+    func say() async {
+        let connections = connections.withLock { $0 }
+        await withTaskGroup(of: Void.self) { group in
+            for connection in connections { group.addTask { await connection.close() } }
+        }
+    }
+}

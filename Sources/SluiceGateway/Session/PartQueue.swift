@@ -1,0 +1,53 @@
+internal import SluiceEngine
+internal import Synchronization
+
+/// Parts of one stream on their way to the session, which sends them as the client reads.
+final class PartQueue: Sendable {
+    let stream: AsyncStream<AnswerPart>
+    private let continuation: AsyncStream<AnswerPart>.Continuation
+    private let backlog: SharedBacklog
+    private let most: Int
+    private let held = Atomic<Int>(0)
+    private let isFull = Atomic<Bool>(false)
+
+    /// - Parameter most: bytes that the session's streams may hold together.
+    init(_ backlog: SharedBacklog, most: Int) {
+        self.backlog = backlog
+        self.most = most
+        (stream, continuation) = AsyncStream.makeStream()
+    }
+
+    func add(_ part: AnswerPart) {
+        guard !isFull.load(ordering: .relaxed) else { return }
+        guard backlog.bytes.add(part.bytes, ordering: .relaxed).newValue <= most else {
+            backlog.bytes.subtract(part.bytes, ordering: .relaxed)
+            return isFull.store(true, ordering: .relaxed)
+        }
+        held.add(part.bytes, ordering: .relaxed)
+        continuation.yield(part)
+    }
+
+    func finish() { continuation.finish() }
+
+    func sent(_ part: AnswerPart) {
+        held.subtract(part.bytes, ordering: .relaxed)
+        backlog.bytes.subtract(part.bytes, ordering: .relaxed)
+    }
+
+    /// What has not been sent will not be.
+    func drop() {
+        backlog.bytes.subtract(held.exchange(0, ordering: .relaxed), ordering: .relaxed)
+    }
+
+    var failure: SearchError? {
+        guard isFull.load(ordering: .relaxed) else { return nil }
+        return SearchError(
+            .busy, "this session's streams hold more than \(most) bytes that have not been read; read them first",
+            retryAfter: .seconds(1))
+    }
+}
+
+/// Bytes of hits that all streams of a session hold because their client has not read them.
+final class SharedBacklog: Sendable {
+    let bytes = Atomic<Int>(0)
+}
