@@ -48,7 +48,10 @@ final class Operation {
 
     /// Adds the rows of one of the pipeline's queries.
     func take(_ batch: RowBatch) throws(PostgresFailure) {
-        guard case .rows(var first) = outcome else { return outcome = .rows(batch) }
+        guard case .rows(var first) = outcome else {
+            outcome = .rows(batch)
+            return
+        }
         outcome = .nothing
         first.further.append(batch)
         let bytes = first.further.reduce(first.cells.count) { $0 + $1.cells.count }

@@ -122,7 +122,8 @@ extension SearchLane {
                 joined.legs += error.legs
             }
         }
-        joined.coverage = failure == nil && joined.legs.allSatisfy { $0.status == .ok }
+        joined.coverage =
+            failure == nil && joined.legs.allSatisfy { $0.status == .ok }
             ? 1 : min(joined.coverage / max(weights.total, .leastNormalMagnitude), 1.0.nextDown)
         if let failure, !running.mayBePartial || joined.coverage < max(running.leastCoverage, .leastNormalMagnitude) {
             return Outcome(result: .failure(failure), unsettled: unsettled)
