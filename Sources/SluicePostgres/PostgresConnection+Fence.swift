@@ -6,6 +6,8 @@ internal import SluiceReactor
 struct Fence {
     var isDrained = true
     var isCancelEnded = true
+    /// How many cancel requests have ended.
+    var cancels: Int64 = 0
     var timer: TimerID?
     var waiters: [CheckedContinuation<Bool, Never>] = []
 }
@@ -14,11 +16,20 @@ extension PostgresConnection {
     /// Waits until nothing of the last search is left on this connection.
     /// - Returns: true if it may be used again; false if it has been closed.
     public func settle() async -> Bool {
+        if let isClean = settled { return isClean }
+        return await withCheckedContinuation { waiter in
+            // A task that prefers another executor may be let in again between the question and the wait.
+            if let isClean = settled { waiter.resume(returning: isClean) } else { fence.waiters.append(waiter) }
+        }
+    }
+
+    /// Nil while something of the last search is left.
+    private var settled: Bool? {
         switch state {
-        case .idle: return true
-        case .dialling: return false
-        case .closed where isGone: return false
-        case .running, .fencing, .closed: return await withCheckedContinuation { fence.waiters.append($0) }
+        case .idle: true
+        case .dialling: false
+        case .closed where isGone: false
+        case .running, .fencing, .closed: nil
         }
     }
 
@@ -71,8 +82,17 @@ extension PostgresConnection {
     private func cancelEnded(_ number: UInt64) {
         guard operationNumber == number else { return }
         fence.isCancelEnded = true
+        fence.cancels += 1
         openFenceIfClear()
+        guard state == .fencing, !fence.isDrained else { return }
+        // A server that had not begun the statement has dropped the request, and would run it to its end.
+        let pause = Self.cancelPause << min(fence.cancels - 1, Self.mostDoublings)
+        _ = reactor.schedule(at: Reactor.now() + pause) { self.assumeIsolated { $0.cancelOnServer(number) } }
     }
+
+    /// How long a server has to end a statement before it is asked again, in nanoseconds; each time twice as long.
+    private static var cancelPause: Int64 { 50_000_000 }
+    private static var mostDoublings: Int64 { 10 }
 
     /// All results of the current pipeline have been read.
     func drained() {

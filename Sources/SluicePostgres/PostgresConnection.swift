@@ -76,7 +76,7 @@ public actor PostgresConnection: DescriptorOwner {
     /// after a second.
     public func close() async {
         close(PostgresFailure(.connectionLost, "the connection was closed"), parting: Self.politeParting)
-        if !isGone { await withCheckedContinuation { goneWaiters.append($0) } }
+        await withCheckedContinuation { if isGone { $0.resume() } else { goneWaiters.append($0) } }
     }
 
     /// How long the server has to let go of a connection, in nanoseconds: one that is idle does so at once; one that
@@ -168,7 +168,7 @@ public actor PostgresConnection: DescriptorOwner {
         } catch {
             throw PostgresFailure(.unreachable, error.description)
         }
-        await withCheckedContinuation { pollWaiter = $0 }
+        await withCheckedContinuation { if state == .dialling { pollWaiter = $0 } else { $0.resume() } }
         reactor.unwatch(step)
     }
 

@@ -134,6 +134,24 @@ extension PostgreSQL {
             }
         }
 
+        /// What was found in a hurry is not what one with more time gets.
+        @Test func answersThatCouldBeMoreCompleteAreNotKept() async throws {
+            let replicas = try Replicas()
+            try Sluggish.make(replicas, milliseconds: 300)
+            let config = try replicas.primaries(
+                extraCollections: Sluggish.collection + ", cache: true}", extra: "cache: {ttl: 60s}")
+            try await withGateway(config) { client, _ in
+                var query = Sluggish.query(deadline: .milliseconds(500))
+                let hasty = try await client.search(query)
+                #expect(hasty.source == .executed && !hasty.isComplete)
+                query.deadline = .seconds(5)
+                let whole = try await client.search(query)
+                #expect(whole.source == .executed && whole.isComplete && whole.rung == .exact)
+                let again = try await client.search(query)
+                #expect(again.source == .cache && again.isComplete && again.hits == whole.hits)
+            }
+        }
+
         @Test func vectorsOfAnotherModelAreRefused() async throws {
             let replicas = try Replicas()
             let modelled = "  - {name: modelled, table: programs, metric: cosine, dimensions: 384, model: \"small:2\"}"

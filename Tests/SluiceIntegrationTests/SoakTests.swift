@@ -115,10 +115,70 @@ extension PostgreSQL {
             func sql(for facts: ServerFacts) -> String { text }
         }
 
-        private static func statement(_ sql: String) -> SearchStatement {
+        /// Whoever asks whether a connection is clean is told so, however close to that moment; its task prefers no
+        /// executor, so it may be let in twice.
+        @Test func aSettledConnectionSaysSo() async throws {
+            let replicas = try Replicas()
+            let reactor = try Reactor(name: "settling")
+            let connection = try await PostgresConnection.connect(
+                try replicas.settings(of: "s0-a"), on: reactor, deadline: Reactor.now() + 10_000_000_000, onClose: {})
+            var random = SplitMix64(seed: 12)
+            for round in 0..<1_000 {
+                let search = Task {
+                    try await connection.search(Self.sleep, deadline: Reactor.now() + 20_000_000_000)
+                }
+                for _ in 0..<Int.random(in: 0..<60, using: &random) { await Task.yield() }
+                search.cancel()
+                await #expect { try await search.value } throws: { ($0 as? PostgresFailure)?.kind == .cancelled }
+                let isClean = await connection.settle()
+                try #require(isClean, "round \(round)")
+            }
+            await connection.close()
+            reactor.stop()
+        }
+
+        /// A server that has not begun a statement drops the request to cancel it.
+        @Test func aCancelThatComesTooEarlyIsSentAgain() async throws {
+            let replicas = try Replicas()
+            let reactor = try Reactor(name: "early")
+            let connection = try await PostgresConnection.connect(
+                try replicas.settings(of: "s0-a", "application_name=early"), on: reactor,
+                deadline: Reactor.now() + 10_000_000_000, onClose: {})
+            let found = try replicas.query(
+                "s0-a", "select pid from pg_stat_activity where application_name = 'early'")
+            let pid = try #require(Int32(found))
+            kill(pid, SIGSTOP)
+            defer { kill(pid, SIGCONT) }
+            let search = Task { try await connection.search(Self.sleep, deadline: Reactor.now() + 20_000_000_000) }
+            await Task.yield()
+            search.cancel()
+            await #expect { try await search.value } throws: { ($0 as? PostgresFailure)?.kind == .cancelled }
+            // SIGINT waits for the process; it finds it before the statement does.
+            #expect(try Slow.waitUntil { try Self.pendingSignals(of: pid) & 1 << (SIGINT - 1) != 0 })
+            kill(pid, SIGCONT)
+            #expect(await connection.settle())
+            await connection.close()
+            reactor.stop()
+        }
+
+        private static func pendingSignals(of pid: Int32) throws -> UInt64 {
+            let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+            let line = status.split(separator: "\n").first { $0.hasPrefix("ShdPnd:") }
+            return line.flatMap { UInt64($0.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16) } ?? 0
+        }
+
+        /// Twenty seconds, unless it is cancelled.
+        private static var sleep: SearchStatement {
+            statement(
+                "SELECT $2::bigint, 1::bigint, 0::float8 FROM pg_sleep(20) WHERE $1 IS NOT NULL",
+                timeoutMilliseconds: 20_000)
+        }
+
+        private static func statement(_ sql: String, timeoutMilliseconds: Int32 = 1_000) -> SearchStatement {
             SearchStatement(
                 query: Text(sql), settings: Text("SELECT pg_catalog.set_config('statement_timeout', $1, true)"),
-                timeoutMilliseconds: 1_000, settingValues: [], subject: [0, 1, 0, 0, 0, 0, 0, 0], token: 7,
+                timeoutMilliseconds: timeoutMilliseconds, settingValues: [], subject: [0, 1, 0, 0, 0, 0, 0, 0],
+                token: 7,
                 columnCount: 0, maximumRows: 1, maximumBytes: 100)
         }
 

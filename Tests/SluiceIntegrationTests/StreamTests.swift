@@ -1,4 +1,5 @@
 import SluiceClient
+import SluiceGateway
 import Testing
 
 extension PostgreSQL {
@@ -129,6 +130,44 @@ extension PostgreSQL {
                 #expect(ids == Array(1...10_000) && bytes == 10_000 * 2_048)
                 // In one piece it would be too much for this gateway.
                 await expectError(.invalidArgument, saying: "smaller k") { _ = try await client.search(query) }
+            }
+        }
+
+        /// That is the request's fault: no other replica is asked, none is blamed, and the connections stay.
+        @Test func rowsLargerThanAReplyAreRefused() async throws {
+            let replicas = try Replicas()
+            try makeWide(replicas)
+            let config = try replicas.primaries(
+                limits: "{max_reply: 64KiB}", pool: "{min_size: 1, max_size: 1}", extraCollections: wide)
+            try await withGateway(config) { client, gateway in
+                func backends() throws -> [String] {
+                    try ["s0-a", "s1-a"].map {
+                        try replicas.query(
+                            $0,
+                            "select string_agg(pid::text, ' ' order by pid) from pg_stat_activity "
+                                + "where usename = 'sluice' and pid <> pg_backend_pid()")
+                    }
+                }
+                var query = SearchQuery(collections: ["wide"], vector: [0, 0], k: 200, columns: ["filler"])
+                _ = try await client.search(SearchQuery(collections: ["wide"], vector: [0, 0], k: 1))
+                let before = try backends()
+                for _ in 0..<30 {
+                    do {
+                        _ = try await client.search(query)
+                        Issue.record("it was answered")
+                    } catch let error as SluiceError {
+                        #expect(error.code == .invalidArgument && error.message.contains("smaller k"), "\(error)")
+                        #expect(!error.isRetryable && error.legs.allSatisfy { $0.attempts <= 1 })
+                    }
+                }
+                query.k = 20
+                await expectError(.invalidArgument, saying: "smaller k") {
+                    _ = try await client.searchBatch([.float([0, 0]), .float([9, 0]), .float([20, 0])], query)
+                }
+                let reply = try await client.search(query)
+                #expect(reply.hits.map(\.id) == Array(1...20) && gateway.integrityFailures == 0)
+                let after = try backends()
+                #expect(after == before)
             }
         }
 

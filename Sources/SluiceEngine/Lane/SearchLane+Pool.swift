@@ -83,7 +83,7 @@ extension SearchLane {
         let timer = executor.schedule(at: executor.now().advanced(by: limit)) {
             self.assumeIsolated { $0.drainWaiter.take()?.resume() }
         }
-        await withCheckedContinuation { drainWaiter = $0 }
+        await withCheckedContinuation { if isDrained { $0.resume() } else { drainWaiter = $0 } }
         executor.cancel(timer)
     }
 
