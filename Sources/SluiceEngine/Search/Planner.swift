@@ -347,7 +347,7 @@ struct Planner {
         var rungs: LegLadder.Rungs?
         if wantsComplete {
             // Candidates of two phases are compared with one another by their coarse distances, without an index, too.
-            let question = extras?.twoPhase.map { .coarse($0.coarse) } ?? SearchShape.Question.exact
+            let question = extras?.twoPhase.map { .coarseExact($0.coarse) } ?? SearchShape.Question.exact
             var harder = wanted
             harder.efSearch = wider
             let widerSettings = settings(harder, caps, limit: limit)

@@ -12,6 +12,9 @@ public final class SearchShape: Sendable {
         case exact
         /// The nearest rows by a smaller form of the vectors.
         case coarse(CoarseForm)
+        /// The same by comparing with every row. A statement of its own, as a server that has planned the other one for
+        /// good uses the index whatever the settings are.
+        case coarseExact(CoarseForm)
         /// How far the rows of some ids are, which are `$3`.
         case ranked
         /// The rows that fit the words best. The subject is a text.
@@ -57,7 +60,7 @@ public final class SearchShape: Sendable {
 
     public var subject: Subject {
         switch question {
-        case .nearest, .exact, .coarse, .ranked: .vector(collection.form)
+        case .nearest, .exact, .coarse, .coarseExact, .ranked: .vector(collection.form)
         case .words, .count, .estimate: .text
         case .rows: .ids
         }
@@ -66,13 +69,18 @@ public final class SearchShape: Sendable {
     /// The server answers with its plan instead of rows.
     public var isEstimate: Bool { question == .estimate }
     /// It looks at so many rows that what it takes says nothing of a replica.
-    var isHeavy: Bool { question == .exact || question == .count }
+    var isHeavy: Bool {
+        switch question {
+        case .exact, .coarseExact, .count: true
+        case .nearest, .coarse, .ranked, .words, .rows, .estimate: false
+        }
+    }
 
     /// Questions that take about as long as one another.
     var latencyKind: Int {
         switch question {
         case .nearest, .coarse: 0
-        case .exact, .count: 1
+        case .exact, .coarseExact, .count: 1
         case .words: 2
         case .ranked, .rows, .estimate: 3
         }
@@ -97,6 +105,9 @@ extension SearchShape {
         case .coarse(let form):
             let distance = coarseDistance(form, schema)
             return rows(distance, orderedBy: distance)
+        case .coarseExact(let form):
+            let distance = coarseDistance(form, schema)
+            return rows(distance, orderedBy: "\(distance), \(id)")
         case .ranked:
             let distance = distance(schema)
             return rows(distance, where: "\(id) OPERATOR(pg_catalog.=) ANY ($3)", orderedBy: "\(distance), \(id)")
