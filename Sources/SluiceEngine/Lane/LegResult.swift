@@ -24,14 +24,11 @@ extension LegResult {
         }
     }
 
-    /// Adds what a harder search of the same leg came to. If that brought less, what there is stays.
+    /// Adds what a harder search of the same leg came to.
     mutating func climb(to rung: EscalationLadder.Rung, _ harder: LegResult) {
         unsettled += harder.unsettled
-        let isBetter = harder.report.status == .ok && harder.report.fewestRows >= report.fewestRows
-        var next = isBetter ? harder.report : report
-        next.takeEffort(of: report, harder.report)
-        if harder.report.status == .ok { next.rung = rung } else { next.isCurtailed = true }
-        report = next
+        report.take(harder.report)
+        if harder.report.status == .ok { report.rung = rung }
     }
 }
 
@@ -44,22 +41,32 @@ extension LegReport {
         execute = first.execute + second.execute
     }
 
-    /// What is known after the same was asked for again, for more rows: if that failed or brought less, the first rows
-    /// stay, and may be too few.
-    mutating func repair(with second: LegReport) {
-        let isBetter = second.status == .ok && second.fewestRows >= fewestRows
+    /// What is known after the leg was asked again. If that failed or brought less, what there is stays.
+    /// - Returns: whether the second rows are those that are known now.
+    @discardableResult
+    mutating func take(_ second: LegReport) -> Bool {
+        let isBetter = second.status == .ok && second.fewestRows() >= fewestRows()
         var next = isBetter ? second : self
         next.takeEffort(of: self, second)
-        next.rung = max(rung, second.rung)
-        if !isBetter {
-            next.mayBeIncomplete = true
-            next.isCurtailed = second.status != .ok
-        }
+        if second.status != .ok { next.isCurtailed = true }
         self = next
+        return isBetter
     }
 
-    /// Of a batch, of the list that is the shortest.
-    var fewestRows: Int { rows.further.reduce(rows.count) { min($0, $1.count) } }
+    /// The same after it was asked for more rows: what there was without them may be too few.
+    mutating func repair(with second: LegReport) {
+        let rung = max(rung, second.rung)
+        if !take(second) { mayBeIncomplete = true }
+        self.rung = rung
+    }
+
+    /// Of a batch, of the list that is the shortest. One that goes beyond a distance has all that matter.
+    func fewestRows(within maxDistance: Double = .infinity) -> Int {
+        func rows(_ list: LegRows) -> Int {
+            maxDistance.isFinite && list.distances.contains { $0 > maxDistance } ? asked : list.count
+        }
+        return self.rows.further.reduce(rows(self.rows)) { min($0, rows($1)) }
+    }
 }
 
 extension LegLadder {
@@ -67,7 +74,7 @@ extension LegLadder {
         let vectors = 1 + report.rows.further.count
         let index = report.leg.index.kind
         var situation = EscalationLadder.Situation(
-            rung: report.rung, asked: min(report.asked, enough), returned: fewestRows(report),
+            rung: report.rung, asked: min(report.asked, enough), returned: report.fewestRows(within: maxDistance),
             mayUnderReturn: index != .none && (mayUnderReturn || report.isShortOfItsTable),
             wantsComplete: rungs != nil, efSearch: iterates || [.none, .ivfflat].contains(index) ? nil : efSearch,
             timeLeft: timeLeft, lastTook: report.execute)
@@ -80,23 +87,15 @@ extension LegLadder {
     func isShort(_ report: LegReport) -> Bool {
         report.status == .ok && EscalationLadder.isUnderReturned(situation(report, timeLeft: .zero))
     }
-
-    /// Of a batch, of the list that is the shortest. One that goes beyond the distance asked for is complete.
-    private func fewestRows(_ report: LegReport) -> Int {
-        func rows(_ list: LegRows) -> Int {
-            maxDistance.isFinite && list.distances.contains { $0 > maxDistance } ? report.asked : list.count
-        }
-        return report.rows.further.reduce(rows(report.rows)) { min($0, rows($1)) }
-    }
 }
 
 extension LegReport {
     /// Fewer rows came than were asked for, although the table has more by far: dead rows in the index, or lists that
     /// were not probed. Statistics are a little old as a rule, so a few rows do not count.
     var isShortOfItsTable: Bool {
-        let found = Double(fewestRows)
-        guard fewestRows < asked, !leg.shape.isHeavy, leg.index.kind != .none else { return false }
-        return (leg.estimate.rows ?? 0) > found * 1.1 + 1
+        let found = fewestRows()
+        guard found < asked, !leg.shape.isHeavy, leg.index.kind != .none else { return false }
+        return (leg.estimate.rows ?? 0) > Double(found) * 1.1 + 1
     }
 }
 

@@ -38,6 +38,9 @@ struct StageWeights {
     }
 
     func weight(of leg: Int) -> Double { weights.indices.contains(leg) ? weights[leg] : 1 }
+
+    /// What a part of the rows is of all; 1 is never said of a part.
+    func share(_ weight: Double) -> Double { min(weight / max(total, .leastNormalMagnitude), 1.0.nextDown) }
 }
 
 /// One leg while it runs: what may have to be interrupted from outside of its task. Only its lane touches it.

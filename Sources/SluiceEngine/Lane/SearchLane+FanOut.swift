@@ -49,10 +49,8 @@ extension SearchLane {
     }
 
     private func fanOutPolicy(_ terms: RequestTerms) -> FanOutMachine.Policy {
-        guard let minCoverage = terms.minCoverage else {
-            return .init(minCoverage: terms.allowsPartial ? 0 : 1)
-        }
-        return .init(minCoverage: minCoverage, laggards: configuration.laggards)
+        .init(
+            minCoverage: terms.leastCoverage, laggards: terms.minCoverage == nil ? nil : configuration.laggards)
     }
 
     private func decide(

@@ -7,18 +7,25 @@ extension SearchLane {
         if let text = extras?.text { return await hybrid(plan, text, running) }
         if let group = extras?.group { return await grouped(plan, group, running) }
         if let stream, plan.isSeparate, plan.parts.count > 1 { return await partByPart(plan, running, stream) }
-        let outcome =
-            if let twoPhase = extras?.twoPhase {
-                await inTwoPhases(plan, twoPhase, running)
-            } else {
-                await nearest(plan, running)
-            }
-        guard let stream, case .success(let answer) = outcome.result else { return outcome }
-        return Outcome(result: .success(streamed(answer, to: stream)), unsettled: outcome.unsettled)
+        return streamed(await lists(plan, running), to: stream)
     }
 
-    /// The k nearest rows of each list.
-    func nearest(_ plan: SearchPlan, _ running: RunningSearch) async -> SearchOutcome {
+    /// The nearest rows of each list.
+    func lists(_ plan: SearchPlan, _ running: RunningSearch) async -> SearchOutcome {
+        guard let twoPhase = plan.search.extras?.value.twoPhase else { return await nearest(plan, running) }
+        return await inTwoPhases(plan, twoPhase, running)
+    }
+
+    /// An answer with the time that it took.
+    func answered(
+        _ answer: SearchAnswer, _ running: RunningSearch, _ unsettled: [Task<Void, Never>]
+    ) -> SearchOutcome {
+        var answer = answer
+        answer.elapsed = running.arrived.duration(to: executor.now())
+        return Outcome(result: .success(answer), unsettled: unsettled)
+    }
+
+    private func nearest(_ plan: SearchPlan, _ running: RunningSearch) async -> SearchOutcome {
         var end = await fanOut(plan.stage, running)
         guard case .success(let coverage) = end.verdict else { return end.failed() }
         var lists = Lists(plan, end.legs)
@@ -34,8 +41,7 @@ extension SearchLane {
         }
         var answer = lists.answer(plan, end.legs, coverage: coverage)
         answer.isRepaired = isRepaired
-        answer.elapsed = running.arrived.duration(to: executor.now())
-        return Outcome(result: .success(answer), unsettled: end.unsettled)
+        return answered(answer, running, end.unsettled)
     }
 
     /// "More like this one": the row's vector first, then its neighbours.
@@ -97,7 +103,7 @@ extension StageEnd {
 
 extension LegReport {
     /// It gave all that it was asked for.
-    var mayHaveMore: Bool { status == .ok && fewestRows >= asked }
+    var mayHaveMore: Bool { status == .ok && fewestRows() >= asked }
 
     func candidate(_ row: Int, of rows: LegRows, leg place: Int) -> Candidate {
         Candidate(

@@ -18,8 +18,7 @@ extension SearchLane {
         extras.missing = missing(ids.filter { found[$0] == nil }, request.collection, end.legs)
         if request.withVector { extras.vectorForm = shared.catalogue.boxed[request.collection]?.value.form }
         answer.extras = extras
-        answer.elapsed = running.arrived.duration(to: executor.now())
-        return Outcome(result: .success(answer), unsettled: end.unsettled)
+        return answered(answer, running, end.unsettled)
     }
 
     /// Those that no row has: of a shard that did not answer nothing is known.

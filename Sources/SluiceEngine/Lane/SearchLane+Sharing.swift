@@ -1,8 +1,12 @@
 public import SluiceCore
 
 extension SearchLane {
-    /// A search of collections that share: it is executed unless there is an answer already, or one is on its way.
-    func search(_ search: Search, sharing use: AnswerUse) async -> SearchOutcome {
+    /// Which ways to another search's answer are open to a search; nil if none is. From any thread.
+    public nonisolated func use(of search: Search) -> AnswerUse? { shared.catalogue.use(of: search) }
+
+    /// A search of collections that share: it is executed unless there is an answer already, or one is on its way, and
+    /// asks for admission only then.
+    public func search(_ search: Search, sharing use: AnswerUse) async -> SearchOutcome {
         let arrived = executor.now()
         var unsettled: [Task<Void, Never>] = []
         let (result, source) = await shared.answers.answer(
@@ -21,12 +25,8 @@ extension SearchLane {
         guard case .success(var answer) = result else { return Outcome(result: result, unsettled: unsettled) }
         answer.source = source
         answer.elapsed = arrived.duration(to: executor.now())
-        return Outcome(result: .success(answer), unsettled: unsettled)
+        return paged(Outcome(result: .success(answer), unsettled: unsettled), search)
     }
-
-    /// Whether another search's answer may be this one's; from any thread. Such a search asks for admission only if it
-    /// is executed.
-    public nonisolated func mayShare(_ search: Search) -> Bool { shared.catalogue.use(of: search) != nil }
 
     /// The first page of an answer that is wanted page by page; the rest waits behind a cursor.
     func paged(_ outcome: SearchOutcome, _ search: Search) -> SearchOutcome {

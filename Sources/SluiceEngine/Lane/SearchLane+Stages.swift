@@ -18,14 +18,12 @@ extension SearchLane {
             if case .failure = ranked.verdict, !running.mayBePartial { return ranked.failed(also: end.unsettled) }
             end.rank(survivors.map(\.leg), with: ranked, coarse)
             covered = min(coverage, self.coverage(of: end.legs))
-            guard covered >= max(running.leastCoverage - 1e-9, .leastNormalMagnitude) else {
+            guard covered >= max(running.terms.leastCoverage - 1e-9, .leastNormalMagnitude) else {
                 return StageEnd(legs: end.legs, unsettled: end.unsettled, verdict: .success(0)).failed()
             }
         }
-        let lists = Lists(plan, end.legs)
-        var answer = lists.answer(plan, end.legs, coverage: covered)
-        answer.elapsed = running.arrived.duration(to: executor.now())
-        return Outcome(result: .success(answer), unsettled: end.unsettled)
+        let answer = Lists(plan, end.legs).answer(plan, end.legs, coverage: covered)
+        return answered(answer, running, end.unsettled)
     }
 
     /// Who goes on: the best of each list, over all its shards.
@@ -40,8 +38,7 @@ extension SearchLane {
             }
             return funnel.finish()
         }
-        let more = plan.like == nil ? 0 : 1
-        guard plan.isSeparate else { return survivors(legs.indices, k: plan.search.k + more) }
+        guard plan.isSeparate else { return survivors(legs.indices, k: plan.needed) }
         return plan.parts.flatMap { survivors($0.legs, k: $0.needed) }
     }
 
@@ -49,7 +46,7 @@ extension SearchLane {
         let weights = StageWeights(legs.map(\.leg), mayBePartial: true)
         if legs.allSatisfy({ $0.status == .ok }) { return 1 }
         let answered = legs.indices.reduce(0) { legs[$1].status == .ok ? $0 + weights.weight(of: $1) : $0 }
-        return min(answered / max(weights.total, .leastNormalMagnitude), 1.0.nextDown)
+        return weights.share(answered)
     }
 
     /// A vector list and a full-text list, each merged over the shards, made one.
@@ -60,7 +57,7 @@ extension SearchLane {
         stage.append(planner.words(plan, text))
         let end = await fanOut(stage, running)
         guard case .success(let coverage) = end.verdict else { return end.failed() }
-        let most = Planner.candidates(text.candidates, k: plan.search.k + (plan.like == nil ? 0 : 1))
+        let most = Planner.candidates(text.candidates, k: plan.needed)
         let nearest = candidates(plan, end.legs, plan.stage.legs.indices, most: most, within: plan.maxDistance)
         let worded = candidates(plan, end.legs, plan.stage.legs.count..<stage.legs.count, most: most, within: .infinity)
         let fused = fuse(nearest, worded, text, k: plan.search.k)
@@ -70,8 +67,7 @@ extension SearchLane {
             hits: Self.hits(of: fused, nearest, worded), legs: end.legs, coverage: coverage)
         answer.mayBeIncomplete = end.legs.contains { $0.mayBeIncomplete }
         answer.extras = extras
-        answer.elapsed = running.arrived.duration(to: executor.now())
-        return Outcome(result: .success(answer), unsettled: end.unsettled)
+        return answered(answer, running, end.unsettled)
     }
 
     private func candidates(
@@ -137,8 +133,7 @@ extension SearchLane {
         var extras = AnswerExtras()
         extras.groupSizes = found.groups.map(\.candidates.count)
         answer.extras = extras
-        answer.elapsed = running.arrived.duration(to: executor.now())
-        return Outcome(result: .success(answer), unsettled: end.unsettled)
+        return answered(answer, running, end.unsettled)
     }
 
     private func groups(
@@ -171,10 +166,6 @@ extension SearchLane {
             found.candidates.count == group.size && found.candidates.last.map { $0.distance < horizon } ?? false
         }
     }
-}
-
-extension RunningSearch {
-    var leastCoverage: Double { terms.minCoverage ?? (terms.allowsPartial ? 0 : 1) }
 }
 
 extension StageEnd {

@@ -6,21 +6,19 @@ public struct AnswerPart: Sendable {
     /// Which of a batch's vectors the list is of.
     public var subject: Int
     /// The list's next hits; they refer to these legs.
-    public private(set) var hits: [Candidate]
-    public fileprivate(set) var legs: [LegReport]
+    public private(set) var hits: [Candidate] = []
+    public fileprivate(set) var legs: [LegReport] = []
     /// What the hits take.
     public private(set) var bytes = 0
 
-    fileprivate init(list: Int, subject: Int, hits: [Candidate], legs: [LegReport]) {
+    fileprivate init(list: Int, subject: Int) {
         self.list = list
         self.subject = subject
-        self.hits = hits
-        self.legs = legs
     }
 
     fileprivate mutating func append(_ hit: Candidate) {
         hits.append(hit)
-        bytes += 18 + cells(of: hit).count
+        bytes += SearchAnswer.bytesPerHit + cells(of: hit).count
     }
 
     public func cells(of hit: Candidate) -> ArraySlice<UInt8> {
@@ -37,19 +35,18 @@ extension SearchLane {
     private static var partHits: Int { 1_000 }
     private static var partBytes: Int { 262_144 }
 
-    /// Sends all hits ahead.
-    /// - Returns: what is left for the answer itself: everything but the hits.
+    /// Sends all hits of an answer ahead, if there is a stream; everything but them is left for the answer itself.
     func streamed(
-        _ answer: SearchAnswer, to stream: AnswerStream, list place: (Int) -> Int = { $0 }
-    ) -> SearchAnswer {
+        _ outcome: SearchOutcome, to stream: AnswerStream?, list place: (Int) -> Int = { $0 }
+    ) -> SearchOutcome {
+        guard let stream, case .success(let answer) = outcome.result else { return outcome }
         var rest = answer
         let lists = [answer.hits] + (answer.extras?.furtherLists ?? [])
         let perVector = max(1, answer.extras?.listsPerVector ?? 1)
         for (number, hits) in lists.enumerated() {
             var left = hits[...]
             while !left.isEmpty {
-                var part = AnswerPart(
-                    list: place(number), subject: number / perVector, hits: [], legs: [])
+                var part = AnswerPart(list: place(number), subject: number / perVector)
                 var places: [Int: Int] = [:]
                 while part.hits.count < Self.partHits, part.bytes < Self.partBytes, var hit = left.popFirst() {
                     if places[hit.leg] == nil {
@@ -64,7 +61,7 @@ extension SearchLane {
         }
         rest.hits = []
         if rest.extras != nil { rest.extras?.furtherLists = lists.dropFirst().map { _ in [] } }
-        return rest
+        return Outcome(result: .success(rest), unsettled: outcome.unsettled)
     }
 
     /// Each collection's lists as soon as it has answered: a slow one does not hold up the others.
@@ -90,15 +87,7 @@ extension SearchLane {
         _ plan: SearchPlan, _ running: RunningSearch, _ stream: @escaping AnswerStream,
         list place: @Sendable (Int) -> Int
     ) async -> SearchOutcome {
-        let outcome =
-            if let twoPhase = plan.search.extras?.value.twoPhase {
-                await inTwoPhases(plan, twoPhase, running)
-            } else {
-                await nearest(plan, running)
-            }
-        guard case .success(let answer) = outcome.result else { return outcome }
-        return Outcome(
-            result: .success(streamed(answer, to: stream, list: place)), unsettled: outcome.unsettled)
+        streamed(await lists(plan, running), to: stream, list: place)
     }
 
     /// What all collections came to, without the hits, which have been sent.
@@ -124,15 +113,15 @@ extension SearchLane {
         }
         joined.coverage =
             failure == nil && joined.legs.allSatisfy { $0.status == .ok }
-            ? 1 : min(joined.coverage / max(weights.total, .leastNormalMagnitude), 1.0.nextDown)
-        if let failure, !running.mayBePartial || joined.coverage < max(running.leastCoverage, .leastNormalMagnitude) {
+            ? 1 : weights.share(joined.coverage)
+        let least = max(running.terms.leastCoverage, .leastNormalMagnitude)
+        if let failure, !running.mayBePartial || joined.coverage < least {
             return Outcome(result: .failure(failure), unsettled: unsettled)
         }
         var extras = AnswerExtras()
         extras.listsPerVector = plan.parts.count
         extras.furtherLists = Array(repeating: [], count: plan.vectorCount * plan.parts.count - 1)
         joined.extras = extras
-        joined.elapsed = running.arrived.duration(to: executor.now())
-        return Outcome(result: .success(joined), unsettled: unsettled)
+        return answered(joined, running, unsettled)
     }
 }

@@ -66,7 +66,7 @@ public actor SearchLane {
 
     /// Admits, plans, runs and merges one search. Cancelling the task ends it with `cancelled`.
     public func search(_ search: Search) async -> SearchOutcome {
-        if let use = shared.catalogue.use(of: search) { return paged(await self.search(search, sharing: use), search) }
+        if let use = use(of: search) { return await self.search(search, sharing: use) }
         do throws(SearchError) {
             let ticket = try shared.admission.arrived(search.priority, deadline: search.deadline, now: executor.now())
             return await self.search(search, admittedBy: ticket)
@@ -89,21 +89,22 @@ public actor SearchLane {
     ) async -> SearchOutcome {
         let started = executor.now()
         let terms = search.terms(isStreamed: stream != nil)
-        let plan: SearchPlan
         do throws(SearchError) {
-            try checkDeadline(search.deadline, started)
             if let row = search.extras?.value.like {
-                try planner.check(search, like: row)
+                try planned(ticket, search.deadline, started) { () throws(SearchError) in
+                    try planner.check(search, like: row)
+                }
                 return await admitted(ticket, terms, started) { await $0.alike(search, row, $1, stream) }
             }
-            plan = try planner.plan(search)
+            let plan = try planned(ticket, search.deadline, started) { () throws(SearchError) in
+                try planner.plan(search)
+            }
+            let isMeasured = !search.exact && plan.vectorCount == 1
+            return await admitted(ticket, terms, started, isMeasured: isMeasured) {
+                await $0.answer(plan, $1, stream)
+            }
         } catch {
-            shared.admission.turnedAway(ticket, now: started)
             return SearchOutcome(result: .failure(error))
-        }
-        let isMeasured = !search.exact && plan.vectorCount == 1
-        return await admitted(ticket, terms, started, isMeasured: isMeasured) {
-            await $0.answer(plan, $1, stream)
         }
     }
 
@@ -112,36 +113,44 @@ public actor SearchLane {
         let started = executor.now()
         var seen: Set<Int64> = []
         let ids = request.ids.filter { seen.insert($0).inserted }
-        let stage: Stage
         do throws(SearchError) {
-            try checkDeadline(request.deadline, started)
-            stage = try planner.rows(request, ids: ids)
+            let stage = try planned(ticket, request.deadline, started) { () throws(SearchError) in
+                try planner.rows(request, ids: ids)
+            }
+            let terms = RequestTerms(deadline: request.deadline, allowsPartial: request.allowsPartial)
+            return await admitted(ticket, terms, started) { await $0.rows(request, ids, stage, $1) }
         } catch {
-            shared.admission.turnedAway(ticket, now: started)
             return SearchOutcome(result: .failure(error))
         }
-        let terms = RequestTerms(deadline: request.deadline, allowsPartial: request.allowsPartial)
-        return await admitted(ticket, terms, started) { await $0.rows(request, ids, stage, $1) }
     }
 
     /// How many rows a filter finds.
     public func count(_ question: CountQuestion, admittedBy ticket: Admission.Ticket) async -> Outcome<CountAnswer> {
         let started = executor.now()
-        let stage: Stage
         do throws(SearchError) {
-            try checkDeadline(question.deadline, started)
-            stage = try planner.count(question)
+            let stage = try planned(ticket, question.deadline, started) { () throws(SearchError) in
+                try planner.count(question)
+            }
+            let terms = RequestTerms(deadline: question.deadline)
+            return await admitted(ticket, terms, started, isMeasured: false) { await $0.count(question, stage, $1) }
         } catch {
-            shared.admission.turnedAway(ticket, now: started)
             return Outcome(result: .failure(error))
         }
-        let terms = RequestTerms(deadline: question.deadline)
-        return await admitted(ticket, terms, started, isMeasured: false) { await $0.count(question, stage, $1) }
     }
 
-    private func checkDeadline(_ deadline: Instant, _ now: Instant) throws(SearchError) {
-        guard deadline > now else {
-            throw SearchError(.deadlineExceeded, "the deadline had passed when the request arrived")
+    /// A request's plan. One that is at fault itself, or too late, gives its place back.
+    private func planned<Plan>(
+        _ ticket: Admission.Ticket, _ deadline: Instant, _ arrived: Instant,
+        _ plan: () throws(SearchError) -> Plan
+    ) throws(SearchError) -> Plan {
+        do throws(SearchError) {
+            guard deadline > arrived else {
+                throw SearchError(.deadlineExceeded, "the deadline had passed when the request arrived")
+            }
+            return try plan()
+        } catch {
+            shared.admission.turnedAway(ticket, now: arrived)
+            throw error
         }
     }
 
@@ -168,5 +177,7 @@ public actor SearchLane {
 }
 
 extension Result {
+    var success: Success? { if case .success(let value) = self { value } else { nil } }
+
     var failure: Failure? { if case .failure(let error) = self { error } else { nil } }
 }

@@ -51,7 +51,7 @@ extension Planner {
                 filter: part.filter?.shape)
             let input = LegInput(
                 settings: noSettings, subject: Array(text.query.utf8), parameters: part.filter?.values ?? [])
-            stage.append(Stage(legs: legs, inputs: Array(repeating: input, count: legs.count)))
+            stage.append(Stage(legs, asking: input))
         }
         return stage
     }
@@ -119,6 +119,6 @@ extension Planner {
         let legs = legs(
             collection, question.isExact ? .count : .estimate, columns: [], limit: 1, filter: filter?.shape)
         let input = LegInput(settings: noSettings, subject: [], parameters: filter?.values ?? [])
-        return Stage(legs: legs, inputs: Array(repeating: input, count: legs.count))
+        return Stage(legs, asking: input)
     }
 }

@@ -137,7 +137,7 @@ struct Planner {
     // MARK: Limits
 
     /// How many rows of a collection the answer can need.
-    private static func needed(_ search: Search, k: Int) -> Int {
+    static func needed(_ search: Search, k: Int) -> Int {
         // The row itself comes, too, and is left out.
         search.extras?.value.like == nil ? k : k + 1
     }
@@ -332,15 +332,16 @@ struct Planner {
     mutating func ladder(
         _ search: Search, _ boxed: Boxed<Collection>, _ columns: [String], filter: FilterPlan?, limit: Int
     ) -> LegLadder? {
-        let wantsComplete = search.extras?.value.isComplete ?? false
+        let extras = search.extras?.value
+        let wantsComplete = extras?.isComplete ?? false
         let caps = boxed.value.caps
-        guard filter != nil || wantsComplete || limit > caps.efSearch ?? ScanSettings.mostEfSearch, !search.exact
+        guard filter != nil || wantsComplete || limit > caps.efSearch ?? EscalationLadder.highestEfSearch,
+            !search.exact
         else { return nil }
         let wanted = search.settings.filled(from: boxed.value.defaults)
         let efSearch = wanted.efSearch(for: limit, caps: caps)
         let wider = min(EscalationLadder.widerEfSearch(efSearch), caps.efSearch ?? .max)
         let iterates = wanted.iterates(for: limit)
-        let extras = search.extras?.value
         let areCandidates = extras?.twoPhase != nil || extras?.text != nil
         let k = search.overrides[boxed.value.name]?.k ?? search.k
         let enough = areCandidates ? min(limit, Self.needed(search, k: k)) : limit
@@ -370,9 +371,7 @@ struct Planner {
 
     /// A client's word as it may stand in a message: short and without control characters.
     static func shown(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(text.unicodeScalars.prefix(63).map { $0.value < 32 || $0.value == 127 ? "?" : $0 })
-        )
+        String(text.unicodeScalars.prefix(63)).withoutControls
     }
 }
 

@@ -33,13 +33,13 @@ public struct ScanSettings: Hashable, Sendable {
 
     /// HNSW finds at most ef_search rows, so less than the limit would cut the answer short.
     func efSearch(for limit: Int, caps: ScanSettings) -> Int {
-        let needed = max(efSearch ?? Self.defaultEfSearch, min(limit, Self.mostEfSearch))
+        let needed = max(efSearch ?? Self.defaultEfSearch, min(limit, EscalationLadder.highestEfSearch))
         return min(needed, max(caps.efSearch ?? .max, efSearch ?? 1))
     }
 
     /// Whether a scan goes on where `ef_search` ends.
     func iterates(for limit: Int) -> Bool {
-        iterativeScan.map { $0 != .off } ?? (limit > Self.mostEfSearch)
+        iterativeScan.map { $0 != .off } ?? (limit > EscalationLadder.highestEfSearch)
     }
 
     /// What is not said here, from `others`.
@@ -100,7 +100,7 @@ public struct ScanSettings: Hashable, Sendable {
         let needed = efSearch(for: limit, caps: caps)
         if efSearch != nil || needed != Self.defaultEfSearch { all.append(("hnsw.ef_search", String(needed))) }
         if let probes { all.append(("ivfflat.probes", String(probes))) }
-        if let iteration = iterativeScan ?? (limit > Self.mostEfSearch ? .strict : nil) {
+        if let iteration = iterativeScan ?? (limit > EscalationLadder.highestEfSearch ? .strict : nil) {
             all.append(("hnsw.iterative_scan", Self.words[Int(iteration.rawValue)]))
             // IVFFlat has no strict order; what is relaxed there is sorted here.
             all.append(("ivfflat.iterative_scan", iteration == .off ? "off" : "relaxed_order"))
@@ -117,7 +117,6 @@ public struct ScanSettings: Hashable, Sendable {
     var workMemAssignment: (name: String, value: String)? { workMemKiB.map { ("work_mem", "\($0)kB") } }
 
     private static let words = ["off", "relaxed_order", "strict_order"]
-    /// pgvector's default and its bound.
+    /// pgvector's.
     private static let defaultEfSearch = 40
-    static let mostEfSearch = 1_000
 }

@@ -80,6 +80,9 @@ struct RequestTerms: Sendable {
     var allowsHedges = true
     /// The answer leaves in parts, so it may be larger than a reply.
     var isStreamed = false
+
+    /// The share of the rows that an answer must cover.
+    var leastCoverage: Double { minCoverage ?? (allowsPartial ? 0 : 1) }
 }
 
 extension Search {

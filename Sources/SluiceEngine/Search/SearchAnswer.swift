@@ -29,8 +29,8 @@ public struct SearchAnswer: Sendable {
     public var mayBeIncomplete = false
     /// A shard was asked again for rows that its first share had cut off.
     public var isRepaired = false
-    /// With more time, or without a failure, it could have been a better one: nobody else should be given it.
-    var isCurtailed: Bool { coverage < 1 || legs.contains { $0.isCurtailed || $0.status == .timeout } }
+    /// With more time it could have been a better one.
+    var isCurtailed: Bool { legs.contains { $0.isCurtailed || $0.status == .timeout } }
     public var source = AnswerSource.executed
     /// What few answers have.
     public var extras: AnswerExtras?
@@ -53,7 +53,7 @@ public struct SearchAnswer: Sendable {
     }
 
     /// The protocol's: leg, id and distance.
-    private static var bytesPerHit: Int { 18 }
+    static var bytesPerHit: Int { 18 }
 
     /// The same without the legs' rows that are no hits of its only list: what is held is no larger than it must be.
     func compacted() -> SearchAnswer {

@@ -6,6 +6,14 @@ struct Stage: Sendable {
     /// One for each leg.
     var inputs: [LegInput] = []
 
+    init() {}
+
+    /// Legs that all ask the same.
+    init(_ legs: [PlannedLeg], asking input: LegInput) {
+        self.legs = legs
+        inputs = Array(repeating: input, count: legs.count)
+    }
+
     mutating func append(_ other: Stage) {
         legs += other.legs
         inputs += other.inputs
@@ -26,6 +34,9 @@ struct SearchPlan: Sendable {
     /// The row that is not to be found.
     var like: SearchExtras.RowReference? { search.extras?.value.like }
 
+    /// How many rows a merged list can need.
+    var needed: Int { Planner.needed(search, k: search.k) }
+
     func asked(of part: PlannedPart) -> Int {
         part.legs.isEmpty ? 0 : stage.legs[part.legs.lowerBound].shape.rowLimit
     }
@@ -35,7 +46,7 @@ struct SearchPlan: Sendable {
         var search = search
         search.collections = [parts[place].collection.value.name]
         var part = parts[place]
-        let stage = Stage(legs: Array(stage.legs[part.legs]), inputs: Array(stage.inputs[part.legs]))
+        let stage = Stage(Array(stage.legs[part.legs]), asking: part.input)
         part.legs = stage.legs.indices
         return SearchPlan(search: search, stage: stage, parts: [part], maxDistance: maxDistance)
     }

@@ -26,8 +26,8 @@ public final class SharedState: Sendable {
         self.shards = shards
         self.admission = admission
         answers = SharedAnswers(
-            cache: holding.cache, size: { $0.bytes + $1.bytes }, mayStore: { !$0.isCurtailed },
-            isOwn: { SharedAnswers<Search, SearchAnswer>.isOwnFailure($0) || $0.isCurtailedByTime })
+            cache: holding.cache, size: { $0.bytes + $1.bytes }, mayStore: { $0.coverage >= 1 && !$0.isCurtailed },
+            isOwn: { SharedAnswers<Search, SearchAnswer>.isOwnFailure($0) || $0.success?.isCurtailed == true })
         cursors = CursorShelf(
             mostBytes: holding.cursorBytes, mostBytesPerCursor: holding.cursorBytesEach,
             timeToLive: holding.cursorTime)
@@ -57,14 +57,6 @@ public final class SharedState: Sendable {
     public func expire(now: Instant) {
         answers.expire(now: now)
         cursors.expire(now: now)
-    }
-}
-
-extension Result<SearchAnswer, SearchError> {
-    /// Another search, with a deadline of its own, might have had more.
-    fileprivate var isCurtailedByTime: Bool {
-        guard case .success(let answer) = self else { return false }
-        return answer.legs.contains { $0.isCurtailed || $0.status == .timeout }
     }
 }
 

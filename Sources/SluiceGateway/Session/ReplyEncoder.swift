@@ -3,23 +3,40 @@ internal import SluiceCore
 internal import SluiceEngine
 internal import SluiceWire
 
+/// What can be the answer to a request: the message that says it.
+protocol ReplyMessage: Sendable {
+    static var kind: FrameKind { get }
+
+    func write(into buffer: inout ByteBuffer)
+}
+
+extension SearchAnswer: ReplyMessage {
+    static var kind: FrameKind { .result }
+
+    func write(into buffer: inout ByteBuffer) { ReplyEncoder.write(self, into: &buffer) }
+}
+
+extension CountAnswer: ReplyMessage {
+    static var kind: FrameKind { .countResult }
+
+    func write(into buffer: inout ByteBuffer) { ReplyEncoder.write(self, into: &buffer) }
+}
+
 /// An answer as its payload, made where the answer was: so its many small parts are freed on the thread that made them,
 /// and threads do not wait for one another in the allocator.
 struct Reply: Sendable {
     let kind: FrameKind
     let payload: ByteBuffer
 
-    init<Answer>(
-        _ result: Result<Answer, SearchError>, _ kind: FrameKind, _ write: (Answer, inout ByteBuffer) -> Void
-    ) {
+    init<Answer: ReplyMessage>(_ result: Result<Answer, SearchError>) {
         var payload = ByteBufferAllocator().buffer(capacity: 2_048)
         switch result {
         case .success(let answer):
-            write(answer, &payload)
-            self.kind = kind
+            answer.write(into: &payload)
+            kind = Answer.kind
         case .failure(let error):
             ReplyEncoder.errorReply(error).encode(into: &payload)
-            self.kind = .error
+            kind = .error
         }
         self.payload = payload
     }

@@ -13,15 +13,10 @@ extension SessionHandler {
             let search = try Search(request, limits: context.limits, now: now)
             if request.stream { return stream(requestID, search, now: now) }
             let most = context.limits.maxReply
-            if context.lane.mayShare(search) {
-                return run(requestID, kind: .result, write: ReplyEncoder.write(_:into:)) { lane in
-                    await lane.search(search).limited(to: most)
-                }
+            if let use = context.lane.use(of: search) {
+                return run(requestID) { await $0.search(search, sharing: use).limited(to: most) }
             }
-            start(
-                requestID, search.priority, deadline: search.deadline, now: now, kind: .result,
-                write: ReplyEncoder.write(_:into:)
-            ) { lane, ticket in
+            start(requestID, search.priority, deadline: search.deadline, now: now) { lane, ticket in
                 await lane.search(search, admittedBy: ticket).limited(to: most)
             }
         } catch {
@@ -34,10 +29,8 @@ extension SessionHandler {
     private func stream(_ requestID: UInt32, _ search: Search, now: Instant) {
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
-        start(
-            requestID, search.priority, deadline: search.deadline, now: now, kind: .result,
-            write: ReplyEncoder.write(_:into:)
-        ) { [limits = context.limits, backlog] lane, ticket in
+        start(requestID, search.priority, deadline: search.deadline, now: now) {
+            [limits = context.limits, backlog] lane, ticket in
             let parts = PartQueue(backlog, most: limits.maxStream)
             let sending = Task(executorPreference: lane.executor) {
                 for await part in parts.stream where lane.executor.now() < search.deadline {
@@ -73,10 +66,8 @@ extension SessionHandler {
         let now = context.lane.executor.now()
         do throws(WireError) {
             let request = try RowRequest(GetRequest(decoding: frame.payload), limits: context.limits, now: now)
-            start(
-                frame.requestID, .interactive, deadline: request.deadline, now: now, kind: .result,
-                write: ReplyEncoder.write(_:into:)
-            ) { [most = context.limits.maxReply] lane, ticket in
+            start(frame.requestID, .interactive, deadline: request.deadline, now: now) {
+                [most = context.limits.maxReply] lane, ticket in
                 await lane.rows(request, admittedBy: ticket).limited(to: most)
             }
         } catch {
@@ -89,10 +80,9 @@ extension SessionHandler {
         do throws(WireError) {
             let question = try CountQuestion(
                 CountRequest(decoding: frame.payload), limits: context.limits, now: now)
-            start(
-                frame.requestID, .interactive, deadline: question.deadline, now: now, kind: .countResult,
-                write: ReplyEncoder.write(_:into:)
-            ) { lane, ticket in await lane.count(question, admittedBy: ticket) }
+            start(frame.requestID, .interactive, deadline: question.deadline, now: now) { lane, ticket in
+                await lane.count(question, admittedBy: ticket)
+            }
         } catch {
             answer(frame.requestID, error)
         }
@@ -107,7 +97,7 @@ extension SessionHandler {
         do throws(SearchError) {
             let id = CursorID(high: request.cursor.high, low: request.cursor.low)
             let page = try context.lane.nextPage(id, most: min(request.pageSize, context.limits.maxK))
-            answer(frame.requestID, .result) { ReplyEncoder.write(page, into: &$0) }
+            answer(frame.requestID, .result) { page.write(into: &$0) }
         } catch {
             answer(frame.requestID, error)
         }

@@ -175,9 +175,8 @@ final class SessionHandler: ChannelInboundHandler {
     // MARK: Requests that take time
 
     /// Asks for admission, runs a request on the session's lane, and answers it.
-    func start<Answer: Sendable>(
-        _ requestID: UInt32, _ priority: SearchPriority, deadline: Instant, now: Instant, kind: FrameKind,
-        write: @escaping @Sendable (Answer, inout ByteBuffer) -> Void,
+    func start<Answer: ReplyMessage>(
+        _ requestID: UInt32, _ priority: SearchPriority, deadline: Instant, now: Instant,
         _ work: @escaping @Sendable (SearchLane, Admission.Ticket) async -> Outcome<Answer>
     ) {
         guard channelContext != nil else { return }
@@ -187,13 +186,12 @@ final class SessionHandler: ChannelInboundHandler {
         } catch {
             return answer(requestID, error)
         }
-        run(requestID, kind: kind, write: write) { await work($0, ticket) }
+        run(requestID) { await work($0, ticket) }
     }
 
     /// Runs a request on the session's lane, and answers it.
-    func run<Answer: Sendable>(
-        _ requestID: UInt32, kind: FrameKind, write: @escaping @Sendable (Answer, inout ByteBuffer) -> Void,
-        _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
+    func run<Answer: ReplyMessage>(
+        _ requestID: UInt32, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
     ) {
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
@@ -202,7 +200,7 @@ final class SessionHandler: ChannelInboundHandler {
         let task = Task(executorPreference: context.lane.executor) { [lane = context.lane] in
             defer { request.ended() }
             let outcome = await work(lane)
-            let reply = Reply(outcome.result, kind, write)
+            let reply = Reply(outcome.result)
             let isSettling = !outcome.unsettled.isEmpty
             eventLoop.execute { handler.value.ended(requestID, reply, isSettling: isSettling) }
             guard isSettling else { return }
