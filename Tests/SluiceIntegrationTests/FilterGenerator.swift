@@ -33,6 +33,17 @@ struct FilterGenerator<Random: RandomNumberGenerator> {
     let columns: [Column]
     var random: Random
 
+    /// Over the columns of the sample collections.
+    init(ofSamples random: Random) {
+        self.init(
+            columns: [
+                .init("section", .text, samples: ["net", "science", "libs", "libdevel"], isOrdered: true),
+                .init("installed_kib", .int, samples: [156, 8_855, 0, 40]),
+                .init("name", .text, samples: ["2ping", "lib", "python3-"], isOrdered: true),
+                .init("priority", .text, samples: ["optional", "required"]),
+            ], random: random)
+    }
+
     /// - Parameter columns: at least one.
     init(columns: [Column], random: Random) {
         self.columns = columns

@@ -62,13 +62,7 @@ extension PostgreSQL {
                     collection: $0.row.collection, id: $0.row.id, distance: $0.distance,
                     columns: columns[$0.row.id] ?? [:])
             }
-            var generator = FilterGenerator(
-                columns: [
-                    .init("section", .text, samples: ["net", "science", "libs", "libdevel"], isOrdered: true),
-                    .init("installed_kib", .int, samples: [156, 8_855, 0, 40]),
-                    .init("name", .text, samples: ["2ping", "lib", "python3-"], isOrdered: true),
-                    .init("priority", .text, samples: ["optional", "required"]),
-                ], random: SplitMix64(seed: 11))
+            var generator = FilterGenerator(ofSamples: SplitMix64(seed: 11))
             try await withGateway(Replicas().config()) { client, _ in
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for number in 0..<Self.count / 2 {

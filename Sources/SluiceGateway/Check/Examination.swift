@@ -112,8 +112,7 @@ private struct Examiner: Sendable {
     private func dial(_ replica: GatewayConfig.Replica) async -> Dial {
         do throws(PostgresFailure) {
             let settings = ConnectionSettings(
-                target: try ConnectionString(replica.dsn.revealed, password: replica.password?.revealed),
-                isPooled: replica.pooler == .transaction, resolver: resolver,
+                target: try replica.connectionString(), isPooled: replica.isPooled, resolver: resolver,
                 cancels: CancelAllowance(workers: cancels))
             return .success(
                 try await PostgresConnection.connect(
@@ -185,7 +184,7 @@ private struct Examiner: Sendable {
                         "it cannot be reached: \(failure)"))
             case nil: isReachable = false
             }
-            let target = (try? ConnectionString(replica.dsn.revealed))?.target ?? replica.name
+            let target = (try? replica.connectionString())?.target ?? replica.name
             replicas.append(.init(name: replica.name, target: target, facts: facts))
             result.servers.append(
                 .init(

@@ -1,3 +1,5 @@
+internal import SluiceCore
+
 /// One thing that an examination of the databases has found.
 package struct Finding: Hashable, Sendable, CustomStringConvertible {
     package enum Severity: String, Hashable, Sendable {
@@ -36,8 +38,7 @@ package struct Finding: Hashable, Sendable, CustomStringConvertible {
         self.collection = collection
         self.shard = shard
         self.replica = replica
-        let scalars = message.unicodeScalars.map { $0.value < 32 || $0.value == 127 ? "?" : $0 }
-        self.message = String(String.UnicodeScalarView(scalars))
+        self.message = message.withoutControls
     }
 
     /// `warning: programs on s0/s0-a: …`

@@ -29,9 +29,7 @@ struct Blueprint {
         var known: [Server: Int] = [:]
         let shards = try config.shards.map { shard in
             let replicas = try shard.replicas.map { replica in
-                let server = Server(
-                    target: try ConnectionString(replica.dsn.revealed, password: replica.password?.revealed),
-                    isPooled: replica.pooler == .transaction)
+                let server = Server(target: try replica.connectionString(), isPooled: replica.isPooled)
                 if let backend = known[server] {
                     return Catalogue.Replica(name: replica.name, backend: backend, timeout: replica.timeout)
                 }
@@ -168,6 +166,14 @@ struct Blueprint {
             return result
         }
     }
+}
+
+extension GatewayConfig.Replica {
+    func connectionString() throws(PostgresFailure) -> ConnectionString {
+        try ConnectionString(dsn.revealed, password: password?.revealed)
+    }
+
+    var isPooled: Bool { pooler == .transaction }
 }
 
 extension ScanSettings {
