@@ -150,8 +150,10 @@ package final class ConnectionHandler: ChannelInboundHandler {
             fail(SluiceError(try ErrorReply(decoding: frame.payload)))
         case .goAway: retire()
         case .result, .countResult, .collectionList, .pong, .error: answer(frame)
-        case .resultPart: try takePart(frame)
-        case .welcome, .hello, .ping, .cancel, .search, .collections, .get, .count, .next:
+        case .loadResult, .writeResult: answer(frame)
+        case .resultPart, .loadReady, .loadCredit, .loadProgress: try takePart(frame)
+        case .welcome, .hello, .ping, .cancel, .search, .collections, .get, .count, .next, .load, .loadRows, .loadEnd,
+            .write:
             throw WireError(.protocolViolation, "a frame that only a client sends, or a second WELCOME")
         }
     }
@@ -182,7 +184,7 @@ package final class ConnectionHandler: ChannelInboundHandler {
     private func takePart(_ frame: Frame) throws(WireError) {
         // Nobody wants those of a request that was given up.
         guard let entry = sent[frame.requestID], entry.abandonedAt == nil else { return }
-        guard let onPart = entry.request.onPart else {
+        guard let onPart = entry.request.onPart, (frame.kind != .resultPart) == (entry.request.kind == .load) else {
             throw WireError(.protocolViolation, "a part of an answer that was not to come in parts")
         }
         entry.lastPart = lastHeard
@@ -268,6 +270,23 @@ package final class ConnectionHandler: ChannelInboundHandler {
         scheduleFlush()
     }
 
+    /// The most that a frame's payload may have, in bytes; nil before WELCOME.
+    package var maximumPayload: Int? { welcome.map { $0.maximumFrameLength - 8 } }
+
+    /// Sends a further frame of a request that the gateway has. Its payload is not copied.
+    /// - Parameter written: called when it has left this process, or is not sent, because the request is over.
+    package func sendMore(
+        _ kind: FrameKind, _ payload: ByteBuffer, ticket: UInt64, written: @escaping @Sendable () -> Void
+    ) {
+        guard let context, let entry = calls[ticket], case .sent(let id) = entry.place else { return written() }
+        encoder.writeHeader(kind, requestID: id, payloadLength: payload.readableBytes, into: &outbound)
+        context.write(wrapOutboundOut(outbound), promise: nil)
+        outbound = context.channel.allocator.buffer(capacity: 256)
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.whenComplete { _ in written() }
+        context.writeAndFlush(wrapOutboundOut(payload), promise: promise)
+    }
+
     private func freeID() -> UInt32 {
         repeat { nextID = nextID == .max ? 1 : nextID + 1 } while sent[nextID] != nil
         return nextID
@@ -287,9 +306,9 @@ package final class ConnectionHandler: ChannelInboundHandler {
     // MARK: Giving up
 
     /// The caller does not want the answer any more: the gateway is told, and the id stays taken until it answers.
-    package func cancel(ticket: UInt64) {
+    package func cancel(ticket: UInt64, _ error: SluiceError = SluiceError(.cancelled, "the call was cancelled")) {
         guard let entry = calls[ticket] else { return }
-        giveUp(entry, SluiceError(.cancelled, "the call was cancelled"))
+        giveUp(entry, error)
     }
 
     private func timeIsUp(_ entry: RequestEntry) {
@@ -308,6 +327,10 @@ package final class ConnectionHandler: ChannelInboundHandler {
     /// take it.
     private func patienceEnd(of entry: RequestEntry, _ now: NIODeadline) -> NIODeadline {
         let limit = entry.request.limit
+        if let waitsSince = entry.request.waitsSince {
+            // As long as the gateway waits for us it may be silent; else every frame of it is a sign of life.
+            return max(waitsSince() ?? now, lastHeard) + (limit.deadline - limit.begin)
+        }
         let lastPart = isPaused && entry.request.onPart != nil ? now : entry.lastPart
         return max(limit.deadline, lastPart ?? limit.deadline) + limit.grace
     }

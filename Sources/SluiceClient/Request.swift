@@ -5,6 +5,7 @@ package import SluiceWire
 /// from the same time.
 package struct TimeLimit: Sendable {
     package let deadline: NIODeadline
+    let begin: NIODeadline
     /// What the gateway may be late with its answer, because the answer has to travel.
     package let grace: TimeAmount
     /// False if the caller named no limit and it is this client's own.
@@ -14,6 +15,7 @@ package struct TimeLimit: Sendable {
     private static let longest: Duration = .seconds(365 * 86_400)
 
     package init(_ time: Duration, grace: Duration = .zero, isCallers: Bool, from now: NIODeadline = .now()) {
+        begin = now
         deadline = now + TimeAmount(min(max(.zero, time), Self.longest))
         self.grace = TimeAmount(grace)
         self.isCallers = isCallers
@@ -56,23 +58,27 @@ package struct Request {
     /// Called for each part that precedes the answer, on the connection's event loop; nil for a request that did not
     /// ask for parts.
     let onPart: ((Frame) -> Void)?
+    /// Of a request that goes on for as long as the gateway shows signs of life, the limit being how long it may be
+    /// silent: since when it is waited for, or nil while it waits for more of the request.
+    let waitsSince: (() -> NIODeadline?)?
     /// Called once, on the connection's event loop.
     let complete: (Answer) -> Void
 
     package init(
         kind: FrameKind, payload: ByteBuffer, limit: TimeLimit, onPart: ((Frame) -> Void)? = nil,
-        complete: @escaping (Answer) -> Void
+        waitsSince: (() -> NIODeadline?)? = nil, complete: @escaping (Answer) -> Void
     ) {
         self.kind = kind
         self.payload = payload
         self.limit = limit
         self.onPart = onPart
+        self.waitsSince = waitsSince
         self.complete = complete
     }
 
     /// The requests that carry a deadline. The gateway ends them by it itself, and is silent only if something is wrong
     /// with it; the others have just the caller's limit.
-    private var hasDeadline: Bool { [.search, .get, .count].contains(kind) }
+    private var hasDeadline: Bool { [.search, .get, .count, .write].contains(kind) }
 
     /// Whether the gateway is told how much time is left.
     var tellsDeadline: Bool { hasDeadline && limit.isCallers }

@@ -8,14 +8,19 @@ extension SluiceClient {
     ///   - withVectors: with each row's vector.
     ///   - deadline: how long it may take; nil for the gateway's default.
     ///   - allowPartial: accept an answer without the rows of shards that do not answer.
+    ///   - token: what must be seen: only replicas that have replayed the log so far answer.
+    ///   - maxStaleness: only replicas that are no further behind answer.
+    ///   - allowStale: if no replica is as fresh as that, another answers, and `LegReport.isStale` says so.
     public func get(
         _ collection: String, ids: [Int64], columns: [String] = [], withVectors: Bool = false,
-        deadline: Duration? = nil, allowPartial: Bool = false
+        deadline: Duration? = nil, allowPartial: Bool = false, after token: ConsistencyToken? = nil,
+        maxStaleness: Duration? = nil, allowStale: Bool = false
     ) async throws(SluiceError) -> GetReply {
-        let request = GetRequest(
+        var request = GetRequest(
             collection: collection, ids: ids, columns: columns, withVector: withVectors, allowPartial: allowPartial)
+        request.freshness = FreshnessTerms(after: token, maxStaleness: maxStaleness, allowStale: allowStale)
         do throws(WireError) { try request.validate() } catch { throw SluiceError(error) }
-        let result = try await result(of: .get, within: deadline) { request.encode(into: &$0) }
+        let result = try await result(of: .get, within: deadline) { [request] in request.encode(into: &$0) }
         return try decoded { () throws(WireError) in try GetReply(result, withVectors: withVectors) }
     }
 

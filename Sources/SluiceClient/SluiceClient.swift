@@ -30,7 +30,7 @@ public final class SluiceClient: Sendable {
 
     private let address: Address
     private let options: Options
-    private let pool: LinkPool
+    let pool: LinkPool
     let streams = StreamRegistry()
 
     private init(address: Address, options: Options) {
@@ -148,7 +148,7 @@ public final class SluiceClient: Sendable {
         return .failure(refusal(frame, by: link))
     }
 
-    private func refusal(_ frame: Frame, by link: Link) -> RequestFailure {
+    func refusal(_ frame: Frame, by link: Link) -> RequestFailure {
         do throws(SluiceError) {
             let reply = try decoded { () throws(WireError) in try ErrorReply(decoding: frame.payload) }
             guard reply.code == .shuttingDown else { return RequestFailure(SluiceError(reply)) }

@@ -18,6 +18,11 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
         /// The gateway got the request and said nothing in the time it had, and a moment longer: it is frozen, or the
         /// way to it is broken. The request may or may not have run.
         public static let noAnswer = Code("no_answer")
+        /// A write or a load was sent, and what became of it is not known: it may have been done, in whole or in part.
+        /// With a key, or a load's id, it can be sent again without being done twice.
+        public static let outcomeUnknown = Code("outcome_unknown")
+        /// The sequence of the rows to load ended with an error.
+        public static let rowsFailed = Code("rows_failed")
         /// The client was closed.
         public static let closed = Code("closed")
         /// The gateway sent what the protocol does not allow.
@@ -46,6 +51,8 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
         public static let modelMismatch = Code(ErrorCode.modelMismatch)
         /// The gateway's configuration, or its version, cannot do this.
         public static let notSupported = Code(ErrorCode.notSupported)
+        /// A row that is written is not one of its collection's.
+        public static let badRow = Code(ErrorCode.badRow)
     }
 
     public var code: Code
@@ -56,6 +63,10 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
     public var retryAfter: Duration?
     /// For a search that failed: what each leg came to.
     public var legs: [LegReport]
+    /// For a load that failed after it had begun: what became of it on each shard, and its bad rows.
+    public var load: LoadReport?
+    /// For `rowsFailed`: the sequence's own error.
+    public var underlying: (any Error)?
 
     init(
         _ code: Code, _ message: String, isRetryable: Bool = false, retryAfter: Duration? = nil, legs: [LegReport] = []

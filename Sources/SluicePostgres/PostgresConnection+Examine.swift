@@ -37,7 +37,8 @@ extension PostgresConnection {
 
     private static var tablesAtATime: Int { 200 }
 
-    private func ask(_ sql: String, _ texts: [String], _ operation: Operation) throws(PostgresFailure) {
+    /// Its rows come into the operation's tables.
+    func ask(_ sql: String, _ texts: [String], _ operation: Operation) throws(PostgresFailure) {
         let types = Array(repeating: Self.textType, count: texts.count)
         try sent(
             ParameterTexts.with(texts) { values in

@@ -14,6 +14,10 @@ final class Operation {
         case texts
         /// All rows, as text.
         case table
+        /// All rows, as text, and how many were touched.
+        case command
+        /// The server is ready to take a COPY's rows.
+        case copyIn
         case sync
     }
 
@@ -30,7 +34,16 @@ final class Operation {
     var outcome = Outcome.nothing
     /// What the steps of kind `table` gave, in their order.
     var tables: [[[String?]]] = []
+    /// What the steps of kind `command` gave, in their order.
+    var commands: [CommandResult] = []
+    /// The table that rows are copied to, to find the line in an error's context.
+    var relation: String?
     var failure: PostgresFailure?
+    /// Which step the failure came of.
+    private(set) var failedStep: Int?
+    /// The statements are the operator's: what the server says of them may be told.
+    var keepsWords = false
+    private(set) var words: String?
     var timer: TimerID?
     var waiter: CheckedContinuation<Result<Outcome, PostgresFailure>, Never>?
 
@@ -45,6 +58,14 @@ final class Operation {
     var current: Step? { answered < steps.count ? steps[answered] : nil }
 
     func stepEnded() { answered += 1 }
+
+    /// The first failure is the one that counts: what follows comes of it.
+    func failed(_ failure: PostgresFailure, words: @autoclosure () -> String?) {
+        guard self.failure == nil else { return }
+        self.failure = failure
+        failedStep = answered
+        if keepsWords { self.words = words() }
+    }
 
     /// Adds the rows of one of the pipeline's queries.
     func take(_ batch: RowBatch) throws(PostgresFailure) {
@@ -80,6 +101,11 @@ extension PostgresConnection {
             throw error
         }
         next.expect(.sync)
+        return try await wait(for: next, deadline: deadline)
+    }
+
+    /// Waits for what has been put into libpq's buffer.
+    func wait(for next: Operation, deadline: Int64) async throws(PostgresFailure) -> Operation.Outcome {
         let number = next.number
         operationNumber = number
         operation = next
@@ -135,6 +161,7 @@ extension PostgresConnection {
             return
         }
         if isWriteWatched { flush() }
+        if !isWriteWatched { resumeDrainWaiter() }
         if let operation { takeResults(of: operation) }
         if handle != nil, PQstatus(handle) == CONNECTION_BAD {
             close(PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle))))
@@ -189,13 +216,19 @@ extension PostgresConnection {
             operation.stepEnded()
         case PGRES_PIPELINE_ABORTED:
             break
+        case PGRES_COPY_IN:
+            guard case .copyIn = step else { return violated("a COPY that was not asked for") }
+            operation.stepEnded()
         case PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
+            if case .command = step { return operation.commands.append(Self.command(result)) }
             guard case .prepare(let text, let name) = step, !settings.isPooled else { return }
             if let old = statements.prepared(text, as: name) { obsoleteStatements.append(old) }
         case PGRES_TUPLES_OK:
             takeRows(result, for: step, of: operation)
         case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
-            if operation.failure == nil { operation.failure = Self.failure(of: result) }
+            var failure = Self.failure(of: result)
+            failure.place = Self.place(of: result, in: operation)
+            operation.failed(failure, words: Self.words(of: result))
         default:
             violated("a reply that was not asked for")
         }
@@ -217,21 +250,43 @@ extension PostgresConnection {
             operation.outcome = .texts(
                 (0..<PQnfields(result)).map { PQgetvalue(result, 0, $0).map { String(cString: $0) } ?? "" })
         case .table:
-            let fields = 0..<PQnfields(result)
-            operation.tables.append(
-                (0..<PQntuples(result)).map { row in
-                    fields.map { field in
-                        guard PQgetisnull(result, row, field) == 0 else { return nil }
-                        return PQgetvalue(result, row, field).map { String(cString: $0) }
-                    }
-                })
+            operation.tables.append(Self.texts(result))
+        case .command:
+            operation.commands.append(Self.command(result))
         case .ignored: break
-        case .prepare, .sync: violated("rows where none belong")
+        case .prepare, .sync, .copyIn: violated("rows where none belong")
         }
+    }
+
+    private static func texts(_ result: OpaquePointer) -> [[String?]] {
+        let fields = 0..<PQnfields(result)
+        return (0..<PQntuples(result)).map { row in
+            fields.map { field in
+                guard PQgetisnull(result, row, field) == 0 else { return nil }
+                return PQgetvalue(result, row, field).map { String(cString: $0) }
+            }
+        }
+    }
+
+    private static func command(_ result: OpaquePointer) -> CommandResult {
+        let affected = PQcmdTuples(result).flatMap { Int(String(cString: $0)) } ?? 0
+        return CommandResult(rows: texts(result), affected: affected)
     }
 
     private func violated(_ what: String) {
         close(PostgresFailure(.protocolViolation, "the server sent \(what)"))
+    }
+
+    private static func place(of result: OpaquePointer, in operation: Operation) -> PostgresFailure.Place {
+        func field(_ letter: Unicode.Scalar) -> String? {
+            PQresultErrorField(result, Int32(letter.value)).map { String(cString: $0) }
+        }
+        return PostgresFailure.Place(
+            command: operation.commands.count,
+            line: operation.relation.flatMap { relation in
+                field("W").flatMap { PostgresFailure.Place.line(inContext: $0, relation: relation) }
+            },
+            constraint: field("n"), column: field("c"))
     }
 
     private static func failure(of result: OpaquePointer) -> PostgresFailure {

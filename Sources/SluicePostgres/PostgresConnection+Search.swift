@@ -121,7 +121,8 @@ extension PostgresConnection {
     func readFacts(deadline: Int64) async throws(PostgresFailure) -> ServerFacts {
         let sql = """
             SELECT n.nspname, t.oid, e.extversion, pg_catalog.pg_is_in_recovery(),
-                coalesce(h.oid, 0), coalesce(s.oid, 0)
+                coalesce(h.oid, 0), coalesce(s.oid, 0),
+                pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
             FROM pg_catalog.pg_extension e
             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
             JOIN pg_catalog.pg_type t ON t.typnamespace OPERATOR(pg_catalog.=) n.oid
@@ -137,20 +138,25 @@ extension PostgresConnection {
             try sent(PQsendQueryParams(handle, sql, 0, nil, nil, nil, nil, 0))
             operation.expect(.texts)
         }
-        guard case .texts(let values) = outcome, values.count == 6, let type = UInt32(values[1]) else {
+        guard case .texts(let values) = outcome, values.count == 7, let type = UInt32(values[1]) else {
             throw .noVectorExtension
         }
         return ServerFacts(
             vectorSchema: values[0], vectorType: type, halfvecType: UInt32(values[4]) ?? 0,
-            sparsevecType: UInt32(values[5]) ?? 0, vectorVersion: values[2], isStandby: values[3] == "t")
+            sparsevecType: UInt32(values[5]) ?? 0, vectorVersion: values[2], isStandby: values[3] == "t",
+            incarnation: Self.incarnation(values[6]))
     }
 
-    /// Asks the server what it is, and the planner's estimate of its tables' rows (nil where it has none).
+    /// From when the server was started, to the microsecond: no two servers share it.
+    private static func incarnation(_ epoch: String) -> UInt64? { Double(epoch)?.bitPattern }
+
+    /// Asks the server what it is, how far it has got, and the planner's estimate of its tables' rows (nil where it has
+    /// none).
     ///
     /// At most 100 tables are asked for; those after them get nil.
     public func inspect(
         _ tables: [(schema: String, table: String)], deadline: Int64
-    ) async throws(PostgresFailure) -> (isStandby: Bool, estimatedRows: [Double?]) {
+    ) async throws(PostgresFailure) -> ServerState {
         let asked = tables.prefix(100)
         let estimates = asked.indices.map { place in
             """
@@ -160,7 +166,16 @@ extension PostgresConnection {
             AND c.relname OPERATOR(pg_catalog.=) $\(2 * place + 2))
             """
         }
-        let sql = "SELECT pg_catalog.pg_is_in_recovery()" + estimates.joined()
+        // A primary's timeline is in the name of the file that it writes to. The role comes first: a standby that is
+        // promoted meanwhile has at least what it says.
+        let sql =
+            """
+            SELECT pg_catalog.pg_is_in_recovery(), CASE WHEN pg_catalog.pg_is_in_recovery()
+            THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END,
+            CASE WHEN NOT pg_catalog.pg_is_in_recovery()
+            THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END,
+            pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
+            """ + estimates.joined()
         let texts = asked.flatMap { [$0.schema, $0.table] }
         let types = Array(repeating: Self.textType, count: texts.count)
         let operation = newOperation()
@@ -171,12 +186,15 @@ extension PostgresConnection {
                 })
             operation.expect(.texts)
         }
-        guard case .texts(let values) = outcome, values.count == asked.count + 1 else {
+        guard case .texts(let values) = outcome, values.count == asked.count + 4 else {
             throw PostgresFailure(.protocolViolation, "the server sent another number of values")
         }
         // A table that was never analyzed has -1.
-        let rows = values.dropFirst().map { Double($0).flatMap { $0 >= 0 ? $0 : nil } }
-        return (values[0] == "t", rows + Array(repeating: nil, count: tables.count - asked.count))
+        let rows = values.dropFirst(4).map { Double($0).flatMap { $0 >= 0 ? $0 : nil } }
+        return ServerState(
+            isStandby: values[0] == "t", timeline: UInt32(values[2].prefix(8), radix: 16),
+            position: LogPosition.parse(values[1]), incarnation: Self.incarnation(values[3]),
+            estimatedRows: rows + Array(repeating: nil, count: tables.count - asked.count))
     }
 
     // MARK: Sending
@@ -266,7 +284,7 @@ extension PostgresConnection {
     }
 
     /// The name that the statement has here, prepared just now if it is new; behind a pooler it stays unnamed.
-    private func prepare(
+    func prepare(
         _ text: any StatementText, types: () -> [UInt32], _ operation: Operation
     ) throws(PostgresFailure) -> String {
         if !settings.isPooled, let known = statements.name(of: text) { return known }

@@ -32,6 +32,9 @@ public actor PostgresConnection: DescriptorOwner {
     var operationNumber: UInt64 = 0
     var fence = Fence()
     var pollWaiter: CheckedContinuation<Void, Never>?
+    /// A COPY that waits until the server has taken what libpq holds, and why it was given up.
+    var drainWaiter: CheckedContinuation<Void, Never>?
+    var copyFailure: PostgresFailure?
     /// Closed, and let go of by the server or given up.
     var isGone = false
     private var goneWaiters: [CheckedContinuation<Void, Never>] = []
@@ -222,6 +225,7 @@ public actor PostgresConnection: DescriptorOwner {
         watch = nil
         if let handle { PQfinish(handle) }
         handle = nil
+        resumeDrainWaiter()
     }
 
     /// libpq's own words about a connection (never about a statement), short and on one line.
@@ -274,10 +278,12 @@ public struct ServerFacts: Hashable, Sendable {
     public var sparsevecType: UInt32 = 0
     public var vectorVersion = ""
     public var isStandby = false
+    /// As in `ServerState`.
+    public var incarnation: UInt64?
 
     public init(
         vectorSchema: String = "", vectorType: UInt32 = 0, halfvecType: UInt32 = 0, sparsevecType: UInt32 = 0,
-        vectorVersion: String = "", isStandby: Bool = false
+        vectorVersion: String = "", isStandby: Bool = false, incarnation: UInt64? = nil
     ) {
         self.vectorSchema = vectorSchema
         self.vectorType = vectorType
@@ -285,6 +291,7 @@ public struct ServerFacts: Hashable, Sendable {
         self.sparsevecType = sparsevecType
         self.vectorVersion = vectorVersion
         self.isStandby = isStandby
+        self.incarnation = incarnation
     }
 
     /// 0 if the server has no such type: it then infers the parameter's by itself, or refuses the statement.

@@ -27,6 +27,35 @@ public struct PostgresFailure: Error, Hashable, Sendable, CustomStringConvertibl
     /// Five characters of the SQL standard's error classes.
     public var sqlState: String?
     public var detail: String
+    /// Of `server`: what of the pipeline was refused.
+    public var place: Place?
+
+    /// Where a server found something to refuse. Names only, as its texts may quote data.
+    public struct Place: Hashable, Sendable {
+        /// From 0.
+        public var command: Int
+        /// The row of a COPY, from 1.
+        public var line: Int?
+        public var constraint: String?
+        public var column: String?
+
+        public init(command: Int = 0, line: Int? = nil, constraint: String? = nil, column: String? = nil) {
+            self.command = command
+            self.line = line
+            self.constraint = constraint
+            self.column = column
+        }
+
+        /// The row's number in `COPY relation, line N, column …`, whose words depend on the server's language.
+        package static func line(inContext context: String, relation: String) -> Int? {
+            let start = "COPY \(relation), "
+            for line in context.split(whereSeparator: \.isNewline) where line.hasPrefix(start) {
+                let digits = line.dropFirst(start.count).drop { !$0.isASCII || !$0.isNumber }
+                return Int(digits.prefix { $0.isASCII && $0.isNumber })
+            }
+            return nil
+        }
+    }
 
     public init(_ kind: Kind, sqlState: String? = nil, _ detail: String) {
         self.kind = kind

@@ -110,6 +110,8 @@ public struct TableFacts: Hashable, Sendable {
     /// The role may use what is in its schema.
     public var isSchemaUsable: Bool
     public var columns: [String: Column]
+    /// Their names in the table's order.
+    public var columnOrder: [String]
     public var indexes: [Index]
     /// The text search configuration that was asked for exists.
     public var hasTextConfiguration: Bool
@@ -121,6 +123,7 @@ public struct TableFacts: Hashable, Sendable {
         self.kind = kind
         self.quoted = quoted
         self.isSchemaUsable = isSchemaUsable
+        columnOrder = columns.map(\.name)
         self.columns = Dictionary(columns.map { ($0.name, $0) }) { first, _ in first }
         self.indexes = indexes
         self.hasTextConfiguration = hasTextConfiguration

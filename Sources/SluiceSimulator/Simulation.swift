@@ -161,7 +161,8 @@ public struct Simulation {
 
     mutating func noteRole(_ place: PoolPlace) {
         shards[place.shard].roleProbed(
-            place.replica, world.role(place.shard, place.replica, now: timeline.now))
+            place.replica,
+            ReplicaReport(role: world.role(place.shard, place.replica, now: timeline.now), asked: timeline.now))
     }
 }
 

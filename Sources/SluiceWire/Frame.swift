@@ -17,6 +17,15 @@ public enum FrameKind: UInt8, Hashable, Sendable, CaseIterable {
     case countResult = 0x17
     case next = 0x18
     case resultPart = 0x19
+    case load = 0x20
+    case loadReady = 0x21
+    case loadRows = 0x22
+    case loadCredit = 0x23
+    case loadEnd = 0x24
+    case loadProgress = 0x25
+    case loadResult = 0x26
+    case write = 0x28
+    case writeResult = 0x29
 }
 
 /// One frame, its payload decompressed.
@@ -47,7 +56,7 @@ public enum Preface {
     public static let bytes: [UInt8] = Array("SLUICE".utf8) + [major, minor]
     public static let major: UInt8 = 1
     /// What this version adds to others of its major version; a receiver does not look at it.
-    public static let minor: UInt8 = 1
+    public static let minor: UInt8 = 2
     private static let magicLength = 6
 
     /// Takes the preface from the front of what has arrived.
@@ -136,6 +145,14 @@ public struct FrameEncoder: Sendable {
         if lz4, buffer.writerIndex - payloadStart >= compressionThreshold { compress(&buffer, from: payloadStart) }
         let length = buffer.writerIndex - start - FrameLayout.lengthField
         buffer.setInteger(UInt32(clamping: length), at: start)
+    }
+
+    /// Only what is before the payload of a frame that is not compressed.
+    public func writeHeader(
+        _ kind: FrameKind, requestID: UInt32, payloadLength: Int, into buffer: inout ByteBuffer
+    ) {
+        let length = UInt32(clamping: FrameLayout.headerAfterLength + payloadLength)
+        buffer.writeMultipleIntegers(length, kind.rawValue, UInt8(0), UInt16(0), requestID)
     }
 
     private func compress(_ buffer: inout ByteBuffer, from payloadStart: Int) {

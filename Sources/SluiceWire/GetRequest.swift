@@ -12,6 +12,7 @@ public struct GetRequest: Hashable, Sendable {
     public var deadline: Duration?
     /// Accept an answer without the rows of shards that do not answer.
     public var allowPartial: Bool
+    public var freshness = FreshnessTerms()
 
     public static let idRange = 1...10_000
 
@@ -30,7 +31,7 @@ public struct GetRequest: Hashable, Sendable {
     public init(decoding payload: ByteBuffer) throws(WireError) {
         var (collection, ids): (String?, [Int64]?)
         self.init(collection: "", ids: [])
-        var reader = FieldReader(payload, of: "GET", once: [1, 2, 4, 5, 8])
+        var reader = FieldReader(payload, of: "GET", once: [1, 2, 4, 5, 8, 10, 11])
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("GET")
@@ -44,6 +45,7 @@ public struct GetRequest: Hashable, Sendable {
             case 4: withVector = try field.flag("GET")
             case 5: deadline = try field.microseconds("GET")
             case 8: allowPartial = try field.flag("GET")
+            case 9...11: try freshness.take(field, field.tag - 9, "GET")
             default: break
             }
         }
@@ -55,6 +57,7 @@ public struct GetRequest: Hashable, Sendable {
     public func validate() throws(WireError) {
         try Self.check(count: ids.count)
         guard columns.count <= SearchRequest.maximumColumns else { throw Self.tooManyColumns }
+        try freshness.validate()
     }
 
     private static func check(count: Int) throws(WireError) {
@@ -74,5 +77,6 @@ public struct GetRequest: Hashable, Sendable {
         buffer.writeFlag(4, withVector)
         if let deadline { SearchRequest.write(deadline: deadline, into: &buffer) }
         buffer.writeFlag(8, allowPartial)
+        freshness.encode(from: 9, into: &buffer)
     }
 }

@@ -68,6 +68,10 @@ public struct LegReport: Hashable, Sendable {
     /// How many rows it was asked for; 0 if that is not said.
     public var asked: Int
     public var rung: Rung
+    /// Its rows are at most so old; nil if that is not known.
+    public var staleness: Duration?
+    /// They may be older than was asked for.
+    public var isStale = false
 
     public init(
         collection: String, shard: String, replica: String, status: LegStatus, rows: Int, wait: Duration,
@@ -93,7 +97,7 @@ public struct LegReport: Hashable, Sendable {
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(
             collection: "", shard: "", replica: "", status: .ok, rows: 0, wait: .zero, execute: .zero, attempts: 0)
-        var reader = FieldReader(payload, of: "leg", once: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14])
+        var reader = FieldReader(payload, of: "leg", once: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("leg")
@@ -110,6 +114,8 @@ public struct LegReport: Hashable, Sendable {
             case 12: hedges = Int(try field.integer(as: UInt32.self, "leg"))
             case 13: asked = try field.count("leg")
             case 14: rung = Rung(rawValue: try field.integer(as: UInt8.self, "leg"))
+            case 15: staleness = try field.microseconds("leg")
+            case 16: isStale = try field.flag("leg")
             default: break
             }
         }
@@ -130,6 +136,8 @@ public struct LegReport: Hashable, Sendable {
         if hedges > 0 { buffer.writeField(12, UInt32(clamping: hedges)) }
         if asked > 0 { buffer.writeField(13, count: asked) }
         if rung != .asAsked { buffer.writeField(14, rung.rawValue) }
+        if let staleness { buffer.writeField(15, microsecondsOf: staleness) }
+        buffer.writeFlag(16, isStale)
     }
 
     private static func columns(_ value: ByteBuffer) throws(WireError) -> [ColumnType] {

@@ -10,7 +10,7 @@ extension SearchRequest {
         var hasK = false
         var reader = FieldReader(
             payload, of: "SEARCH",
-            once: [2, 3, 5, 6, 7, 8, 9, 10, 11, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28])
+            once: [2, 3, 5, 6, 7, 8, 9, 10, 11, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31])
         while let field = try reader.next() {
             switch field.tag {
             case 1: try take(collection: field)
@@ -24,6 +24,7 @@ extension SearchRequest {
             case 13: form = try field.choice("SEARCH")
             case 4...11: try takeOption(field)
             case 14...28: try takeQuery(field)
+            case 29...31: try freshness.take(field, field.tag - 29, "SEARCH")
             default: break
             }
         }
@@ -132,6 +133,7 @@ extension SearchRequest {
         buffer.writeFlag(26, bypassCache)
         buffer.writeFlag(27, stream)
         if let byID { buffer.writeField(28) { byID.encode(into: &$0) } }
+        freshness.encode(from: 29, into: &buffer)
     }
 
     /// What `write(deadline:into:)` adds to a request.

@@ -44,6 +44,7 @@ public struct SearchRequest: Hashable, Sendable {
     public var stream = false
     /// The row whose vector to search for.
     public var byID: RowReference?
+    public var freshness = FreshnessTerms()
 
     public static let maximumCollections = 64
     public static let maximumColumns = 256
@@ -105,6 +106,7 @@ public struct SearchRequest: Hashable, Sendable {
         try group?.validate()
         try text?.validate()
         try twoPhase?.validate()
+        try freshness.validate()
         try checkNumbers()
     }
 

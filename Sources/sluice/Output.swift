@@ -39,6 +39,7 @@ enum Output {
                 "\(leg.collection) \(leg.shard)/\(leg.replica): \(leg.status.rawValue), "
                     + "\(leg.rows) \(leg.rows == 1 ? "row" : "rows"), "
                     + "waited \(milliseconds(leg.wait)), executed \(milliseconds(leg.execute))"
+                    + (leg.isStale ? ", older than was asked for" : "")
                     + (leg.message.map { ": \($0)" } ?? ""))
         }
     }

@@ -18,6 +18,33 @@ struct FilterOption: ParsableArguments {
     }
 }
 
+/// How fresh the replicas must be that answer.
+struct FreshnessOptions: ParsableArguments {
+    @Option(help: "Only replicas that have replayed what this token of a write stands for.")
+    var after: String?
+
+    @Option(help: "Only replicas that are no further behind, like 5s.")
+    var maxStaleness: String?
+
+    @Flag(help: "If no replica is as fresh as that, let another answer.")
+    var allowStale = false
+
+    var token: ConsistencyToken? { after.flatMap { ConsistencyToken($0) } }
+    var limit: Duration? { maxStaleness.flatMap(DurationText.parse) }
+
+    func validate() throws {
+        if after != nil, token == nil {
+            throw ValidationError("--after is a token as a write prints it, like s0:16/B374D848,s1:0/3000060")
+        }
+        if let maxStaleness, limit == nil {
+            throw ValidationError("--max-staleness is a time like 500ms or 5s, not \"\(maxStaleness)\"")
+        }
+        if allowStale, after == nil, maxStaleness == nil {
+            throw ValidationError("--allow-stale goes with --after or --max-staleness")
+        }
+    }
+}
+
 /// Everything that makes a search more than a vector and a k.
 struct QueryOptions: ParsableArguments {
     enum Fusion: String, ExpressibleByArgument, CaseIterable {
@@ -77,6 +104,8 @@ struct QueryOptions: ParsableArguments {
     @Flag(help: "Neither the cache nor another search's execution answers.")
     var bypassCache = false
 
+    @OptionGroup var freshness: FreshnessOptions
+
     func validate() throws {
         try check(groupSize, in: 1...10_000, "--group-size")
         try check(candidates, in: 1...1_000_000, "--candidates")
@@ -123,5 +152,8 @@ struct QueryOptions: ParsableArguments {
         query.settings.workMemKiB = workMem.flatMap(MemoryText.kibibytes)
         query.model = model
         query.bypassCache = bypassCache
+        query.after = freshness.token
+        query.maxStaleness = freshness.limit
+        query.allowStale = freshness.allowStale
     }
 }

@@ -39,6 +39,8 @@ struct GetCommand: AsyncParsableCommand {
     @Flag(help: "Accept an answer without the rows of shards that do not answer.")
     var allowPartial = false
 
+    @OptionGroup var freshness: FreshnessOptions
+
     @Flag(help: "Print JSON (docs/cli.md describes it).")
     var json = false
 
@@ -51,7 +53,8 @@ struct GetCommand: AsyncParsableCommand {
         try await withClient(gateway.gateway) { client in
             let reply = try await client.get(
                 collection, ids: id, columns: names, withVectors: vectors, deadline: patience.limit,
-                allowPartial: allowPartial)
+                allowPartial: allowPartial, after: freshness.token, maxStaleness: freshness.limit,
+                allowStale: freshness.allowStale)
             if json { try Output.json(GetReport(reply)) } else { show(reply, names) }
         }
     }

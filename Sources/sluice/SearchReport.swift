@@ -70,6 +70,8 @@ struct SearchReport: Encodable {
         var hedges: Int
         var asked: Int?
         var rung: String
+        var stalenessUs: Int64?
+        var isStale: Bool?
         var sqlstate: String?
         var message: String?
 
@@ -85,6 +87,8 @@ struct SearchReport: Encodable {
             hedges = leg.hedges
             asked = leg.asked == 0 ? nil : leg.asked
             rung = leg.rung.rawValue
+            stalenessUs = leg.staleness.map(Output.microseconds)
+            isStale = leg.isStale ? true : nil
             sqlstate = leg.sqlState
             message = leg.message
         }

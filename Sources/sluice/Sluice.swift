@@ -7,13 +7,13 @@ struct Sluice: AsyncParsableCommand {
         commandName: "sluice",
         abstract: "A gateway between applications and the PostgreSQL/pgvector databases that hold their vectors.",
         discussion: """
-            Exit codes: 0 fine, 64 usage, 65 unusable input file, 69 gateway or shard not reachable, 70 error from \
-            the gateway or a database, 78 configuration, or databases that are not as it says.
+            Exit codes: 0 fine, 64 usage, 65 unusable input file or bad rows, 69 gateway or shard not reachable, \
+            70 error from the gateway or a database, 78 configuration, or databases that are not as it says.
             """,
         version: Version.current,
         subcommands: [
-            Serve.self, Check.self, SearchCommand.self, GetCommand.self, CountCommand.self, Ping.self,
-            Collections.self, Bench.self,
+            Serve.self, Check.self, CreateCollection.self, Adopt.self, SearchCommand.self, GetCommand.self,
+            CountCommand.self, LoadCommand.self, DeleteCommand.self, Ping.self, Collections.self, Bench.self,
         ])
 }
 
@@ -24,4 +24,6 @@ enum Exit {
     static let unreachable = ExitCode(69)
     static let software = ExitCode(70)
     static let config = ExitCode(78)
+    /// As a shell has it of a command that SIGINT has ended.
+    static let interrupted = ExitCode(130)
 }

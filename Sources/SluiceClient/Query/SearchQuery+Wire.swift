@@ -21,6 +21,7 @@ extension SearchQuery {
         request.twoPhase = twoPhase?.wire
         request.model = model
         request.bypassCache = bypassCache
+        request.freshness = FreshnessTerms(after: after, maxStaleness: maxStaleness, allowStale: allowStale)
         if case .row(let id, let collection) = target, batch == nil {
             request.byID = RowReference(collection: collection, id: id)
         }
@@ -55,6 +56,15 @@ extension SearchQuery {
                     filter: override.filter?.expression))
         }
         return wire
+    }
+}
+
+extension FreshnessTerms {
+    init(after token: ConsistencyToken?, maxStaleness: Duration?, allowStale: Bool) {
+        let positions = (token?.positions ?? [:]).sorted { $0.key < $1.key }
+        self.init(
+            positions: positions.map { ShardPosition(shard: $0.key, position: $0.value) },
+            maxStaleness: maxStaleness.map { max(.zero, $0) }, allowStale: allowStale)
     }
 }
 

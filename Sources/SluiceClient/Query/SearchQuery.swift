@@ -47,6 +47,13 @@ public struct SearchQuery: Sendable {
     public var model: String?
     /// Neither the gateway's result cache nor another search's execution answers this one.
     public var bypassCache = false
+    /// What must be seen: only replicas that have replayed the log so far answer.
+    public var after: ConsistencyToken?
+    /// Only replicas that are no further behind answer. The collection's configuration may be stricter.
+    public var maxStaleness: Duration?
+    /// If no replica is as fresh as `after` and `maxStaleness` ask for, another answers, and `LegReport.isStale` says
+    /// so.
+    public var allowStale = false
 
     public enum Priority: UInt8, Hashable, Sendable {
         case interactive = 0

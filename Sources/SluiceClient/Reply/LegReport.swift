@@ -34,6 +34,10 @@ public struct LegReport: Hashable, Sendable {
     /// How many rows it was asked for; 0 if the gateway does not say.
     public var asked: Int
     public var rung: SearchReply.Rung
+    /// Its rows are at most so old; nil if that is not known. A primary's are not old at all.
+    public var staleness: Duration?
+    /// No replica was as fresh as was asked for, and this one answered although it is not.
+    public var isStale: Bool
     /// PostgreSQL's error code, if it refused.
     public var sqlState: String?
     public var message: String?
@@ -50,6 +54,8 @@ public struct LegReport: Hashable, Sendable {
         hedges = leg.hedges
         asked = leg.asked
         rung = SearchReply.Rung(leg.rung)
+        staleness = leg.staleness
+        isStale = leg.isStale
         sqlState = leg.sqlstate
         message = leg.message
     }

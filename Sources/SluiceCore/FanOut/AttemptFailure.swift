@@ -23,6 +23,8 @@ public enum AttemptFailure: UInt8, Hashable, Sendable, CaseIterable {
     /// No answer in the time that the attempt had.
     case timedOut
     case cancelled
+    /// No replica that can be asked is as fresh as was asked for.
+    case behind
 }
 
 /// What may be done after a failure. Searches only read, so nothing is lost by asking again.
@@ -38,7 +40,7 @@ extension AttemptFailure {
     public var advice: RetryAdvice {
         switch self {
         case .connectionLost, .recoveryConflict: .anywhere
-        case .unreachable, .saturated, .notServing, .outOfResources, .integrity, .timedOut: .elsewhere
+        case .unreachable, .saturated, .notServing, .outOfResources, .integrity, .timedOut, .behind: .elsewhere
         case .statement, .tooLarge, .cancelled, .breakerOpen: .never
         }
     }
@@ -49,7 +51,8 @@ extension AttemptFailure {
     public var blamesBackend: Bool {
         switch self {
         case .connectionLost, .notServing, .outOfResources, .integrity: true
-        case .unreachable, .saturated, .breakerOpen, .recoveryConflict, .statement, .tooLarge, .timedOut, .cancelled:
+        case .unreachable, .saturated, .breakerOpen, .recoveryConflict, .statement, .tooLarge, .timedOut, .cancelled,
+            .behind:
             false
         }
     }

@@ -16,6 +16,13 @@ public struct ReplicaSet: Hashable, Sendable {
     public var isEmpty: Bool { bits == 0 }
     public func contains(_ replica: Int) -> Bool { bits & Self.bit(replica) != 0 }
     public mutating func insert(_ replica: Int) { bits |= Self.bit(replica) }
+    /// In ascending order.
+    public var places: [Int] { (0..<64).filter(contains) }
+    func union(_ other: ReplicaSet) -> ReplicaSet {
+        var union = self
+        union.bits |= other.bits
+        return union
+    }
     func isDisjoint(with other: ReplicaSet) -> Bool { bits & other.bits == 0 }
 
     private static func bit(_ replica: Int) -> UInt64 { (0..<64).contains(replica) ? 1 << UInt64(replica) : 0 }

@@ -60,6 +60,8 @@ public struct ShardMachine: Sendable {
         public var latencyClass: Int
         /// What it takes says something of the replica. What asks for much work says only that it did.
         public var isMeasured: Bool
+        /// It is asked although it is not as fresh as was asked for.
+        public var isStale = false
 
         public init(
             replica: Int, isProbe: Bool, hedgeAfter: Duration?, latencyClass: Int = 0, isMeasured: Bool = true
@@ -82,7 +84,14 @@ public struct ShardMachine: Sendable {
 
     /// What is known of one replica.
     public struct State: Sendable {
-        public fileprivate(set) var role = ReplicaRole.unknown
+        public internal(set) var role = ReplicaRole.unknown
+        /// Of a primary.
+        var timeline: UInt32?
+        var incarnation: UInt64?
+        /// When it was asked for what is known of its role.
+        var asked = Instant(nanoseconds: .min)
+        /// It has not answered since.
+        var isSilent = false
         /// One bit a lane, in at most one of the two: a lane that has not dialled yet knows nothing.
         fileprivate var lanesUp: UInt64 = 0
         fileprivate var lanesFailed: UInt64 = 0
@@ -98,11 +107,19 @@ public struct ShardMachine: Sendable {
         public fileprivate(set) var latency: PeakEWMA
         fileprivate let settings: Replica
         /// Its own place and those of its other names.
-        fileprivate var places = ReplicaSet()
+        fileprivate(set) var places = ReplicaSet()
     }
 
     public let configuration: Configuration
-    public private(set) var replicas: [State]
+    public internal(set) var replicas: [State]
+    public internal(set) var staleness: StalenessTracker
+    /// The highest that a primary was ever seen on.
+    public internal(set) var latestTimeline: UInt32 = 0
+    /// How often two servers have begun to claim to be the primary.
+    public internal(set) var conflicts: UInt64 = 0
+    public internal(set) var primary = PrimaryChoice.none(.unknown)
+    /// The primary's names; empty if there is none.
+    var primaryPlaces = ReplicaSet()
     private var budget: RetryBudget
     /// One for each kind of leg: what is usual for an index is not for a scan of the whole table.
     private var latencies: [LatencyWindow]
@@ -119,6 +136,7 @@ public struct ShardMachine: Sendable {
         latencies = Array(
             repeating: LatencyWindow(), count: min(max(1, latencyClasses), Self.mostLatencyClasses))
         budget = RetryBudget(configuration.budget, now: now)
+        staleness = StalenessTracker(replicas: replicas.count)
         var latency = PeakEWMA.Configuration()
         latency.slowStart = configuration.slowStart
         self.replicas = replicas.map {
@@ -139,17 +157,20 @@ public struct ShardMachine: Sendable {
     ///   - latencyClass: the kind of leg, from 0.
     ///   - isMeasured: false for what asks for so much that its time says nothing; it is not hedged either.
     ///   - tried: those that the leg has asked before.
-    ///   - mayRepeat: true if one of them may be asked again when there is no other.
+    ///   - barred: those that must not be asked, as they are not fresh enough.
+    ///   - mayRepeat: true if one of those asked before may be asked again when there is no other.
     public mutating func attemptRequested(
-        _ kind: AttemptKind, latencyClass: Int = 0, isMeasured: Bool = true, tried: ReplicaSet, mayRepeat: Bool,
-        now: Instant, using generator: inout some RandomNumberGenerator
+        _ kind: AttemptKind, latencyClass: Int = 0, isMeasured: Bool = true, tried: ReplicaSet,
+        barred: ReplicaSet = ReplicaSet(), mayRepeat: Bool, now: Instant,
+        using generator: inout some RandomNumberGenerator
     ) -> Choice {
         let readmitted = self.readmitted
-        var chosen = choose(kind, avoiding: tried, readmitted, now: now, using: &generator)
+        let avoided = tried.union(barred)
+        var chosen = choose(kind, avoiding: avoided, readmitted, now: now, using: &generator)
         if chosen == nil, mayRepeat, kind == .retry {
-            chosen = choose(kind, avoiding: ReplicaSet(), readmitted, now: now, using: &generator)
+            chosen = choose(kind, avoiding: barred, readmitted, now: now, using: &generator)
         }
-        guard let chosen else { return .refuse(reasonForNone(avoiding: tried, now: now)) }
+        guard let chosen else { return .refuse(reasonForNone(tried, barred, now: now)) }
         if kind == .first {
             budget.firstAttemptStarted(now: now)
         } else {
@@ -160,7 +181,7 @@ public struct ShardMachine: Sendable {
             extraAttempts += 1
         }
         var pick = start(
-            chosen, kind, tried, latencyClass: Int((latencyClass % latencies.count).magnitude), now: now)
+            chosen, kind, avoided, latencyClass: Int((latencyClass % latencies.count).magnitude), now: now)
         pick.isMeasured = isMeasured
         if !isMeasured { pick.hedgeAfter = nil }
         return .ask(pick)
@@ -233,8 +254,11 @@ public struct ShardMachine: Sendable {
     // MARK: What is known
 
     /// A lane has connections to a replica again, or has lost the last one and cannot get another.
-    public mutating func reachabilityChanged(_ replica: Int, onLane lane: Int, to isReachable: Bool, now: Instant) {
-        guard replicas.indices.contains(replica) else { return }
+    @discardableResult
+    public mutating func reachabilityChanged(
+        _ replica: Int, onLane lane: Int, to isReachable: Bool, now: Instant
+    ) -> PrimaryConflictChange? {
+        guard replicas.indices.contains(replica) else { return nil }
         let wasReachable = replicas[replica].isReachable
         let bit: UInt64 = 1 << UInt64(lane & 63)
         if isReachable {
@@ -244,13 +268,14 @@ public struct ShardMachine: Sendable {
             replicas[replica].lanesUp &= ~bit
             replicas[replica].lanesFailed |= bit
         }
-        guard !wasReachable, replicas[replica].isReachable else { return }
-        replicas[replica].latency.recovered(now: now)
-        replicas[replica].breaker.backendReturned(now: now)
-    }
-
-    public mutating func roleProbed(_ replica: Int, _ role: ReplicaRole) {
-        if replicas.indices.contains(replica) { replicas[replica].role = role }
+        guard replicas[replica].isReachable != wasReachable else { return nil }
+        if wasReachable {
+            staleness.forget(replica)
+        } else {
+            replicas[replica].latency.recovered(now: now)
+            replicas[replica].breaker.backendReturned(now: now)
+        }
+        return findPrimary()
     }
 
     public mutating func drainRequested(_ replica: Int, _ isDrained: Bool) {
@@ -282,7 +307,7 @@ public struct ShardMachine: Sendable {
         }
     }
 
-    private func isUsable(_ place: Int, avoiding tried: ReplicaSet) -> Bool {
+    func isUsable(_ place: Int, avoiding tried: ReplicaSet) -> Bool {
         let replica = replicas[place]
         return replica.isReachable && !replica.isDrained && tried.isDisjoint(with: replica.places)
     }
@@ -299,15 +324,16 @@ public struct ShardMachine: Sendable {
         return place < 64 && readmitted & 1 << UInt64(place) != 0
     }
 
+    func isPreferred(_ place: Int) -> Bool {
+        switch configuration.preference {
+        case .any: true
+        case .primary: replicas[place].role == .primary
+        case .standby: replicas[place].role == .standby
+        }
+    }
+
     private func tier(of place: Int) -> Int {
-        let role = replicas[place].role
-        let isPreferred =
-            switch configuration.preference {
-            case .any: true
-            case .primary: role == .primary
-            case .standby: role == .standby
-            }
-        return (isPreferred ? 0 : 2) + (replicas[place].settings.isSameZone ? 0 : 1)
+        (isPreferred(place) ? 0 : 2) + (replicas[place].settings.isSameZone ? 0 : 1)
     }
 
     /// The slow ones that are used after all, because ejecting them would leave too few.
@@ -322,9 +348,13 @@ public struct ShardMachine: Sendable {
         }
     }
 
-    private func reasonForNone(avoiding tried: ReplicaSet, now: Instant) -> AttemptFailure {
+    private func reasonForNone(_ tried: ReplicaSet, _ barred: ReplicaSet, now: Instant) -> AttemptFailure {
+        let avoided = tried.union(barred)
         let isAnyOpen = replicas.indices.contains { (place: Int) in
-            isUsable(place, avoiding: tried) && replicas[place].breaker.permission(now: now) != .allow
+            isUsable(place, avoiding: avoided) && replicas[place].breaker.permission(now: now) != .allow
+        }
+        if !isAnyOpen, replicas.indices.contains(where: { barred.contains($0) && isUsable($0, avoiding: tried) }) {
+            return .behind
         }
         return isAnyOpen ? .breakerOpen : .unreachable
     }

@@ -70,10 +70,11 @@ public struct Catalogue: Sendable {
 
     /// Which ways to another search's answer are open; nil if none is. All its collections must have opted in.
     func use(of search: Search) -> AnswerUse? {
-        if search.extras?.value.bypassesCache == true { return nil }
+        if let extras = search.extras?.value, extras.bypassesCache || extras.freshness != nil { return nil }
         var use = AnswerUse(shares: true, caches: true)
         for name in search.collections {
-            guard let collection = boxed[name] else { return nil }
+            // Another search's answer is older than one's own.
+            guard let collection = boxed[name], collection.value.maxStaleness == nil else { return nil }
             use.shares = use.shares && collection.value.sharesSearches
             use.caches = use.caches && collection.value.isCached
             guard use.shares || use.caches else { return nil }
@@ -140,6 +141,8 @@ public struct Collection: Hashable, Sendable {
     public var shards: [Int]
     /// The most that a search of it may take.
     public var timeout: Duration?
+    /// What a replica gives must not be older.
+    public var maxStaleness: Duration?
     /// Its place in the configuration.
     var number = 0
     /// Its place in the order of all names, which equal distances are ordered by.

@@ -17,6 +17,8 @@ extension LegResult {
             report.replica = report.leg.shard.replicas[end.pick.replica].name
             report.rows = rows
             report.status = .ok
+            report.staleness = end.staleness
+            report.isStale = end.pick.isStale
             report.message = nil
             report.sqlState = nil
         case .failure(let failure):

@@ -74,12 +74,17 @@ final class RunningLeg {
     var rung = 0
     /// The search has what it needs: whatever still runs is to end.
     var isGivenUp = false
+    /// What its replica must have.
+    let need: FreshnessNeed?
+    /// Until when it waits for that; nil before it does.
+    var freshnessLimit: Instant?
 
     init(leg: PlannedLeg, input: LegInput, running: RunningSearch, machine: LegMachine) {
         self.leg = leg
         self.input = input
         self.running = running
         self.machine = machine
+        need = running.need(of: leg)
     }
 
     /// What it takes says something of the replica, so a hedge may help.
@@ -95,6 +100,8 @@ struct AttemptEnd: Sendable {
     var result: Result<LegRows, BackendFailure>
     var wait = Duration.zero
     var execute = Duration.zero
+    /// How old the rows may be; nil if that is not known.
+    var staleness: Duration?
     /// What the backend may still be ending.
     var unsettled: Task<Void, Never>?
 }

@@ -16,6 +16,8 @@ public protocol SearchBackend: Sendable {
 public protocol BackendConnection: Sendable {
     /// What the server said when the connection was made.
     var role: ReplicaRole { get }
+    /// As in `BackendFacts`.
+    var incarnation: UInt64? { get }
 
     /// Runs one search. Cancelling the task stops the backend's work.
     func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows
@@ -23,10 +25,29 @@ public protocol BackendConnection: Sendable {
     func interrupt()
     /// After a failure: waits until nothing of the search is left. False if the connection has been closed.
     func settle() async -> Bool
-    /// Asks the server what it is and how many rows its tables have.
+    /// Asks the server what it is, how far it has got, and how many rows its tables have.
     func inspect(_ tables: [TableName], deadline: Instant) async throws(BackendFailure) -> BackendFacts
+    /// Runs commands in one round trip, outside a transaction in one of their own. Cancelling the task stops them.
+    func run(_ commands: [WriteCommand], deadline: Instant) async throws(BackendFailure) -> [WriteResult]
+    /// Copies rows into a table within the open transaction; says how many the server took.
+    /// - Parameter rows: all of a binary COPY, in pieces.
+    func copy(
+        _ command: CopyCommand, _ rows: [ArraySlice<UInt8>], deadline: Instant
+    ) async throws(BackendFailure) -> Int
     /// Returns when the server has let go of the connection, or after a while.
     func close() async
+}
+
+/// A `COPY … FROM STDIN (FORMAT binary)`.
+public struct CopyCommand: Sendable {
+    public var sql: String
+    /// The table's own name, by which the server speaks of it in the context of an error.
+    public var relation: String
+
+    init(sql: String, relation: String) {
+        self.sql = sql
+        self.relation = relation
+    }
 }
 
 public struct TableName: Hashable, Sendable {
@@ -41,12 +62,28 @@ public struct TableName: Hashable, Sendable {
 
 public struct BackendFacts: Sendable {
     public var role: ReplicaRole
+    /// Of a primary.
+    public var timeline: UInt32?
+    /// How far a primary has written, or a standby replayed.
+    public var position: UInt64?
+    /// Another number after each start of the server, and another one on each server.
+    public var incarnation: UInt64?
     /// The planner's estimates, in the order of the tables asked for; nil where there is none.
     public var estimatedRows: [Double?]
 
-    public init(role: ReplicaRole, estimatedRows: [Double?]) {
+    public init(
+        role: ReplicaRole, timeline: UInt32? = nil, position: UInt64? = nil, incarnation: UInt64? = nil,
+        estimatedRows: [Double?]
+    ) {
         self.role = role
+        self.timeline = timeline
+        self.position = position
+        self.incarnation = incarnation
         self.estimatedRows = estimatedRows
+    }
+
+    func report(asked: Instant) -> ReplicaReport {
+        ReplicaReport(role: role, timeline: timeline, position: position, incarnation: incarnation, asked: asked)
     }
 }
 
@@ -75,6 +112,25 @@ public struct BackendFailure: Error, Hashable, Sendable {
     public var queueDepth: Int?
     /// For the log.
     public var detail: String
+    /// Of a write that the server refused: what of it.
+    public var place: Place?
+
+    /// Names only, as the server's texts may quote data.
+    public struct Place: Hashable, Sendable {
+        /// The command, from 0.
+        public var command: Int
+        /// The row of a COPY, from 1.
+        public var line: Int?
+        public var constraint: String?
+        public var column: String?
+
+        public init(command: Int, line: Int? = nil, constraint: String? = nil, column: String? = nil) {
+            self.command = command
+            self.line = line
+            self.constraint = constraint
+            self.column = column
+        }
+    }
 
     public init(
         _ reason: AttemptFailure, sqlState: String? = nil, retryAfter: Duration? = nil, queueDepth: Int? = nil,

@@ -23,7 +23,13 @@ extension SearchLane {
         } else {
             end = await execute(request, for: owner)
         }
-        noteHealth(end, leg, replica, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
+        if let need = running.need(of: leg), !pick.isStale, case .success = end.result,
+            !shared.shards[leg.shardIndex].hasReplayed(need, pick.replica, now: executor.now())
+        {
+            end.result = .failure(BackendFailure(.behind, detail: "the replica was started anew, or changed its role"))
+        }
+        end.staleness = noteHealth(
+            end, leg, replica, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
         if let settling = end.unsettled {
             let shard = shared.shards[leg.shardIndex]
             end.unsettled = Task(executorPreference: executor) {
@@ -34,9 +40,10 @@ extension SearchLane {
         return end
     }
 
+    /// - Returns: how old the replica's rows may be, if that is known.
     private func noteHealth(
         _ end: AttemptEnd, _ leg: PlannedLeg, _ replica: Catalogue.Replica, hasLostRace: Bool
-    ) {
+    ) -> Duration? {
         let result: ShardMachine.AttemptResult
         var retryAfter: Duration?
         switch end.result {
@@ -56,11 +63,14 @@ extension SearchLane {
                     ])
             }
         }
-        let transition = shared.shards[leg.shardIndex].attemptEnded(
+        let (transition, staleness) = shared.shards[leg.shardIndex].attemptEnded(
             end.pick, result, waited: end.wait, retryAfter: retryAfter, isSettling: end.unsettled != nil,
             now: executor.now())
-        guard let transition else { return }
-        logger.notice("breaker: \(transition)", metadata: ["shard": "\(leg.shardName)", "replica": "\(replica.name)"])
+        if let transition {
+            logger.notice(
+                "breaker: \(transition)", metadata: ["shard": "\(leg.shardName)", "replica": "\(replica.name)"])
+        }
+        return staleness
     }
 
     /// Waits for a connection and runs the statement.
@@ -129,7 +139,9 @@ extension SearchLane {
             defer { if let owner { legs[owner]?.current = .between } }
             let patience = min(request.limit, executor.now().advanced(by: Self.checkTimeout))
             do throws(BackendFailure) {
-                noteRole(request.backend, try await lease.connection.inspect([], deadline: patience).role)
+                let asked = executor.now()
+                let facts = try await lease.connection.inspect([], deadline: patience)
+                noteRole(request.backend, facts.report(asked: asked))
                 return lease
             } catch {
                 _ = settle(lease)

@@ -58,6 +58,7 @@ extension SearchLane {
         var action = legs[place]?.machine.started(now: now) ?? .fail(.cancelled)
         while case .attempt(let kind, let due) = action {
             if kind != .first, due > executor.now() { await pause(place, until: due) }
+            if legs[place]?.need != nil { await awaitFreshness(place) }
             if Task.isCancelled || legs[place]?.isGivenUp == true {
                 action = .fail(.cancelled)
             } else {
@@ -123,7 +124,7 @@ extension SearchLane {
         let choice = shared.shards[leg.shardIndex].attemptRequested(
             kind, leg, isMeasured: legs[place]?.isMeasured ?? true, tried: legs[place]?.machine.tried ?? ReplicaSet(),
             mayRepeat: result.report.lastFailure?.advice == .anywhere,
-            now: executor.now())
+            need: legs[place]?.need, acceptsStale: legs[place]?.running.acceptsStale ?? false, now: executor.now())
         switch choice {
         case .refuse(let reason):
             result.report.refusal = reason
@@ -136,7 +137,7 @@ extension SearchLane {
     }
 
     /// Waits before a retry; ends early if the leg is given up.
-    private func pause(_ place: SlotID, until due: Instant) async {
+    func pause(_ place: SlotID, until due: Instant) async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let timer = executor.schedule(at: due) { self.assumeIsolated { $0.resume(place) } }
@@ -176,7 +177,8 @@ extension SearchLane {
             case .attempt(let kind, _) = legs[place]?.machine.hedgeDue(now: executor.now()), let run = legs[place]
         else { return }
         let choice = shared.shards[run.leg.shardIndex].attemptRequested(
-            kind, run.leg, isMeasured: run.isMeasured, tried: run.machine.tried, mayRepeat: false, now: executor.now())
+            kind, run.leg, isMeasured: run.isMeasured, tried: run.machine.tried, mayRepeat: false,
+            need: run.need, acceptsStale: false, now: executor.now())
         // Nobody has room, or there is no budget, just now; while the leg waits, that may change.
         guard case .ask(let pick) = choice else { return armHedge(place, after: run.hedgeAfter) }
         legs[place]?.machine.attemptStarted(kind, replica: pick.replica)

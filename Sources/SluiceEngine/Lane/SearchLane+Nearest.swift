@@ -54,8 +54,9 @@ extension SearchLane {
         let first: Stage
         do { first = try planner.rows(request, ids: request.ids) } catch { return Outcome(result: .failure(error)) }
         // A part of the shards is not enough to find one row, or to say that there is none.
-        let whole = RunningSearch(
-            RequestTerms(deadline: search.deadline), started: running.started, arrived: running.arrived)
+        var terms = RequestTerms(deadline: search.deadline)
+        terms.freshness = running.terms.freshness
+        let whole = RunningSearch(terms, started: running.started, arrived: running.arrived)
         let end = await fanOut(first, whole)
         guard case .success = end.verdict else { return end.failed() }
         do throws(SearchError) {

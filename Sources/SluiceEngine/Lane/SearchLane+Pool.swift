@@ -272,7 +272,8 @@ extension SearchLane {
     private func dialEnded(_ number: UInt64) { dials[number] = nil }
 
     private func establish(_ backend: Int, _ id: ConnectionID) async {
-        let deadline = executor.now().advanced(by: configuration.connectTimeout)
+        let dialled = executor.now()
+        let deadline = dialled.advanced(by: configuration.connectTimeout)
         do throws(BackendFailure) {
             let connection = try await backends[backend].backend.connect(lane: index, deadline: deadline) {
                 self.executor.execute { self.assumeIsolated { $0.lost(backend, id) } }
@@ -280,7 +281,9 @@ extension SearchLane {
             backends[backend].connections[id] = connection
             let available = backends[backend].machine.connectionEstablished(
                 id, now: executor.now(), using: &random)
-            noteRole(backend, connection.role)
+            noteRole(
+                backend,
+                ReplicaReport(role: connection.role, incarnation: connection.incarnation, asked: dialled))
             noteReachability(backend, failure: nil)
             apply(available, backend, id, connection)
         } catch {
@@ -384,8 +387,33 @@ extension SearchLane {
             lane: index, backend: backend)
     }
 
-    func noteRole(_ backend: Int, _ role: ReplicaRole) {
-        for served in backends[backend].served { shared.shards[served.shard].roleProbed(served.replica, role) }
+    func noteRole(_ backend: Int, _ report: ReplicaReport) {
+        for served in backends[backend].served {
+            note(shared.shards[served.shard].roleProbed(served.replica, report), on: served.shard)
+        }
+    }
+
+    /// It did not say what it is.
+    func noteSilence(_ backend: Int, asked: Instant) {
+        for served in backends[backend].served {
+            note(shared.shards[served.shard].lookFailed(served.replica, asked: asked), on: served.shard)
+        }
+    }
+
+    /// Only one lane is told of each change.
+    private func note(_ change: PrimaryConflictChange?, on shard: Int) {
+        guard let change else { return }
+        let place = shared.catalogue.shards[shard]
+        switch change {
+        case .began(let claimants):
+            let names = claimants.filter(place.replicas.indices.contains).map { place.replicas[$0].name }
+            logger.error(
+                "two servers of the shard claim to be primary: writes are refused",
+                metadata: ["shard": "\(place.name)", "replicas": "\(names.joined(separator: ", "))"])
+        case .ended:
+            logger.error(
+                "no more than one server of the shard claims to be primary", metadata: ["shard": "\(place.name)"])
+        }
     }
 
     /// One line in the log when a replica goes, one when it is back; one lane speaks for all.
@@ -395,8 +423,9 @@ extension SearchLane {
         guard backends[backend].wasReachable != isReachable else { return }
         backends[backend].wasReachable = isReachable
         for served in backends[backend].served {
-            shared.shards[served.shard].reachabilityChanged(
+            let change = shared.shards[served.shard].reachabilityChanged(
                 served.replica, onLane: index, to: isReachable, now: executor.now())
+            note(change, on: served.shard)
         }
         guard index == 0, isKnown || !isReachable else { return }
         let backend = backends[backend].backend

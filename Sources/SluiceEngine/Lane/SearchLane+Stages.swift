@@ -178,6 +178,7 @@ extension StageEnd {
             report.rung = coarse[place].rung
             report.mayBeIncomplete = coarse[place].mayBeIncomplete
             report.asked = coarse[place].asked
+            report.isStale = report.isStale || coarse[place].isStale
             legs[place] = report
         }
     }

@@ -17,6 +17,8 @@ public actor SearchLane {
         public var hedges = true
         public var laggards = AdaptiveTimeout()
         public var ladder = EscalationLadder()
+        /// How long a leg waits for a replica that is as fresh as was asked for.
+        public var freshnessWait: Duration = .milliseconds(100)
 
         public init(plans: PlanLimits, acquireTimeout: Duration, connectTimeout: Duration, maximumLegBytes: Int) {
             self.plans = plans
@@ -43,7 +45,10 @@ public actor SearchLane {
     /// Whoever waits for the last connection to go.
     var drainWaiter: CheckedContinuation<Void, Never>?
     var legs = SlotTable<RunningLeg>()
+    var upserts = UpsertCache()
     var random = SplitMix64(seed: .random(in: .min ... .max))
+    /// The backends that are being asked how far they are.
+    var beingAsked: Set<Int> = []
 
     /// - Parameter pools: this lane's slice of each backend's pool, in the order of the shared state's backends.
     public init(
@@ -117,7 +122,8 @@ public actor SearchLane {
             let stage = try planned(ticket, request.deadline, started) { () throws(SearchError) in
                 try planner.rows(request, ids: ids)
             }
-            let terms = RequestTerms(deadline: request.deadline, allowsPartial: request.allowsPartial)
+            var terms = RequestTerms(deadline: request.deadline, allowsPartial: request.allowsPartial)
+            terms.freshness = request.freshness
             return await admitted(ticket, terms, started) { await $0.rows(request, ids, stage, $1) }
         } catch {
             return SearchOutcome(result: .failure(error))
@@ -155,7 +161,7 @@ public actor SearchLane {
     }
 
     /// Runs a request once it has been let in.
-    private func admitted<Answer: Sendable>(
+    func admitted<Answer: Sendable>(
         _ ticket: Admission.Ticket, _ terms: RequestTerms, _ arrived: Instant, isMeasured: Bool = true,
         _ run: (isolated SearchLane, RunningSearch) async -> Outcome<Answer>
     ) async -> Outcome<Answer> {

@@ -37,6 +37,7 @@ extension LegReport {
         case .integrity: "the server's answer was not this request's; the connection was closed"
         case .timedOut: "no answer before the deadline"
         case .cancelled: "cancelled"
+        case .behind: "no replica is known to be as fresh as was asked for"
         }
     }
 }
@@ -45,7 +46,7 @@ extension LegStatus {
     init(_ reason: AttemptFailure) {
         self =
             switch reason {
-            case .unreachable, .connectionLost, .notServing: .unavailable
+            case .unreachable, .connectionLost, .notServing, .behind: .unavailable
             case .saturated: .saturated
             case .breakerOpen: .breakerOpen
             case .recoveryConflict, .statement, .outOfResources, .integrity: .backendError

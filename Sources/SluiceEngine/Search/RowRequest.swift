@@ -10,6 +10,7 @@ public struct RowRequest: Sendable {
     public var withVector: Bool
     public var deadline: Instant
     public var allowsPartial: Bool
+    public var freshness: Boxed<Freshness>?
 
     public init(
         collection: String, ids: [Int64], columns: [String], withVector: Bool, deadline: Instant, allowsPartial: Bool

@@ -80,6 +80,7 @@ struct RequestTerms: Sendable {
     var allowsHedges = true
     /// The answer leaves in parts, so it may be larger than a reply.
     var isStreamed = false
+    var freshness: Boxed<Freshness>?
 
     /// The share of the rows that an answer must cover.
     var leastCoverage: Double { minCoverage ?? (allowsPartial ? 0 : 1) }
@@ -89,7 +90,7 @@ extension Search {
     func terms(isStreamed: Bool) -> RequestTerms {
         RequestTerms(
             deadline: deadline, allowsPartial: allowsPartial, minCoverage: minCoverage, allowsHedges: allowsHedges,
-            isStreamed: isStreamed)
+            isStreamed: isStreamed, freshness: extras?.value.freshness)
     }
 
     /// What two searches must share to have the same answer.

@@ -160,6 +160,10 @@ public struct LegReport: Sendable {
     public var asked: Int
     /// How hard it was searched.
     public var rung = EscalationLadder.Rung.asAsked
+    /// Its rows are at most so old; nil if that is not known.
+    public var staleness: Duration?
+    /// They may be older than was asked for.
+    public var isStale = false
     /// Fewer rows came than were asked for, and more may match.
     var mayBeIncomplete = false
     /// More was tried, and did not come to its end.

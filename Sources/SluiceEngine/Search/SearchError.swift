@@ -17,6 +17,10 @@ public struct SearchError: Error, Sendable {
         /// The configuration cannot do it.
         case notSupported
         case unknownCursor
+        /// Bytes that are not what they must be.
+        case malformed
+        /// A row that cannot be stored.
+        case badRow
     }
 
     public var code: Code
@@ -40,6 +44,12 @@ extension SearchError {
         switch leg.status {
         case .timeout:
             self.init(.deadlineExceeded, "\(place): no answer before the deadline", legs: legs)
+        case .unavailable where leg.lastFailure == .behind:
+            self.init(
+                .unavailable,
+                "\(place): no replica has replayed what was written, or is as fresh as was asked for; ask again later "
+                    + "or allow stale answers",
+                retryAfter: .milliseconds(100), legs: legs)
         case .unavailable:
             self.init(
                 .unavailable, "\(place) has no replica that can be reached; ask again later or allow partial answers",

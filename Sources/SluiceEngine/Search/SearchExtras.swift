@@ -19,6 +19,8 @@ public struct SearchExtras: Hashable, Sendable {
     public var pageSize: Int?
     /// Neither the cache nor another search's execution is to answer.
     public var bypassesCache = false
+    /// Nil for whatever a replica has.
+    public var freshness: Boxed<Freshness>?
 
     public struct Grouping: Hashable, Sendable {
         public var column: String

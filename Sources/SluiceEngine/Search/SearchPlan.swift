@@ -145,6 +145,8 @@ public final class PlannedLeg: Sendable {
     /// Which index is there.
     let index: IndexNote
     let timeout: Duration?
+    /// What a replica gives must not be older.
+    let maxStaleness: Duration?
     /// Legs of one kind take about as long.
     let latencyClass: Int
     public var shardName: String { shard.name }
@@ -162,6 +164,7 @@ public final class PlannedLeg: Sendable {
         self.shard = shard
         self.estimate = estimate
         timeout = collection.timeout
+        maxStaleness = collection.maxStaleness
         latencyClass = SearchShape.latencyKinds * collection.number + shape.latencyKind
     }
 }

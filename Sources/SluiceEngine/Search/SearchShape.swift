@@ -169,12 +169,12 @@ extension SearchShape {
             + (conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND "))
     }
 
-    static func quoted(_ identifier: String) -> String {
+    package static func quoted(_ identifier: String) -> String {
         "\"" + doubling("\"", in: identifier) + "\""
     }
 
     /// A configured word as a literal that means the same whatever the server's settings are.
-    private static func literal(_ text: String) -> String {
+    package static func literal(_ text: String) -> String {
         "E'" + doubling("\\", in: doubling("'", in: text)) + "'"
     }
 

@@ -47,29 +47,33 @@ public final class RoleWatch: Sendable {
         }
     }
 
-    private static func inspect(_ backend: Int, _ lanes: [SearchLane]) async {
-        for lane in lanes where await lane.inspect(backend) { return }
+    /// On the first lane that has a connection.
+    static func inspect(_ backend: Int, _ lanes: [SearchLane], withTables: Bool = true) async {
+        for lane in lanes where await lane.inspect(backend, withTables: withTables) { return }
     }
 }
 
 extension SearchLane {
     /// Asks one backend, waiting for a connection like any leg, but not for long. False if this lane has none up.
-    func inspect(_ backend: Int) async -> Bool {
+    /// - Parameter withTables: its tables' sizes, too.
+    func inspect(_ backend: Int, withTables: Bool = true) async -> Bool {
         guard backends.indices.contains(backend) else { return false }
         let occupancy = backends[backend].machine.occupancy
         guard occupancy.idle + occupancy.leased > 0 else { return false }
         let limit = executor.now().advanced(by: Self.inspectionTimeout)
         guard let lease = try? await lease(backend, until: limit, for: nil) else { return true }
-        let places = shared.catalogue.tables(of: backend)
+        let asked = executor.now()
+        let places = withTables ? shared.catalogue.tables(of: backend) : []
         do throws(BackendFailure) {
             let facts = try await lease.connection.inspect(places.map(\.table), deadline: limit)
             release(lease)
-            noteRole(backend, facts.role)
+            noteRole(backend, facts.report(asked: asked))
             for (place, rows) in zip(places, facts.estimatedRows) {
                 if let rows { place.estimate.update(rows) }
             }
         } catch {
             logger.debug("a replica could not be inspected: \(error.detail)")
+            noteSilence(backend, asked: asked)
             _ = settle(lease)
         }
         return true

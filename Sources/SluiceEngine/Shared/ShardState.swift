@@ -21,36 +21,69 @@ public final class ShardState: Sendable {
         state = Mutex(State(machine: machine))
     }
 
+    /// - Parameters:
+    ///   - need: what the replica must have; nil for whatever it has.
+    ///   - acceptsStale: if no replica has it, another is asked, and the choice says so.
     func attemptRequested(
-        _ kind: AttemptKind, _ leg: PlannedLeg, isMeasured: Bool, tried: ReplicaSet, mayRepeat: Bool, now: Instant
+        _ kind: AttemptKind, _ leg: PlannedLeg, isMeasured: Bool, tried: ReplicaSet, mayRepeat: Bool,
+        need: FreshnessNeed?, acceptsStale: Bool, now: Instant
     ) -> ShardMachine.Choice {
-        state.withLock {
-            $0.machine.attemptRequested(
-                kind, latencyClass: leg.latencyClass, isMeasured: isMeasured, tried: tried, mayRepeat: mayRepeat,
-                now: now, using: &$0.random)
+        state.withLock { state in
+            func request(_ barred: ReplicaSet) -> ShardMachine.Choice {
+                state.machine.attemptRequested(
+                    kind, latencyClass: leg.latencyClass, isMeasured: isMeasured, tried: tried, barred: barred,
+                    mayRepeat: mayRepeat, now: now, using: &state.random)
+            }
+            guard let need else { return request(ReplicaSet()) }
+            let choice = request(state.machine.stale(for: need, now: now))
+            guard acceptsStale, case .refuse = choice, case .ask(var pick) = request(ReplicaSet()) else {
+                return choice
+            }
+            pick.isStale = true
+            return .ask(pick)
         }
+    }
+
+    func outlook(for need: FreshnessNeed, tried: ReplicaSet, now: Instant) -> ShardMachine.FreshnessOutlook {
+        state.withLock { $0.machine.outlook(for: need, tried: tried, now: now) }
+    }
+
+    /// Whether a replica still has what made it the choice: it may have been started anew meanwhile.
+    func hasReplayed(_ need: FreshnessNeed, _ replica: Int, now: Instant) -> Bool {
+        let position = FreshnessNeed(position: need.position)
+        return state.withLock { $0.machine.isFresh(replica, for: position, now: now) }
     }
 
     func attemptEnded(
         _ pick: ShardMachine.Pick, _ result: ShardMachine.AttemptResult, waited: Duration, retryAfter: Duration?,
         isSettling: Bool, now: Instant
-    ) -> BreakerMachine.Transition? {
+    ) -> (transition: BreakerMachine.Transition?, staleness: Duration?) {
         state.withLock {
-            $0.machine.attemptEnded(
+            let transition = $0.machine.attemptEnded(
                 pick, result, waited: waited, retryAfter: retryAfter, isSettling: isSettling, now: now,
                 using: &$0.random)
+            return (transition, $0.machine.stalenessBound(of: pick.replica, now: now))
         }
     }
 
     func attemptSettled(_ replica: Int) { state.withLock { $0.machine.attemptSettled(replica) } }
 
-    func reachabilityChanged(_ replica: Int, onLane lane: Int, to isReachable: Bool, now: Instant) {
+    func reachabilityChanged(
+        _ replica: Int, onLane lane: Int, to isReachable: Bool, now: Instant
+    ) -> PrimaryConflictChange? {
         state.withLock { $0.machine.reachabilityChanged(replica, onLane: lane, to: isReachable, now: now) }
     }
 
-    func roleProbed(_ replica: Int, _ role: ReplicaRole) {
-        state.withLock { $0.machine.roleProbed(replica, role) }
+    func roleProbed(_ replica: Int, _ report: ReplicaReport) -> PrimaryConflictChange? {
+        state.withLock { $0.machine.roleProbed(replica, report) }
     }
+
+    func lookFailed(_ replica: Int, asked: Instant) -> PrimaryConflictChange? {
+        state.withLock { $0.machine.lookFailed(replica, asked: asked) }
+    }
+
+    /// Where the shard can be written to.
+    public var primary: PrimaryChoice { state.withLock { $0.machine.primary } }
 
     /// A copy of what is known, for reports.
     public var snapshot: ShardMachine { state.withLock { $0.machine } }

@@ -12,6 +12,7 @@ public final class SharedState: Sendable {
     let answers: SharedAnswers<Search, SearchAnswer>
     let cursors: CursorShelf<SearchAnswer>
     let board: LaneBoard
+    let loads = LoadCount()
     public let roles = RoleWatch()
     /// Answers that were not the request's own.
     let integrityFailures = Atomic<UInt64>(0)
@@ -47,6 +48,23 @@ public final class SharedState: Sendable {
         for shard in shards {
             for replica in catalogue.shards[shard].replicas { roles.look(at: replica.backend) }
         }
+    }
+
+    /// Has all of a shard's replicas say again what they are, and waits for that: a second at most, as one that does
+    /// not answer by then is silent.
+    public func lookAgain(atShard shard: Int) async {
+        guard catalogue.shards.indices.contains(shard) else { return }
+        let lanes = lanes.withLock { $0 }
+        await withTaskGroup(of: Void.self) { group in
+            for backend in Set(catalogue.shards[shard].replicas.map(\.backend)) {
+                group.addTask { await RoleWatch.inspect(backend, lanes) }
+            }
+        }
+    }
+
+    /// Has one backend say what it is and how far it has got, on whatever lane has a connection.
+    func inspect(_ backend: Int) async {
+        await RoleWatch.inspect(backend, lanes.withLock { $0 }, withTables: false)
     }
 
     func noteIntegrityFailure() { integrityFailures.add(1, ordering: .relaxed) }

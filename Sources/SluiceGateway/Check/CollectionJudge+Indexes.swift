@@ -115,7 +115,7 @@ extension IndexKind {
 
 extension Metric {
     /// How pgvector's operator classes name it: `vector_ip_ops`.
-    fileprivate var classInfix: String { self == .innerProduct ? "ip" : rawValue }
+    var classInfix: String { self == .innerProduct ? "ip" : rawValue }
 
     fileprivate static func named(inClass operatorClass: String) -> String? {
         allCases.first { operatorClass.hasSuffix("_\($0.classInfix)_ops") }?.rawValue
@@ -125,7 +125,7 @@ extension Metric {
 extension VectorForm {
     /// pgvector's limits (HNSW_MAX_DIM and IVFFLAT_MAX_DIM in its headers, twice that for halfvec, 32 times for bit); a
     /// sparsevec's number of non-zero elements is limited instead.
-    fileprivate var mostIndexedDimensions: Int {
+    var mostIndexedDimensions: Int {
         switch self {
         case .vector: 2_000
         case .halfvec: 4_000

@@ -106,17 +106,7 @@ package struct CollectionJudge {
         guard let column = facts.columns[name] else {
             return error("`filterable`: \(facts.quoted) has no column \"\(name)\"")
         }
-        let fitting: [String] =
-            switch type {
-            case .bool: ["bool"]
-            case .int: ["int2", "int4", "int8"]
-            case .float: ["float4", "float8", "numeric"]
-            case .text: ["text", "varchar", "bpchar", "name"]
-            case .timestamp: ["timestamptz"]
-            case .uuid: ["uuid"]
-            case .textArray: ["_text"]
-            }
-        if column.isOf(fitting) { return }
+        if column.isOf(type.fittingTypes) { return }
         switch type {
         // Values are sent as timestamptz: PostgreSQL converts the column by the session's time zone.
         case .timestamp where column.isOf(["timestamp", "date"]):
@@ -182,7 +172,22 @@ package struct CollectionJudge {
 
 extension TableFacts.Column {
     /// - Parameter names: of PostgreSQL's own types.
-    fileprivate func isOf(_ names: [String]) -> Bool { typeSchema == "pg_catalog" && names.contains(typeName) }
+    func isOf(_ names: [String]) -> Bool { typeSchema == "pg_catalog" && names.contains(typeName) }
+}
+
+extension FilterColumnType {
+    /// PostgreSQL's own types that filters compare without a conversion.
+    var fittingTypes: [String] {
+        switch self {
+        case .bool: ["bool"]
+        case .int: ["int2", "int4", "int8"]
+        case .float: ["float4", "float8", "numeric"]
+        case .text: ["text", "varchar", "bpchar", "name"]
+        case .timestamp: ["timestamptz"]
+        case .uuid: ["uuid"]
+        case .textArray: ["_text"]
+        }
+    }
 }
 
 extension TableFacts.Kind {

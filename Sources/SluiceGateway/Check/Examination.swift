@@ -2,7 +2,6 @@ internal import SluiceCore
 package import SluiceEngine
 internal import SluicePostgres
 internal import SluiceReactor
-internal import Synchronization
 
 /// What was found out about the databases behind a configuration.
 package struct Examination: Sendable {
@@ -56,20 +55,17 @@ package struct Examination: Sendable {
 
 /// Dials, asks, and lets the pure judges say what it means.
 private struct Examiner: Sendable {
-    private typealias Dial = Result<PostgresConnection, PostgresFailure>
+    private typealias Dial = Dialler.Dial
 
     let config: GatewayConfig
     let scope: Examination.Scope
-    let reactor: Reactor
+    private let dialler: Dialler
     private let deadline: Instant
-    private let resolver = AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
-    private let cancels = BlockingWorkers(limit: 4, queueLimit: 0)
-    private let farewells = Farewells()
 
     init(_ config: GatewayConfig, _ scope: Examination.Scope) throws {
         self.config = config
         self.scope = scope
-        reactor = try Reactor(name: "examination")
+        dialler = try Dialler()
         deadline = Instant(nanoseconds: Reactor.now()).advanced(by: config.pool.connectTimeout)
     }
 
@@ -79,7 +75,7 @@ private struct Examiner: Sendable {
         var isDone = false
         await withTaskGroup(of: (Int, Dial).self) { group in
             for (replica, value) in shard.replicas.enumerated() {
-                group.addTask { (replica, await dial(value)) }
+                group.addTask { (replica, await dialler.dial(value, until: deadline)) }
             }
             for await (replica, dial) in group {
                 dials[replica] = dial
@@ -93,34 +89,16 @@ private struct Examiner: Sendable {
             isDone = await look(shard, place, replica, connection, &result)
         }
         if scope == .allReplicas || !isDone { await tell(shard, dials, isDone: isDone, &result) }
-        for case .success(let connection) in dials { farewells.add(connection) }
         return result
     }
 
     /// Returns when every connection has ended; a start does not wait for that.
     func end() async {
-        let farewells = farewells
-        let ending = Task { [reactor] in
-            await farewells.say()
-            reactor.stop()
-        }
+        let ending = Task { [dialler] in await dialler.end() }
         if scope == .allReplicas { await ending.value }
     }
 
     // MARK: One server
-
-    private func dial(_ replica: GatewayConfig.Replica) async -> Dial {
-        do throws(PostgresFailure) {
-            let settings = ConnectionSettings(
-                target: try replica.connectionString(), isPooled: replica.isPooled, resolver: resolver,
-                cancels: CancelAllowance(workers: cancels))
-            return .success(
-                try await PostgresConnection.connect(
-                    settings, on: reactor, deadline: deadline.nanoseconds, onClose: {}))
-        } catch {
-            return .failure(error)
-        }
-    }
 
     /// - Returns: false if the server did not answer.
     private func look(
@@ -199,20 +177,5 @@ private struct Examiner: Sendable {
         }
         if scope == .allReplicas { findings += ShardJudge.roles(shard.name, prefer: shard.prefer, replicas) }
         result.findings = findings + result.findings
-    }
-}
-
-/// Connections that are not needed any more.
-private final class Farewells: Sendable {
-    private let connections = Mutex<[PostgresConnection]>([])
-
-    func add(_ connection: PostgresConnection) { connections.withLock { $0.append(connection) } }
-
-    /// Closes them all at a time; returns when they have ended.
-    func say() async {
-        let connections = connections.withLock { $0 }
-        await withTaskGroup(of: Void.self) { group in
-            for connection in connections { group.addTask { await connection.close() } }
-        }
     }
 }

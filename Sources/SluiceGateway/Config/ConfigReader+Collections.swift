@@ -11,7 +11,7 @@ extension ConfigReader {
             let keys = item.table([
                 "name", "table", "id", "vector", "type", "metric", "dimensions", "columns", "filterable", "defaults",
                 "caps", "model", "text", "coarse", "placement", "single_flight", "cache", "require_index", "shards",
-                "timeout",
+                "timeout", "max_staleness",
             ])
             let name = names.take(keys["name"], in: item)
             for key in ["table", "metric", "dimensions"] where keys[key] == nil { item.missing(key) }
@@ -37,6 +37,7 @@ extension ConfigReader {
             collection.singleFlight = keys["single_flight"]?.flag(or: false) ?? false
             collection.cache = keys["cache"]?.flag(or: false) ?? false
             collection.requireIndex = keys["require_index"]?.flag(or: false) ?? false
+            collection.maxStaleness = keys["max_staleness"]?.duration(Self.staleness, or: .seconds(10))
             return collection
         }
     }
@@ -76,6 +77,16 @@ extension ConfigReader {
         return cache
     }
 
+    func readFreshness(_ node: ConfigNode) -> GatewayConfig.Freshness {
+        let keys = node.table(["wait"])
+        var freshness = GatewayConfig.Freshness()
+        if let value = keys["wait"] {
+            freshness.wait = value.duration(.zero...Self.timeouts.upperBound, or: freshness.wait)
+        }
+        return freshness
+    }
+
+    private static var staleness: ClosedRange<Duration> { .zero...Duration.seconds(86_400) }
     private static var timeToLive: ClosedRange<Duration> { .milliseconds(1)...Duration.seconds(86_400) }
     private static var heldBytes: ClosedRange<Int> { 0...(1 << 40) }
 

@@ -45,7 +45,7 @@ struct ConfigReader {
     func read(_ root: ConfigNode) -> GatewayConfig {
         let keys = root.table([
             "listen", "reactors", "pool", "shards", "collections", "limits", "routing", "breaker", "retries",
-            "hedging", "laggards", "admission", "cursors", "cache", "log",
+            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "log",
         ])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
         let routing = keys["routing"].map(readRouting) ?? .init()
@@ -70,6 +70,7 @@ struct ConfigReader {
             laggards: keys["laggards"].map(readLaggards) ?? .init(),
             admission: keys["admission"].map(readAdmission) ?? .init(),
             cursors: keys["cursors"].map(readCursors) ?? .init(), cache: keys["cache"].map(readCache) ?? .init(),
+            freshness: keys["freshness"].map(readFreshness) ?? .init(),
             logLevel: keys["log"].map(readLogLevel) ?? .info)
     }
 

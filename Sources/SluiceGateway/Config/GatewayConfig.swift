@@ -91,6 +91,14 @@ package struct GatewayConfig: Sendable {
         package var shards: [String]
         /// The most that a search of it may take; a shorter deadline of the request wins.
         package var timeout: Duration?
+        /// Replicas that may be further behind are not asked.
+        package var maxStaleness: Duration?
+    }
+
+    /// Replicas that must be as fresh as a request asks for.
+    package struct Freshness: Hashable, Sendable {
+        /// How long a leg waits for one.
+        package var wait: Duration = .milliseconds(100)
     }
 
     /// Lists that wait to be fetched page by page.
@@ -142,6 +150,7 @@ package struct GatewayConfig: Sendable {
     package var admission: Admission
     package var cursors: Cursors
     package var cache: Cache
+    package var freshness: Freshness
     package var logLevel: Logger.Level
 }
 

@@ -89,6 +89,7 @@ struct Blueprint {
             maxAttempts: config.retries.maxAttempts,
             backoff: Backoff(base: config.retries.backoff, cap: config.retries.backoff * 64))
         lane.hedges = config.hedging.enabled
+        lane.freshnessWait = config.freshness.wait
         lane.laggards = .init(
             factor: config.laggards.factor, minimum: config.laggards.minWait, maximum: config.laggards.maxWait)
         return lane
@@ -163,6 +164,7 @@ struct Blueprint {
             result.placement = collection.placement
             result.sharesSearches = collection.singleFlight
             result.isCached = collection.cache
+            result.maxStaleness = collection.maxStaleness
             return result
         }
     }

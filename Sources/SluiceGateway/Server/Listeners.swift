@@ -37,6 +37,7 @@ struct SessionFactory: Sendable {
                 SessionContext(
                     serverName: "sluice/\(Version.current)", limits: config.limits, collections: collections,
                     lane: house.lanes[Int(id % UInt64(house.lanes.count))], admission: house.shared.admission,
+                    ingest: IngestLimits(),
                     sessionID: id, logger: logger))
             try channel.pipeline.syncOperations.addHandler(handler)
             let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)

@@ -16,8 +16,9 @@ struct PostgresBackend: SearchBackend {
         do throws(PostgresFailure) {
             let connection = try await PostgresConnection.connect(
                 settings, on: reactors[lane], deadline: deadline.nanoseconds, onClose: onClose)
+            let facts = await connection.facts
             return PostgresBackendConnection(
-                connection: connection, role: await connection.facts.isStandby ? .standby : .primary)
+                connection: connection, role: facts.isStandby ? .standby : .primary, incarnation: facts.incarnation)
         } catch {
             throw BackendFailure(error)
         }
@@ -27,6 +28,7 @@ struct PostgresBackend: SearchBackend {
 private struct PostgresBackendConnection: BackendConnection {
     let connection: PostgresConnection
     let role: ReplicaRole
+    let incarnation: UInt64?
 
     func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows {
         let shape = request.shape
@@ -57,7 +59,30 @@ private struct PostgresBackendConnection: BackendConnection {
         do throws(PostgresFailure) {
             let facts = try await connection.inspect(
                 tables.map { ($0.schema, $0.table) }, deadline: deadline.nanoseconds)
-            return BackendFacts(role: facts.isStandby ? .standby : .primary, estimatedRows: facts.estimatedRows)
+            return BackendFacts(
+                role: facts.isStandby ? .standby : .primary, timeline: facts.timeline, position: facts.position,
+                incarnation: facts.incarnation, estimatedRows: facts.estimatedRows)
+        } catch {
+            throw BackendFailure(error)
+        }
+    }
+
+    func run(_ commands: [WriteCommand], deadline: Instant) async throws(BackendFailure) -> [WriteResult] {
+        do throws(PostgresFailure) {
+            return try await connection.run(commands.map(Command.init), deadline: deadline.nanoseconds).map {
+                WriteResult(rows: $0.rows, affected: $0.affected)
+            }
+        } catch {
+            throw BackendFailure(error)
+        }
+    }
+
+    func copy(
+        _ command: CopyCommand, _ rows: [ArraySlice<UInt8>], deadline: Instant
+    ) async throws(BackendFailure) -> Int {
+        do throws(PostgresFailure) {
+            return try await connection.copy(
+                command.sql, relation: command.relation, rows, deadline: deadline.nanoseconds)
         } catch {
             throw BackendFailure(error)
         }
@@ -96,9 +121,32 @@ extension SettingShape: StatementText {
     public func sql(for facts: ServerFacts) -> String { sql }
 }
 
+extension WriteStatement: StatementText {
+    public func sql(for facts: ServerFacts) -> String { sql(vectorSchema: facts.vectorSchema) }
+}
+
+extension Command {
+    fileprivate init(_ command: WriteCommand) {
+        let types = command.types.map { type in
+            switch type {
+            case .oid(let oid): ParameterType.oid(oid)
+            case .vector(let form): ParameterType.subject(SubjectType(.vector(form)))
+            }
+        }
+        switch command.values {
+        case .texts(let texts): self.init(command.statement, types: types, values: .texts(texts))
+        case .cells(let cells):
+            self.init(command.statement, types: types, values: .cells(cells), isPrepared: command.isRepeated)
+        }
+    }
+}
+
 extension BackendFailure {
     init(_ failure: PostgresFailure) {
         self.init(Self.reason(of: failure), sqlState: failure.sqlState, detail: failure.description)
+        place = failure.place.map {
+            Place(command: $0.command, line: $0.line, constraint: $0.constraint, column: $0.column)
+        }
     }
 
     /// SQLSTATE classes by what may be done about them. Source: PostgreSQL, Appendix A.

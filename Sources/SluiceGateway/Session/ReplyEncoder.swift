@@ -105,15 +105,18 @@ enum ReplyEncoder {
 
     private static func report(_ leg: SluiceEngine.LegReport) -> SluiceWire.LegReport {
         let columns = zip(leg.columns, leg.rows.columnTypes).map { ColumnType(name: $0, typeOID: $1) }
-        return SluiceWire.LegReport(
+        var report = SluiceWire.LegReport(
             collection: leg.collection, shard: leg.shard, replica: leg.replica,
             status: SluiceWire.LegStatus(rawValue: leg.status.rawValue), rows: leg.rows.total,
             wait: leg.wait, execute: leg.execute, sqlstate: leg.sqlState, message: leg.message, columns: columns,
             attempts: leg.attempts, hedges: leg.hedges, asked: leg.asked,
             rung: Rung(rawValue: UInt8(clamping: leg.rung.rawValue)))
+        report.staleness = leg.staleness
+        report.isStale = leg.isStale
+        return report
     }
 
-    private static func code(_ code: SearchError.Code) -> ErrorCode {
+    static func code(_ code: SearchError.Code) -> ErrorCode {
         switch code {
         case .invalidArgument: .invalidArgument
         case .unknownCollection: .unknownCollection
@@ -128,6 +131,8 @@ enum ReplyEncoder {
         case .modelMismatch: .modelMismatch
         case .notSupported: .notSupported
         case .unknownCursor: .unknownCursor
+        case .malformed: .malformed
+        case .badRow: .badRow
         }
     }
 }

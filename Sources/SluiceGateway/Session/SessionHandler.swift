@@ -11,6 +11,7 @@ struct SessionContext: Sendable {
     var collections: [CollectionDescription]
     var lane: SearchLane
     var admission: Admission
+    var ingest: IngestLimits
     var sessionID: UInt64
     var logger: Logger
 }
@@ -39,6 +40,7 @@ final class SessionHandler: ChannelInboundHandler {
     /// Streams that wait until the client has read what there is.
     private var drainWaiters: [UInt32: CheckedContinuation<Void, Never>] = [:]
     let backlog = SharedBacklog()
+    var loads: [UInt32: LoadInput] = [:]
 
     init(_ context: SessionContext) {
         self.context = context
@@ -99,6 +101,7 @@ final class SessionHandler: ChannelInboundHandler {
         closing?.cancel()
         for request in running.values { request.cancel() }
         running.removeAll()
+        loads.removeAll()
         channelContext = nil
         resumeStreams()
     }
@@ -130,6 +133,10 @@ final class SessionHandler: ChannelInboundHandler {
         case .get: get(frame)
         case .count: count(frame)
         case .next: next(frame)
+        case .load: load(frame)
+        case .loadRows: loadRows(frame)
+        case .loadEnd: loadEnd(frame)
+        case .write: write(frame)
         case .listCollections: listCollections(frame)
         case .cancel: running[frame.requestID]?.cancel()
         case .nothing: break
@@ -212,6 +219,7 @@ final class SessionHandler: ChannelInboundHandler {
 
     private func ended(_ requestID: UInt32, _ reply: Reply, isSettling: Bool) {
         running[requestID] = nil
+        loads[requestID] = nil
         write(reply.kind, requestID) { $0.writeImmutableBuffer(reply.payload) }
         machine.requestAnswered(requestID, isSettling: isSettling)
         scheduleFlush()
@@ -224,6 +232,13 @@ final class SessionHandler: ChannelInboundHandler {
     }
 
     // MARK: Answers
+
+    /// What a request is told before its answer.
+    func send(_ kind: FrameKind, _ requestID: UInt32, _ payload: (inout ByteBuffer) -> Void) {
+        guard channelContext != nil else { return }
+        write(kind, requestID, payload)
+        scheduleFlush()
+    }
 
     func answer(_ requestID: UInt32, _ kind: FrameKind, _ payload: (inout ByteBuffer) -> Void) {
         write(kind, requestID, payload)
@@ -244,7 +259,7 @@ final class SessionHandler: ChannelInboundHandler {
     }
 
     /// Says why, and closes.
-    private func fail(_ code: ErrorCode, _ message: String) {
+    func fail(_ code: ErrorCode, _ message: String) {
         guard let channelContext else { return }
         machine.closed()
         context.logger.debug("closing a session: \(message)")

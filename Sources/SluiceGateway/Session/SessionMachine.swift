@@ -19,6 +19,10 @@ package struct SessionMachine: Sendable {
         case count
         case next
         case listCollections
+        case load
+        case loadRows
+        case loadEnd
+        case write
         case cancel
         case nothing
         /// Answer this request with an error; the session goes on.
@@ -73,8 +77,17 @@ package struct SessionMachine: Sendable {
             return requestReceived(requestID, .count)
         case (_, .next):
             return requestReceived(requestID, .next)
+        case (_, .load):
+            return requestReceived(requestID, .load)
+        case (_, .write):
+            return requestReceived(requestID, .write)
+        case (_, .loadRows):
+            return inFlight.contains(requestID) ? .loadRows : .nothing
+        case (_, .loadEnd):
+            return inFlight.contains(requestID) ? .loadEnd : .nothing
         case (_, .welcome), (_, .pong), (_, .goAway), (_, .error), (_, .result), (_, .collectionList),
-            (_, .countResult), (_, .resultPart):
+            (_, .countResult), (_, .resultPart), (_, .loadReady), (_, .loadCredit), (_, .loadProgress),
+            (_, .loadResult), (_, .writeResult):
             return fail("only a gateway sends this kind of frame")
         }
     }

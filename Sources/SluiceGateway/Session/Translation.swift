@@ -43,7 +43,7 @@ extension SearchExtras {
         let isPlain =
             request.vectors.count <= 1 && !request.separate && !request.complete && request.probability == nil
             && request.group == nil && request.text == nil && request.twoPhase == nil && request.byID == nil
-            && request.pageSize == nil && !request.bypassCache
+            && request.pageSize == nil && !request.bypassCache && request.freshness.isEmpty
         if isPlain { return nil }
         self.init()
         furtherVectors = request.vectors.dropFirst().map(QueryVector.init)
@@ -58,6 +58,7 @@ extension SearchExtras {
         like = request.byID.map { RowReference(collection: $0.collection, id: $0.id) }
         pageSize = request.pageSize
         bypassesCache = request.bypassCache
+        freshness = Freshness.boxed(request.freshness)
     }
 }
 
@@ -78,6 +79,17 @@ extension RowRequest {
             collection: request.collection, ids: request.ids, columns: request.columns,
             withVector: request.withVector, deadline: limits.instant(request.deadline, now: now),
             allowsPartial: request.allowPartial)
+        freshness = Freshness.boxed(request.freshness)
+    }
+}
+
+extension Freshness {
+    /// Nil if nothing is asked of it, as by nearly all.
+    fileprivate static func boxed(_ terms: FreshnessTerms) -> Boxed<Freshness>? {
+        if terms.isEmpty { return nil }
+        let positions = Dictionary(terms.positions.map { ($0.shard, $0.position) }) { max($0, $1) }
+        return Boxed(
+            Freshness(positions: positions, maxStaleness: terms.maxStaleness, allowsStale: terms.allowStale))
     }
 }
 

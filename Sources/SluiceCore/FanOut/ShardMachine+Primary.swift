@@ -1,0 +1,75 @@
+extension ShardMachine {
+    /// A server has said what it is. What it said before something that is known already is of no interest any more.
+    @discardableResult
+    public mutating func roleProbed(_ replica: Int, _ report: ReplicaReport) -> PrimaryConflictChange? {
+        guard replicas.indices.contains(replica), report.asked >= replicas[replica].asked else { return nil }
+        replicas[replica].asked = report.asked
+        replicas[replica].isSilent = false
+        if replicas[replica].role != report.role { replicas[replica].timeline = nil }
+        replicas[replica].role = report.role
+        replicas[replica].timeline = report.timeline ?? replicas[replica].timeline
+        replicas[replica].incarnation = report.incarnation ?? replicas[replica].incarnation
+        if report.role == .primary { latestTimeline = max(latestTimeline, report.timeline ?? 0) }
+        staleness.reported(replica, report, latestTimeline: latestTimeline)
+        return findPrimary()
+    }
+
+    /// A server did not say what it is when it was asked: what it said before counts only where nobody contradicts.
+    @discardableResult
+    public mutating func lookFailed(_ replica: Int, asked: Instant) -> PrimaryConflictChange? {
+        guard replicas.indices.contains(replica), asked >= replicas[replica].asked else { return nil }
+        replicas[replica].isSilent = true
+        return findPrimary()
+    }
+
+    public var isInConflict: Bool { if case .conflict = primary { true } else { false } }
+
+    /// Where the shard can be written to, anew. A server whose timeline another has left behind is never chosen,
+    /// whatever it says and however alone it is: what it has is not what the shard has.
+    mutating func findPrimary() -> PrimaryConflictChange? {
+        let wasInConflict = isInConflict
+        primary = choosePrimary()
+        primaryPlaces = ReplicaSet()
+        if case .found(let claimant, _) = primary {
+            for place in replicas.indices where place == claimant || isSameServer(claimant, place) {
+                primaryPlaces.insert(place)
+            }
+        }
+        guard case .conflict(let claimants) = primary else { return wasInConflict ? .ended : nil }
+        if wasInConflict { return nil }
+        conflicts &+= 1
+        return .began(claimants)
+    }
+
+    private func choosePrimary() -> PrimaryChoice {
+        let claimants = self.claimants
+        if claimants.count > 1 { return .conflict(claimants) }
+        guard let claimant = claimants.first else { return .none(reasonForNoPrimary) }
+        guard let timeline = replicas[claimant].timeline else { return .none(.unknown) }
+        return timeline < latestTimeline ? .none(.demoted) : .found(replica: claimant, timeline: timeline)
+    }
+
+    /// The servers, each by its first name, that say that they are the primary.
+    private var claimants: [Int] {
+        var servers: [Int] = []
+        for place in replicas.indices where replicas[place].role == .primary && replicas[place].isReachable {
+            if !servers.contains(where: { isSameServer($0, place) }) { servers.append(place) }
+        }
+        guard servers.count > 1 else { return servers }
+        let heard = servers.filter { !replicas[$0].isSilent }
+        return heard.isEmpty ? servers : heard
+    }
+
+    private func isSameServer(_ one: Int, _ other: Int) -> Bool {
+        if replicas[one].places.contains(other) { return true }
+        guard replicas[one].role == replicas[other].role, let incarnation = replicas[one].incarnation else {
+            return false
+        }
+        return incarnation == replicas[other].incarnation && replicas[one].timeline == replicas[other].timeline
+    }
+
+    private var reasonForNoPrimary: NoPrimary {
+        if replicas.allSatisfy({ !$0.isReachable }) { return .unreachable }
+        return replicas.contains { $0.isReachable && $0.role == .unknown } ? .unknown : .onlyStandbys
+    }
+}

@@ -1,0 +1,117 @@
+internal import SluiceCore
+
+/// A connection to a shard's primary for one load or write.
+struct PrimaryLease: Sendable {
+    let lease: Lease
+    let shard: Int
+    let replica: String
+    let backend: Int
+    let timeline: UInt32
+
+    var connection: any BackendConnection { lease.connection }
+}
+
+extension SearchLane {
+    /// Finds the shard's primary, looking again if none is known, and waits for a connection to it.
+    /// - Throws: `notServing` if two servers claim to be the primary: neither is written to.
+    func leasePrimary(_ shard: Int, until limit: Instant) async throws(BackendFailure) -> PrimaryLease {
+        var pause = Duration.milliseconds(50)
+        while true {
+            do throws(BackendFailure) {
+                return try await leasePrimaryOnce(shard, until: limit)
+            } catch {
+                let now = executor.now()
+                guard error.reason == .unreachable || error.reason == .connectionLost,
+                    now.advanced(by: pause) < limit, !Task.isCancelled
+                else { throw error }
+                await shared.lookAgain(atShard: shard)
+                try? await Task.sleep(for: pause)
+                pause = min(pause * 2, .seconds(1))
+            }
+        }
+    }
+
+    private func leasePrimaryOnce(_ shard: Int, until limit: Instant) async throws(BackendFailure) -> PrimaryLease {
+        let known = shared.catalogue.shards[shard]
+        switch shared.shards[shard].primary {
+        case .found(let place, let timeline):
+            let replica = known.replicas[place]
+            let lease = try await lease(replica.backend, until: limit, for: nil)
+            return PrimaryLease(
+                lease: lease, shard: shard, replica: replica.name, backend: replica.backend, timeline: timeline)
+        case .none:
+            throw BackendFailure(.unreachable, detail: "no primary of shard \(known.name) can be reached")
+        case .conflict(let places):
+            let names = places.map { known.replicas[$0].name }.joined(separator: " and ")
+            throw BackendFailure(
+                .notServing, detail: "\(names) of shard \(known.name) both claim to be its primary: nothing is written")
+        }
+    }
+
+    /// Gives a connection back whose transaction has ended.
+    func giveBack(_ primary: PrimaryLease) { release(primary.lease) }
+
+    /// Ends a transaction that is not to happen. One that does not say so at once is closed, which does the same.
+    /// - Returns: the closing, if it goes on.
+    func abandon(_ primary: PrimaryLease) async -> Task<Void, Never>? {
+        let limit = executor.now().advanced(by: .seconds(1))
+        if await rollback(primary, until: limit) {
+            giveBack(primary)
+            return nil
+        }
+        return Task(executorPreference: executor) {
+            await primary.connection.close()
+            await self.settle(primary.lease).value
+        }
+    }
+
+    /// In a task of its own, as the load's may be cancelled.
+    private func rollback(_ primary: PrimaryLease, until limit: Instant) async -> Bool {
+        let task = Task(executorPreference: executor) { () -> Bool in
+            (try? await primary.connection.run([IngestStatements.rollback], deadline: limit)) != nil
+        }
+        return await task.value
+    }
+}
+
+extension BackendFailure {
+    /// The server said no, and so has done nothing of the transaction.
+    var isRefusal: Bool { sqlState != nil }
+
+    /// The server is not, or no longer, the one that may be written to; nothing has been written.
+    func isWrongServer(guardedBy command: Int) -> Bool {
+        isRefusal && (sqlState == "25006" || sqlState?.hasPrefix("57P") == true || place?.command == command)
+    }
+
+    var isMissingJournal: Bool { sqlState == "42P01" || sqlState == "3F000" }
+
+    /// What a client is told; names and numbers only.
+    var words: String {
+        let state = sqlState.map { " (SQLSTATE \($0))" } ?? ""
+        switch sqlState {
+        case "23505": return "a unique constraint\(named) is violated: an id is there twice, or there already\(state)"
+        case "23502": return "a column\(place?.column.map { " \"\($0)\"" } ?? "") must not be null\(state)"
+        case "23514": return "a check\(named) is violated\(state)"
+        case "23503": return "a foreign key\(named) is violated\(state)"
+        case "42501" where !detail.contains(JournalTable.schema): return "the database role may not do this\(state)"
+        case "55P03": return "a lock was not free in time\(state)"
+        default: return detail + (detail.contains("SQLSTATE") ? "" : state)
+        }
+    }
+
+    private var named: String { place?.constraint.map { " \"\($0)\"" } ?? "" }
+
+    func error(_ collection: String, shard: String) -> SearchError {
+        let place = "collection \"\(collection)\", shard \(shard)"
+        switch reason {
+        case .saturated: return SearchError(busyBecause: place, retryAfter: retryAfter, depth: queueDepth)
+        case .timedOut where !isRefusal: return SearchError(.deadlineExceeded, "\(place): no answer in time")
+        case .cancelled: return SearchError(.cancelled, "the request was cancelled")
+        case .unreachable, .connectionLost, .notServing:
+            return SearchError(.unavailable, "\(place): \(words)", retryAfter: .milliseconds(500))
+        default:
+            if sqlState == "55P03" { return SearchError(.busy, "\(place): \(words)", retryAfter: .seconds(1)) }
+            return SearchError(.backendError, "\(place): \(words)")
+        }
+    }
+}

@@ -1,0 +1,251 @@
+internal import SluiceCore
+
+extension SearchLane {
+    /// Stores and deletes rows, each shard's in one transaction of one round trip.
+    ///
+    /// A shard's rows are all stored or none. What may have been sent is not sent again unless the request has a key;
+    /// what was certainly not done goes on, on the new primary if there is one.
+    public func write(_ order: WriteOrder, admittedBy ticket: Admission.Ticket) async -> Outcome<WriteAnswer> {
+        let terms = RequestTerms(deadline: order.deadline)
+        return await admitted(ticket, terms, executor.now(), isMeasured: false) { lane, running in
+            do throws(SearchError) {
+                return Outcome(result: .success(try await lane.answer(order, running)))
+            } catch {
+                return Outcome(result: .failure(error))
+            }
+        }
+    }
+
+    private func answer(_ order: WriteOrder, _ running: RunningSearch) async throws(SearchError) -> WriteAnswer {
+        guard let collection = shared.catalogue.collections[order.collection] else {
+            throw SearchError(.unknownCollection, "no collection \"\(order.collection)\"")
+        }
+        guard collection.placement == .hash || collection.shards.count == 1 else {
+            throw SearchError(
+                .notSupported,
+                "\(collection.name): its placement is `any`, so there is no telling which shard a row belongs to")
+        }
+        let table = try await description(of: collection, until: order.deadline)
+        if !order.rows.isEmpty, !table.hasUniqueID {
+            throw SearchError(.notSupported, "\(collection.name): an upsert needs a unique index on the id column")
+        }
+        let format = try table.format(collection, order.columns)
+        let (writes, rowCount) = try split(order, collection, format)
+        let statements = IngestStatements(collection: collection)
+        let upsert = upserts.statement(collection, order.columns) {
+            statements.upsert(order.columns, tellsNew: !table.isPartitioned)
+        }
+        let batch = WriteBatch(
+            order: order, collection: collection, statements: statements, upsert: upsert,
+            types: table.types(collection, order.columns))
+        var answer = WriteAnswer(
+            rows: Array(repeating: .notApplied, count: rowCount),
+            deletes: Array(repeating: .notApplied, count: order.deletes.count), shards: [], elapsed: .zero,
+            isRepeated: false)
+        await withTaskGroup(of: ShardWriteEnd.self) { group in
+            for write in writes { group.addTask { await self.perform(write, batch) } }
+            for await end in group { answer.take(end) }
+        }
+        answer.shards.sort { $0.shard < $1.shard }
+        answer.isRepeated = !answer.shards.isEmpty && answer.shards.allSatisfy { $0.outcome == .already }
+        answer.elapsed = running.started.duration(to: executor.now())
+        return answer
+    }
+
+    /// Each row in the binary form of its columns, with its shard. One bad row refuses the request: nothing is sent.
+    private func split(
+        _ order: WriteOrder, _ collection: Collection, _ format: RowFormat
+    ) throws(SearchError) -> ([ShardWrite], Int) {
+        let placement = HashPlacement(shardCount: collection.shards.count)
+        var writes = collection.shards.map { ShardWrite(shard: $0) }
+        var seen: Set<Int64> = []
+        func shard(of id: Int64, _ what: String) throws(SearchError) -> Int {
+            guard seen.insert(id).inserted else {
+                throw SearchError(.invalidArgument, "\(what): its id is in the request twice")
+            }
+            guard seen.count <= WriteOrder.mostRows else {
+                throw SearchError(
+                    .invalidArgument, "a write has at most \(WriteOrder.mostRows) rows and ids; load more of them")
+            }
+            return placement?.shard(of: id) ?? 0
+        }
+        let rows = try Self.rows(order, format)
+        for (number, row) in rows.enumerated() {
+            writes[try shard(of: row.id, "row \(number)")].rows.append((row.cells, number))
+        }
+        for (place, id) in order.deletes.enumerated() {
+            writes[try shard(of: id, "delete \(place)")].deletes.append((id, place))
+        }
+        guard !seen.isEmpty else { throw SearchError(.invalidArgument, "a write without rows and ids") }
+        return (writes.filter { !$0.rows.isEmpty || !$0.deletes.isEmpty }, rows.count)
+    }
+
+    private static func rows(
+        _ order: WriteOrder, _ format: RowFormat
+    ) throws(SearchError) -> [(id: Int64, cells: [UInt8])] {
+        let rows = order.rows.withUnsafeBytes { bytes in
+            Result { () throws(SearchError) in try Self.rows(bytes, format) }
+        }
+        return try rows.get()
+    }
+
+    private static func rows(
+        _ bytes: UnsafeRawBufferPointer, _ format: RowFormat
+    ) throws(SearchError) -> [(id: Int64, cells: [UInt8])] {
+        var packed = PackedRows(bytes)
+        var rows: [(id: Int64, cells: [UInt8])] = []
+        while let row = try Self.next(&packed) {
+            guard rows.count < WriteOrder.mostRows else {
+                throw SearchError(.invalidArgument, "a write has at most \(WriteOrder.mostRows) rows; load them")
+            }
+            var cells: [UInt8] = []
+            do throws(RowProblem) { try format.append(row, of: bytes, to: &cells) } catch {
+                throw SearchError(.badRow, "row \(rows.count): \(error.description); nothing was written")
+            }
+            cells.removeFirst(RowFormat.rowPrefix)
+            rows.append((row.id, cells))
+        }
+        return rows
+    }
+
+    private static func next(_ rows: inout PackedRows) throws(SearchError) -> PackedRow? {
+        do throws(MalformedRows) { return try rows.next() } catch {
+            throw SearchError(.malformed, "WRITE: not whole packed rows")
+        }
+    }
+
+    /// What the catalogue says of the collection's table, asked once in a while.
+    private func description(
+        of collection: Collection, until deadline: Instant
+    ) async throws(SearchError) -> TableDescription {
+        if let known = upserts.table(collection, now: executor.now()) { return known }
+        guard let shard = collection.shards.first else {
+            throw SearchError(.unavailable, "\(collection.name) has no shard")
+        }
+        do throws(BackendFailure) {
+            let primary = try await leasePrimary(shard, until: deadline)
+            let found: [WriteResult]
+            do throws(BackendFailure) {
+                found = try await primary.connection.run([TableDescription.question(collection)], deadline: deadline)
+                giveBack(primary)
+            } catch {
+                _ = settle(primary.lease)
+                throw error
+            }
+            guard let table = found.first.flatMap({ TableDescription($0.rows) }) else {
+                throw BackendFailure(.statement, detail: "the table does not exist")
+            }
+            upserts.note(table, collection, now: executor.now())
+            return table
+        } catch {
+            throw error.error(collection.name, shard: shared.catalogue.shards[shard].name)
+        }
+    }
+
+    // MARK: One shard
+
+    /// Tries until it is done, refused, or not known.
+    private func perform(_ write: ShardWrite, _ batch: WriteBatch) async -> ShardWriteEnd {
+        var report = ShardReport(shard: shared.catalogue.shards[write.shard].name)
+        var mayHaveHappened = false
+        while true {
+            let primary: PrimaryLease
+            do throws(BackendFailure) {
+                primary = try await leasePrimary(write.shard, until: batch.order.deadline)
+            } catch {
+                report.note(error, isKnown: !mayHaveHappened)
+                return ShardWriteEnd(write, report, all: mayHaveHappened ? .unknown : .notApplied)
+            }
+            report.replica = primary.replica
+            do throws(BackendFailure) {
+                return try await attempt(write, batch, primary, report)
+            } catch {
+                await afterFailure(error, primary)
+                if batch.isRepeated(error) {
+                    report.outcome = .already
+                    report.position = await positionAnew(write.shard, until: batch.order.deadline)
+                    return ShardWriteEnd(write, report, all: .repeated)
+                }
+                // The table may have another shape by now.
+                upserts.forget(batch.collection)
+                mayHaveHappened = mayHaveHappened || !error.isRefusal
+                let mayGoOn = error.isWrongServer(guardedBy: 0) || (batch.order.key != nil && !error.isRefusal)
+                if error.isMissingJournal, await makeJournal(write.shard, until: batch.order.deadline) { continue }
+                guard mayGoOn, !Task.isCancelled, executor.now() < batch.order.deadline else {
+                    report.note(error, isKnown: !mayHaveHappened)
+                    return batch.blame(
+                        error, ShardWriteEnd(write, report, all: mayHaveHappened ? .unknown : .notApplied))
+                }
+                await shared.lookAgain(atShard: write.shard)
+            }
+        }
+    }
+
+    private func attempt(
+        _ write: ShardWrite, _ batch: WriteBatch, _ primary: PrimaryLease, _ report: ShardReport
+    ) async throws(BackendFailure) -> ShardWriteEnd {
+        let deadline = batch.order.deadline
+        let commands = batch.commands(
+            write, timeline: primary.timeline, timeout: executor.now().duration(to: deadline))
+        let results = try await primary.connection.run(commands, deadline: deadline)
+        var end = ShardWriteEnd(write, report, all: .unknown)
+        end.report.outcome = .committed
+        let first = batch.firstRow
+        for place in write.rows.indices where first + place < results.count {
+            end.rows[place] = results[first + place].firstValue == "t" ? .inserted : .updated
+        }
+        if !write.deletes.isEmpty, let last = results.last {
+            let gone = Set(last.rows.compactMap { $0.first.flatMap { $0 }.flatMap { Int64($0) } })
+            end.deletes = write.deletes.map { gone.contains($0.id) ? .deleted : .absent }
+        }
+        end.report.rows = write.rows.count + end.deletes.count { $0 == .deleted }
+        // It is committed: the position is worth a little more time than the request had.
+        let patience = max(deadline, executor.now().advanced(by: .milliseconds(100)))
+        end.report.position = await position(primary, until: patience)
+        if end.report.position == nil { _ = settle(primary.lease) } else { giveBack(primary) }
+        return end
+    }
+
+    private func afterFailure(_ error: BackendFailure, _ primary: PrimaryLease) async {
+        _ = settle(primary.lease)
+        if error.isWrongServer(guardedBy: 0) || error.reason == .connectionLost {
+            shared.questionRole(of: primary.backend)
+        }
+    }
+
+    private func positionAnew(_ shard: Int, until deadline: Instant) async -> UInt64? {
+        guard let primary = try? await leasePrimary(shard, until: deadline) else { return nil }
+        let found = await position(primary, until: deadline)
+        if found == nil { _ = settle(primary.lease) } else { giveBack(primary) }
+        return found
+    }
+
+    private func makeJournal(_ shard: Int, until deadline: Instant) async -> Bool {
+        guard let primary = try? await leasePrimary(shard, until: deadline) else { return false }
+        do throws(BackendFailure) {
+            try await createJournal(primary, until: deadline)
+            giveBack(primary)
+            return true
+        } catch {
+            _ = settle(primary.lease)
+            return false
+        }
+    }
+}
+
+extension ShardReport {
+    /// - Parameter isKnown: nothing that was sent can have been committed.
+    fileprivate mutating func note(_ error: BackendFailure, isKnown: Bool) {
+        outcome = isKnown ? .notApplied : .unknown
+        sqlState = error.sqlState
+        message = isKnown ? error.words : "\(error.words); it is not known whether it was committed"
+    }
+}
+
+extension WriteAnswer {
+    fileprivate mutating func take(_ end: ShardWriteEnd) {
+        shards.append(end.report)
+        for (row, outcome) in zip(end.write.rows, end.rows) { rows[row.place] = outcome }
+        for (delete, outcome) in zip(end.write.deletes, end.deletes) { deletes[delete.place] = outcome }
+    }
+}

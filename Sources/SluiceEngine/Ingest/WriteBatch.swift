@@ -1,0 +1,76 @@
+internal import SluiceCore
+
+/// A write as its shards' pipelines are made from it.
+struct WriteBatch: Sendable {
+    let order: WriteOrder
+    let collection: Collection
+    let statements: IngestStatements
+    let upsert: WriteStatement
+    let types: [WriteCommand.ParameterType]
+
+    /// The guard, the settings, and the journal's entry if there is a key.
+    var firstRow: Int { order.key == nil ? 2 : 3 }
+
+    func commands(_ write: ShardWrite, timeline: UInt32, timeout: Duration) -> [WriteCommand] {
+        var commands = [
+            IngestStatements.guardPrimary(timeline: timeline), IngestStatements.writeSettings(timeout: timeout),
+        ]
+        if let key = order.key {
+            commands.append(IngestStatements.enter(key, collection, kind: "write", orSkip: false))
+        }
+        for row in write.rows {
+            commands.append(WriteCommand(upsert, types: types, values: .cells(row.cells[...]), isRepeated: true))
+        }
+        if !write.deletes.isEmpty { commands.append(statements.delete(write.deletes.map(\.id))) }
+        return commands
+    }
+
+    /// The journal has the key already.
+    func isRepeated(_ error: BackendFailure) -> Bool {
+        order.key != nil && error.sqlState == "23505" && error.place?.command == 2
+    }
+
+    /// Marks the row that the server refused.
+    func blame(_ error: BackendFailure, _ end: ShardWriteEnd) -> ShardWriteEnd {
+        guard error.isRefusal, error.reason == .statement, let command = error.place?.command else { return end }
+        var end = end
+        let place = command - firstRow
+        if end.rows.indices.contains(place) { end.rows[place] = .failed }
+        return end
+    }
+}
+
+/// What a lane keeps between writes: the statements, which connections know by identity, and what tables are.
+struct UpsertCache {
+    private struct Key: Hashable {
+        var collection: Int
+        var columns: [String]
+    }
+
+    private var statements: [Key: WriteStatement] = [:]
+    private var tables: [Int: (table: TableDescription, until: Instant)] = [:]
+
+    private static let mostStatements = 256
+    private static let lifetime = Duration.seconds(30)
+
+    mutating func statement(
+        _ collection: Collection, _ columns: [String], _ make: () -> WriteStatement
+    ) -> WriteStatement {
+        let key = Key(collection: collection.number, columns: columns)
+        if let known = statements[key] { return known }
+        if statements.count >= Self.mostStatements { statements.removeAll() }
+        let made = make()
+        statements[key] = made
+        return made
+    }
+
+    func table(_ collection: Collection, now: Instant) -> TableDescription? {
+        tables[collection.number].flatMap { now < $0.until ? $0.table : nil }
+    }
+
+    mutating func forget(_ collection: Collection) { tables[collection.number] = nil }
+
+    mutating func note(_ table: TableDescription, _ collection: Collection, now: Instant) {
+        tables[collection.number] = (table, now.advanced(by: Self.lifetime))
+    }
+}

@@ -1,0 +1,61 @@
+internal import SluiceCore
+internal import SluicePostgres
+internal import SluiceReactor
+internal import Synchronization
+
+/// Connects to replicas for what is done once, outside of any pool.
+struct Dialler: Sendable {
+    typealias Dial = Result<PostgresConnection, PostgresFailure>
+
+    private let reactor: Reactor
+    private let resolver = AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
+    private let cancels = BlockingWorkers(limit: 4, queueLimit: 0)
+    private let made = Connections()
+
+    /// - Throws: `ReactorError` if the process gets no thread for it.
+    init() throws { reactor = try Reactor(name: "examination") }
+
+    func dial(_ replica: GatewayConfig.Replica, until deadline: Instant) async -> Dial {
+        do throws(PostgresFailure) {
+            let settings = ConnectionSettings(
+                target: try replica.connectionString(), isPooled: replica.isPooled, resolver: resolver,
+                cancels: CancelAllowance(workers: cancels))
+            let connection = try await PostgresConnection.connect(
+                settings, on: reactor, deadline: deadline.nanoseconds, onClose: {})
+            made.add(connection)
+            return .success(connection)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// All replicas of a shard at a time, in their order.
+    func dial(_ shard: GatewayConfig.Shard, until deadline: Instant) async -> [Dial] {
+        let unreached = Dial.failure(PostgresFailure(.unreachable, "it was not dialled"))
+        return await withTaskGroup(of: (Int, Dial).self) { group in
+            for (place, replica) in shard.replicas.enumerated() {
+                group.addTask { (place, await dial(replica, until: deadline)) }
+            }
+            return await group.reduce(into: Array(repeating: unreached, count: shard.replicas.count)) {
+                $0[$1.0] = $1.1
+            }
+        }
+    }
+
+    /// Closes every connection; returns when they have ended.
+    func end() async {
+        let connections = made.all
+        await withTaskGroup(of: Void.self) { group in
+            for connection in connections { group.addTask { await connection.close() } }
+        }
+        reactor.stop()
+    }
+}
+
+private final class Connections: Sendable {
+    private let list = Mutex<[PostgresConnection]>([])
+
+    var all: [PostgresConnection] { list.withLock { $0 } }
+
+    func add(_ connection: PostgresConnection) { list.withLock { $0.append(connection) } }
+}
