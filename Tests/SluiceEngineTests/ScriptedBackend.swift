@@ -33,12 +33,16 @@ final class ScriptedBackend: SearchBackend {
     private let holds = Mutex<(begun: Int, waiting: [CheckedContinuation<Void, Never>])>((0, []))
     private let holdCount = AsyncStream.makeStream(of: Void.self)
     let seen = Mutex(Seen())
+    /// What it says when it is asked what it is.
+    private let facts: @Sendable () -> BackendFacts
     let begun = AsyncStream.makeStream(of: Void.self)
 
     init(
         shard: String = "s0", replica: String = "s0-a", isUp: Bool = true, _ step: Step = .rows([]),
-        lanesUp: Set<Int>? = nil
+        lanesUp: Set<Int>? = nil,
+        facts: @escaping @Sendable () -> BackendFacts = { BackendFacts(role: .primary, estimatedRows: []) }
     ) {
+        self.facts = facts
         self.lanesUp = lanesUp
         shardName = shard
         replicaName = replica
@@ -74,15 +78,22 @@ final class ScriptedBackend: SearchBackend {
 
     private final class Connection: BackendConnection {
         let backend: ScriptedBackend
-        let role = ReplicaRole.primary
+        let role: ReplicaRole
+        let incarnation: UInt64?
         private let hanging = Mutex<AsyncStream<Void>.Continuation?>(nil)
 
-        init(backend: ScriptedBackend) { self.backend = backend }
+        init(backend: ScriptedBackend) {
+            self.backend = backend
+            let facts = backend.facts()
+            (role, incarnation) = (facts.role, facts.incarnation)
+        }
 
         func interrupt() { hanging.withLock { $0 }?.finish() }
 
         func inspect(_ tables: [TableName], deadline: Instant) async throws(BackendFailure) -> BackendFacts {
-            BackendFacts(role: .primary, estimatedRows: Array(repeating: nil, count: tables.count))
+            var facts = backend.facts()
+            facts.estimatedRows = Array(repeating: nil, count: tables.count)
+            return facts
         }
 
         func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows {
@@ -117,6 +128,16 @@ final class ScriptedBackend: SearchBackend {
             return true
         }
 
+        func run(_ commands: [WriteCommand], deadline: Instant) async throws(BackendFailure) -> [WriteResult] {
+            throw BackendFailure(.statement, detail: "not scripted")
+        }
+
+        func copy(
+            _ command: CopyCommand, _ rows: [ArraySlice<UInt8>], deadline: Instant
+        ) async throws(BackendFailure) -> Int {
+            throw BackendFailure(.statement, detail: "not scripted")
+        }
+
         func close() async {}
     }
 }
@@ -138,7 +159,7 @@ func withLane(
 func withLanes(
     _ shards: [[ScriptedBackend]], slices: [PoolMachine.Configuration], acquireTimeout: Duration = .seconds(5),
     shardConfiguration: ShardMachine.Configuration = .init(), legs: LegMachine.Policy = .init(),
-    admission: AdmissionMachine.Configuration? = nil,
+    admission: AdmissionMachine.Configuration? = nil, freshnessWait: Duration = .milliseconds(100),
     _ body: ([SearchLane], SharedState) async throws -> Void
 ) async throws {
     let reactors = try slices.indices.map { try Reactor(name: "test-\($0)") }
@@ -150,6 +171,7 @@ func withLanes(
         plans: PlanLimits(maximumK: 100), acquireTimeout: acquireTimeout, connectTimeout: .seconds(5),
         maximumLegBytes: 1_000_000)
     configuration.legs = legs
+    configuration.freshnessWait = freshnessWait
     let lanes = slices.enumerated().map { index, slice in
         SearchLane(
             index: index, executor: reactors[index], shared: shared, pools: backends.map { _ in slice },

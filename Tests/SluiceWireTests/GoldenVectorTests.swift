@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct GoldenVectorTests {
     @Test func theVectorsAreThere() {
-        #expect(GoldenVector.good.count >= 50 && GoldenVector.bad.count >= 110)
+        #expect(GoldenVector.good.count >= 64 && GoldenVector.bad.count >= 129)
     }
 
     @Test(arguments: GoldenVector.good)
@@ -55,6 +55,8 @@ import Testing
             return try expectResult(frame, meaning)
         case .collectionList: return try expectList(frame, message)
         case .get, .count, .countResult, .next: return try expectRows(frame, meaning)
+        case .load, .loadReady, .loadRows, .loadCredit, .loadEnd, .loadProgress, .loadResult, .write, .writeResult:
+            return try WritingExpectation(meaning).check(frame)
         }
     }
 
@@ -184,6 +186,11 @@ import Testing
         case .count: try CountRequest(decoding: frame.payload).validate()
         case .next: _ = try CursorRequest(decoding: frame.payload)
         case .countResult: _ = try CountResult(decoding: frame.payload)
+        case .load: try LoadRequest(decoding: frame.payload).validate()
+        case .loadEnd: _ = try LoadEnd(decoding: frame.payload)
+        case .loadResult: _ = try LoadResult(decoding: frame.payload)
+        case .write: try WriteRequest(decoding: frame.payload).validate()
+        case .writeResult: _ = try WriteResult(decoding: frame.payload)
         case .result, .resultPart:
             let result = try SearchResult(decoding: frame.payload)
             for list in result.lists { _ = try list.hits(of: result.legs) }

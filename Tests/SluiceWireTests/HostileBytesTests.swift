@@ -46,6 +46,14 @@ struct SplitMix64: RandomNumberGenerator {
         _ = try? CountRequest(decoding: payload)
         _ = try? CountResult(decoding: payload)
         _ = try? CursorRequest(decoding: payload)
+        try? (try? LoadRequest(decoding: payload))?.validate()
+        _ = try? LoadReady(decoding: payload)
+        _ = try? LoadCredit(decoding: payload)
+        _ = try? LoadEnd(decoding: payload)
+        _ = try? LoadProgress(decoding: payload)
+        _ = try? LoadResult(decoding: payload)
+        try? (try? WriteRequest(decoding: payload))?.validate()
+        _ = try? WriteResult(decoding: payload)
     }
 
     /// Also of those that are not valid.

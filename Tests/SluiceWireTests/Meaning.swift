@@ -176,6 +176,7 @@ struct Meaning: Decodable, Sendable {
     /// The same object, other keys of it.
     var query: Query?
     var details: Details?
+    var writing: Writing?
     var error: UInt16?
     var scope: String?
 
@@ -198,6 +199,7 @@ struct Meaning: Decodable, Sendable {
         message = try container.decodeIfPresent(Message.self, forKey: .message)
         query = try container.decodeIfPresent(Query.self, forKey: .message)
         details = try container.decodeIfPresent(Details.self, forKey: .message)
+        writing = try container.decodeIfPresent(Writing.self, forKey: .message)
         error = try container.decodeIfPresent(UInt16.self, forKey: .error)
         scope = try container.decodeIfPresent(String.self, forKey: .scope)
     }

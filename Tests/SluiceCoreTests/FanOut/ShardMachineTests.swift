@@ -117,8 +117,8 @@ import Testing
 
     @Test func thePreferredRoleIsAskedFirstAndTheOtherIfItIsGone() {
         var shard = shard(2) { $0.preference = .standby }
-        shard.roleProbed(0, .primary)
-        shard.roleProbed(1, .standby)
+        shard.roleProbed(0, ReplicaReport(role: .primary, asked: now))
+        shard.roleProbed(1, ReplicaReport(role: .standby, asked: now))
         for seed in 0..<20 { #expect(replica(ask(&shard, seed: UInt64(seed))) == 1) }
         shard.reachabilityChanged(1, onLane: 0, to: false, now: now)
         #expect(replica(ask(&shard)) == 0)
