@@ -70,6 +70,42 @@ def load(cluster, table, chunks, expected):
     return counts
 
 
+def definition(table):
+    """The columns, as CREATE TABLE has them."""
+    columns = ["id bigint NOT NULL", *("%s %s NOT NULL" % column for column in table.columns)]
+    return ", ".join(columns + ["%s %s NOT NULL GENERATED ALWAYS AS (%s) STORED" % column
+                                for column in table.generated])
+
+
+def make_empty(cluster, table):
+    """The table on every shard's primary without rows or indexes, for a load through the gateway."""
+    for group in cluster.groups:
+        group[0].query(
+            "SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vector; "
+            "DROP TABLE IF EXISTS public.{0}; CREATE TABLE public.{0} ({1}, PRIMARY KEY (id))".format(
+                table.name, definition(table)))
+
+
+def finish_loaded(cluster, table, expected):
+    """Builds the indexes of a table that the gateway has loaded, and checks that the shards together hold
+    `expected` rows, each where PostgreSQL's hash partitioning would put it."""
+    for shard, group in enumerate(cluster.groups):
+        for name, (_, index) in zip(table.index_names(), table.indexes):
+            group[0].query("SET client_min_messages = warning; CREATE INDEX IF NOT EXISTS %s ON public.%s USING %s"
+                           % (name, table.name, index))
+        group[0].query("VACUUM (ANALYZE) public.%s" % table.name)
+        strangers = group[0].query(
+            "CREATE TEMP TABLE placement (id bigint) PARTITION BY HASH (id); SELECT count(*) FROM public.%s WHERE NOT "
+            "satisfies_hash_partition('placement'::regclass, %d, %d, id)" % (table.name, len(cluster.groups), shard))
+        if strangers != [["0"]]:
+            raise Failure("%s: %s rows are on the wrong shard" % (table.name, strangers))
+        group[0].query("COMMENT ON TABLE public.%s IS '%s'" % (table.name, table.mark(shard, len(cluster.groups))))
+    counts = [loaded_rows(group[0], table, shard, len(cluster.groups)) for shard, group in enumerate(cluster.groups)]
+    if None in counts or sum(counts) != expected:
+        raise Failure("%s: the shards hold %s rows; %d were to be loaded" % (table.name, counts, expected))
+    return counts
+
+
 def framed(chunks):
     yield COPY_HEADER
     yield from chunks()
