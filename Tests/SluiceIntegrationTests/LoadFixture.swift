@@ -52,6 +52,9 @@ struct LoadTable: Sendable {
         }
     }
 
+    /// Of the two that there are.
+    static func shard(of id: Int64) -> Int { HashPlacement(shardCount: 2)?.shard(of: id) ?? 0 }
+
     /// How the ids lie on the shards by PostgreSQL's own rule.
     func expected(_ ids: Range<Int64>) throws -> [Int] {
         let placement = try #require(HashPlacement(shardCount: replicas.topology.shards.count))

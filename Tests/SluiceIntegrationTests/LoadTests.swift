@@ -65,6 +65,23 @@ extension PostgreSQL {
             }
         }
 
+        /// More than a load may hold, all of it for one shard, before the first row for the other.
+        @Test func rowsThatComeShardByShardDoNotStall() async throws {
+            try await withTable("load_sorted") { client, table in
+                let filler = String(repeating: "x", count: 20_000)
+                let rows = (Int64(0)..<2_000).sorted { LoadTable.shard(of: $0) < LoadTable.shard(of: $1) }
+                    .map { id in
+                        var row = LoadTable.row(id)
+                        row.values[0] = .text(filler)
+                        return row
+                    }
+                let report = try await load(client, table, rows)
+                let counts = try table.counts()
+                let expected = try table.expected(0..<2_000)
+                #expect(report.rows == 2_000 && counts == expected)
+            }
+        }
+
         @Test func theModesDoWhatTheySay() async throws {
             try await withTable("load_modes") { client, table in
                 _ = try await load(client, table, 0..<1_000)

@@ -108,6 +108,9 @@ public struct PackedRow: Hashable, Sendable {
     public let id: Int64
     /// What follows the id: the vector and the values.
     let body: Range<Int>
+
+    /// All that it takes of the packed rows.
+    public var byteCount: Int { body.count + 12 }
 }
 
 /// Walks over packed rows: each is u32 length, i64 id, u32 vector length (all ones: null) and the vector, then a value

@@ -102,31 +102,24 @@ public actor LoadRun {
             }
         }
         if isMalformed { fail(SearchError(.malformed, "LOAD_ROWS after row \(rowsReceived): not whole packed rows")) }
-        charge(rows.count)
+        for place in shards.indices { wake(place) }
     }
 
     private func add(_ row: PackedRow, of bytes: UnsafeRawBufferPointer, _ format: RowFormat) {
         let number = rowsReceived
         rowsReceived += 1
         let place = placement?.shard(of: row.id) ?? 0
-        guard shards[place].report.outcome != .already else { return }
+        guard shards[place].report.outcome != .already else { return giveBack(credit: row.byteCount) }
         do throws(RowProblem) {
             try format.append(row, of: bytes, to: &shards[place].waiting.bytes)
             shards[place].waiting.ends.append(shards[place].waiting.bytes.count)
             shards[place].waiting.numbers.append(number)
+            // The client gets it back when the shard has taken the row.
+            shards[place].waiting.credit += row.byteCount
         } catch {
             refuse(number, error)
+            giveBack(credit: row.byteCount)
         }
-    }
-
-    /// Notes for which shards' rows the client used its credit up: it gets it back when they have been taken.
-    private func charge(_ bytes: Int) {
-        let open = shards.indices.filter { shards[$0].report.outcome != .already && failure == nil }
-        guard !open.isEmpty else { return giveBack(credit: bytes) }
-        // Rows lie on shards evenly; what is left of the division goes to the first.
-        for place in open { shards[place].waiting.credit += bytes / open.count }
-        shards[open[0]].waiting.credit += bytes % open.count
-        for place in open { wake(place) }
     }
 
     private func giveBack(credit bytes: Int) {

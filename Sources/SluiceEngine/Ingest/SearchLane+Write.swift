@@ -7,7 +7,8 @@ extension SearchLane {
     /// what was certainly not done goes on, on the new primary if there is one.
     public func write(_ order: WriteOrder, admittedBy ticket: Admission.Ticket) async -> Outcome<WriteAnswer> {
         let terms = RequestTerms(deadline: order.deadline)
-        return await admitted(ticket, terms, executor.now(), isMeasured: false) { lane, running in
+        // What became of a write is said however late it is known.
+        return await admitted(ticket, terms, executor.now(), isMeasured: false, mayBeLate: true) { lane, running in
             do throws(SearchError) {
                 return Outcome(result: .success(try await lane.answer(order, running)))
             } catch {
