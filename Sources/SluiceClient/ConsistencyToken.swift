@@ -35,7 +35,8 @@ extension ConsistencyToken: LosslessStringConvertible {
         }
     }
 
-    private static func text(_ position: UInt64) -> String {
+    /// As PostgreSQL writes a position.
+    package static func text(_ position: UInt64) -> String {
         String(position >> 32, radix: 16, uppercase: true) + "/"
             + String(position & 0xFFFF_FFFF, radix: 16, uppercase: true)
     }

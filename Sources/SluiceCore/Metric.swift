@@ -19,6 +19,9 @@ public enum Metric: String, Hashable, Sendable, CaseIterable {
         case .jaccard: "<%>"
         }
     }
+
+    /// How pgvector's operator classes name it: `vector_ip_ops`.
+    package var classInfix: String { self == .innerProduct ? "ip" : rawValue }
 }
 
 /// Which of the types that pgvector can compare a column has.
@@ -30,6 +33,9 @@ public enum VectorForm: String, Hashable, Sendable, CaseIterable {
 
     /// Bit strings are compared by metrics of their own.
     public func fits(_ metric: Metric) -> Bool { (self == .bit) == (metric == .hamming || metric == .jaccard) }
+
+    /// pgvector's operator class for indexes over this form, without its schema.
+    package func operatorClass(_ metric: Metric) -> String { "\(rawValue)_\(metric.classInfix)_ops" }
 
     /// pgvector's own limits (VECTOR_MAX_DIM, HALFVEC_MAX_DIM and SPARSEVEC_MAX_DIM in its headers; 64,000 bits in an
     /// index).

@@ -19,7 +19,7 @@ extension PostgresConnection {
                     try ask(CatalogueQueries.textConfiguration, [question.textConfiguration ?? ""], operation)
                 }
             }
-            let tables = operation.tables
+            let tables = operation.commands.map(\.rows)
             guard tables.count == 1 + 3 * batch.count, let role = tables.first?.first?.last ?? nil else {
                 throw PostgresFailure(.protocolViolation, "the server sent another number of tables")
             }
@@ -44,7 +44,7 @@ extension PostgresConnection {
             ParameterTexts.with(texts) { values in
                 PQsendQueryParams(handle, sql, Int32(clamping: texts.count), types, values, nil, nil, 0)
             })
-        operation.expect(.table)
+        operation.expect(.command)
     }
 }
 

@@ -12,8 +12,6 @@ final class Operation {
         case plan
         /// The first row, as text.
         case texts
-        /// All rows, as text.
-        case table
         /// All rows, as text, and how many were touched.
         case command
         /// The server is ready to take a COPY's rows.
@@ -32,15 +30,11 @@ final class Operation {
     private var steps: [Step] = []
     private var answered = 0
     var outcome = Outcome.nothing
-    /// What the steps of kind `table` gave, in their order.
-    var tables: [[[String?]]] = []
     /// What the steps of kind `command` gave, in their order.
     var commands: [CommandResult] = []
     /// The table that rows are copied to, to find the line in an error's context.
     var relation: String?
     var failure: PostgresFailure?
-    /// Which step the failure came of.
-    private(set) var failedStep: Int?
     /// The statements are the operator's: what the server says of them may be told.
     var keepsWords = false
     private(set) var words: String?
@@ -63,7 +57,6 @@ final class Operation {
     func failed(_ failure: PostgresFailure, words: @autoclosure () -> String?) {
         guard self.failure == nil else { return }
         self.failure = failure
-        failedStep = answered
         if keepsWords { self.words = words() }
     }
 
@@ -249,8 +242,6 @@ extension PostgresConnection {
             guard PQntuples(result) > 0 else { return }
             operation.outcome = .texts(
                 (0..<PQnfields(result)).map { PQgetvalue(result, 0, $0).map { String(cString: $0) } ?? "" })
-        case .table:
-            operation.tables.append(Self.texts(result))
         case .command:
             operation.commands.append(Self.command(result))
         case .ignored: break

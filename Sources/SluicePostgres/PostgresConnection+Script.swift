@@ -32,12 +32,12 @@ extension PostgresConnection {
             _ = try await perform(operation, deadline: deadline) { () throws(PostgresFailure) in
                 for sql in script {
                     try sent(PQsendQueryParams(handle, sql, 0, nil, nil, nil, nil, 0))
-                    operation.expect(.ignored)
+                    operation.expect(.command)
                 }
             }
         } catch {
             // The Sync comes after the last statement: an error there is one of the commit.
-            let place = operation.failedStep.flatMap { $0 < script.count ? $0 : nil }
+            let place = error.place.flatMap { $0.command < script.count ? $0.command : nil }
             throw ScriptFailure(error, statement: place, words: operation.words)
         }
     }
@@ -53,10 +53,10 @@ extension PostgresConnection {
         _ = try await perform(operation, deadline: deadline) { () throws(PostgresFailure) in
             try ask(sql, texts, operation)
         }
-        guard let table = operation.tables.first else {
+        guard let result = operation.commands.first else {
             throw PostgresFailure(.protocolViolation, "the server sent no rows")
         }
-        return table
+        return result.rows
     }
 
     /// What the server says of a statement that it refused, short and on one line. Nil for the classes whose messages

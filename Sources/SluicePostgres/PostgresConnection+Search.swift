@@ -170,8 +170,8 @@ extension PostgresConnection {
         // promoted meanwhile has at least what it says.
         let sql =
             """
-            SELECT pg_catalog.pg_is_in_recovery(), CASE WHEN pg_catalog.pg_is_in_recovery()
-            THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END,
+            SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery()
+            THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, '0/0'),
             CASE WHEN NOT pg_catalog.pg_is_in_recovery()
             THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END,
             pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
@@ -193,7 +193,7 @@ extension PostgresConnection {
         let rows = values.dropFirst(4).map { Double($0).flatMap { $0 >= 0 ? $0 : nil } }
         return ServerState(
             isStandby: values[0] == "t", timeline: UInt32(values[2].prefix(8), radix: 16),
-            position: LogPosition.parse(values[1]), incarnation: Self.incarnation(values[3]),
+            position: UInt64(values[1]), incarnation: Self.incarnation(values[3]),
             estimatedRows: rows + Array(repeating: nil, count: tables.count - asked.count))
     }
 

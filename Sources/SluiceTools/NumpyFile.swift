@@ -30,9 +30,7 @@ public struct NumpyFile: Sendable {
         header = try NumpyHeader(data)
         (rowCount, columnCount) = (header.rowCount, header.columnCount)
         self.data = data
-        guard try header.byteCount() <= data.count - header.start else {
-            throw Problem("the file is shorter than its shape says")
-        }
+        try header.check(fileSize: data.count)
     }
 
     /// One row as Float32; nil if there is no such row.

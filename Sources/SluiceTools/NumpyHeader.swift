@@ -52,12 +52,13 @@ struct NumpyHeader: Sendable {
         start = headerStart + headerLength
     }
 
-    /// The array's own.
-    func byteCount() throws -> Int {
+    /// - Throws: `Problem` if a file of so many bytes has not the whole array.
+    func check(fileSize: Int) throws {
         let (count, tooMany) = rowCount.multipliedReportingOverflow(by: columnCount)
         let (size, tooLarge) = count.multipliedReportingOverflow(by: element.size)
-        guard !tooMany, !tooLarge else { throw Problem("the file is shorter than its shape says") }
-        return size
+        guard !tooMany, !tooLarge, size <= fileSize - start else {
+            throw Problem("the file is shorter than its shape says")
+        }
     }
 
     func number(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Float {

@@ -94,9 +94,7 @@ public final class VectorReader {
         guard try source.fill() else { throw FileProblem(path, "not a .npy file") }
         do {
             let header = try NumpyHeader(Data(source.chunk[..<min(source.end, NumpyHeader.maximumLength)]))
-            guard try header.byteCount() <= source.size - header.start else {
-                throw NumpyFile.Problem("the file is shorter than its shape says")
-            }
+            try header.check(fileSize: source.size)
             try check(header.columnCount, path)
             source.advance(by: header.start)
             return header

@@ -188,11 +188,7 @@ struct LoadSummary: Encodable {
             replica = report.replica
             outcome = report.outcome.rawValue
             rows = report.rows
-            // As PostgreSQL writes it.
-            lsn = report.lsn.map { position in
-                [position >> 32, position & 0xFFFF_FFFF].map { String($0, radix: 16, uppercase: true) }
-                    .joined(separator: "/")
-            }
+            lsn = report.lsn.map(ConsistencyToken.text)
             sqlstate = report.sqlState
             message = report.message
         }

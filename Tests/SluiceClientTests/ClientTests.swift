@@ -7,15 +7,6 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct ClientTests {
     private let query = SearchQuery(collections: ["a"], vector: [1, 2, 3], columns: ["name"])
 
-    private func failure(_ body: () async throws -> Void) async -> SluiceError.Code? {
-        do {
-            try await body()
-            return nil
-        } catch {
-            return (error as? SluiceError)?.code
-        }
-    }
-
     @Test func answersFindTheirCallsInAnyOrder() async throws {
         let held = Mutex<[UInt32]>([])
         let gateway = try await ScriptedGateway.start(
@@ -60,7 +51,7 @@ import Testing
         var search = await frames.next()
         while search?.kind != .search { search = await frames.next() }
         call.cancel()
-        #expect(await failure { _ = try await call.value } == .cancelled)
+        #expect(await failureCode { _ = try await call.value } == .cancelled)
         let cancel = await frames.next()
         #expect(cancel?.kind == .cancel && cancel?.requestID == search?.requestID)
         await client.close()
@@ -76,7 +67,7 @@ import Testing
         for _ in 0..<200 {
             let call = Task { try await client.search(query) }
             call.cancel()
-            #expect(await failure { _ = try await call.value } == .cancelled)
+            #expect(await failureCode { _ = try await call.value } == .cancelled)
         }
         await client.close()
         try await gateway.stop()
@@ -93,7 +84,7 @@ import Testing
                 if number == 1 { session.close() } else { session.answer(frame.requestID, id: 2) }
             })
         let client = try await SluiceClient.connect(gateway.address)
-        #expect(await failure { _ = try await client.search(query) } == .connectionLost)
+        #expect(await failureCode { _ = try await client.search(query) } == .connectionLost)
         #expect(try await client.search(query).hits[0].id == 2)
         await client.close()
         try await gateway.stop()
@@ -105,7 +96,7 @@ import Testing
         let port = first.port
         let client = try await SluiceClient.connect(first.address)
         try await first.stop()
-        #expect(await failure { _ = try await SluiceClient.connect("sluice://127.0.0.1:\(port)") } == .notConnected)
+        #expect(await failureCode { _ = try await SluiceClient.connect("sluice://127.0.0.1:\(port)") } == .notConnected)
         let second = try await ScriptedGateway.start(
             port: port, ScriptedGateway.welcoming { session, frame in session.answer(frame.requestID, id: 2) })
         let fresh = try await SluiceClient.connect(second.address)
@@ -165,10 +156,10 @@ import Testing
         options.patience = .milliseconds(10)
         let client = try await SluiceClient.connect(gateway.address, options: options)
         var late = query
-        #expect(await failure { _ = try await client.search(late) } == .noAnswer)
+        #expect(await failureCode { _ = try await client.search(late) } == .noAnswer)
         late.deadline = .zero
-        #expect(await failure { _ = try await client.search(late) } == .deadlineExceeded)
-        #expect(await failure { try await client.ping() } == .noAnswer)
+        #expect(await failureCode { _ = try await client.search(late) } == .deadlineExceeded)
+        #expect(await failureCode { try await client.ping() } == .noAnswer)
         await client.close()
         try await gateway.stop()
     }
@@ -176,8 +167,8 @@ import Testing
     @Test func pingAndCollectionsWaitAsLongAsTheyAreTold() async throws {
         let gateway = try await ScriptedGateway.start(ScriptedGateway.welcoming { _, _ in })
         let client = try await SluiceClient.connect(gateway.address)
-        #expect(await failure { try await client.ping(timeout: .milliseconds(10)) } == .deadlineExceeded)
-        #expect(await failure { _ = try await client.collections(timeout: .milliseconds(10)) } == .deadlineExceeded)
+        #expect(await failureCode { try await client.ping(timeout: .milliseconds(10)) } == .deadlineExceeded)
+        #expect(await failureCode { _ = try await client.collections(timeout: .milliseconds(10)) } == .deadlineExceeded)
         await client.close()
         try await gateway.stop()
     }
@@ -191,7 +182,7 @@ import Testing
             let gateway = try await ScriptedGateway.start(
                 ScriptedGateway.welcoming { session, _ in session.sendBytes(garbage) })
             let client = try await SluiceClient.connect(gateway.address)
-            #expect(await failure { _ = try await client.search(query) } == .protocolViolation)
+            #expect(await failureCode { _ = try await client.search(query) } == .protocolViolation)
             await client.close()
             try await gateway.stop()
         }
@@ -212,7 +203,7 @@ import Testing
             #expect(error.code == .busy && error.isRetryable && error.retryAfter == .milliseconds(40))
         }
         await client.close()
-        #expect(await failure { try await client.ping() } == .closed)
+        #expect(await failureCode { try await client.ping() } == .closed)
         try await gateway.stop()
     }
 
@@ -222,7 +213,7 @@ import Testing
         "sluice://::1]:7411",
     ])
     func whatIsNoAddressIsRefused(text: String) async {
-        #expect(await failure { _ = try await SluiceClient.connect(text) } == .invalidArgument)
+        #expect(await failureCode { _ = try await SluiceClient.connect(text) } == .invalidArgument)
     }
 
     @Test(arguments: [
@@ -236,6 +227,7 @@ import Testing
         var options = SluiceClient.Options()
         options.connections = count
         #expect(
-            await failure { _ = try await SluiceClient.connect("sluice://x", options: options) } == .invalidArgument)
+            await failureCode { _ = try await SluiceClient.connect("sluice://x", options: options) } == .invalidArgument
+        )
     }
 }

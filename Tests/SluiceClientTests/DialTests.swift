@@ -7,15 +7,6 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct DialTests {
     private let query = SearchQuery(collections: ["a"], vector: [1, 2, 3])
 
-    private func failure(_ body: () async throws -> Void) async -> SluiceError.Code? {
-        do {
-            try await body()
-            return nil
-        } catch {
-            return (error as? SluiceError)?.code
-        }
-    }
-
     /// A gateway that ends its first session at the first search, and leaves later sessions without WELCOME; and a
     /// client that has lost that first session.
     private func stalled() async throws -> (ScriptedGateway, SluiceClient) {
@@ -29,7 +20,7 @@ import Testing
         }
         let client = try await SluiceClient.connect(gateway.address)
         await gateway.next(.hello)
-        #expect(await failure { _ = try await client.search(query) } == .connectionLost)
+        #expect(await failureCode { _ = try await client.search(query) } == .connectionLost)
         return (gateway, client)
     }
 
@@ -37,10 +28,10 @@ import Testing
         let (gateway, client) = try await stalled()
         var brief = query
         brief.deadline = .milliseconds(30)
-        #expect(await failure { _ = try await client.search(brief) } == .deadlineExceeded)
+        #expect(await failureCode { _ = try await client.search(brief) } == .deadlineExceeded)
         // This one joins the dial that the first has begun.
-        #expect(await failure { _ = try await client.search(brief) } == .deadlineExceeded)
-        #expect(await failure { try await client.ping(timeout: .milliseconds(30)) } == .deadlineExceeded)
+        #expect(await failureCode { _ = try await client.search(brief) } == .deadlineExceeded)
+        #expect(await failureCode { try await client.ping(timeout: .milliseconds(30)) } == .deadlineExceeded)
         await client.close()
         try await gateway.stop()
     }
@@ -51,7 +42,7 @@ import Testing
         await gateway.next(.hello)
         let second = Task { try await client.search(query) }
         first.cancel()
-        #expect(await failure { _ = try await first.value } == .cancelled)
+        #expect(await failureCode { _ = try await first.value } == .cancelled)
         try gateway.inSession(2) { $0.welcome() }
         #expect(try await second.value.hits[0].id == 2)
         await client.close()
@@ -63,7 +54,7 @@ import Testing
         let call = Task { try await client.search(query) }
         await gateway.next(.hello)
         await client.close()
-        #expect(await failure { _ = try await call.value } == .closed)
+        #expect(await failureCode { _ = try await call.value } == .closed)
         await gateway.end(of: 2)
         try await gateway.stop()
     }
@@ -80,7 +71,7 @@ import Testing
         // GOAWAY is before this answer, or this goes to another connection already.
         try await client.ping()
         await client.close()
-        #expect(await failure { _ = try await call.value } == .closed)
+        #expect(await failureCode { _ = try await call.value } == .closed)
         await gateway.end(of: 1)
         try await gateway.stop()
     }
@@ -105,19 +96,19 @@ import Testing
         }
         let pool = LinkPool(address: try Address(gateway.address), options: SluiceClient.Options())
         for attempt in 1...4 {
-            #expect(await failure { _ = try await pool.link(until: nil) } == .busy)
+            #expect(await failureCode { _ = try await pool.link(until: nil) } == .busy)
             #expect(pool.failures(at: 0) == attempt)
         }
         // Who cannot wait so long is told what has gone wrong.
         #expect(
-            await failure { _ = try await pool.link(until: TimeLimit(.zero, isCallers: true)) } == .busy)
+            await failureCode { _ = try await pool.link(until: TimeLimit(.zero, isCallers: true)) } == .busy)
         try await gateway.stop()
     }
 
     @Test func whyTheGatewayRefusedIsNotLost() async throws {
         let gateway = try await ScriptedGateway.start(onAccept: { $0.fail(.busy, 0) }, { _, _ in })
         for _ in 0..<100 {
-            #expect(await failure { _ = try await SluiceClient.connect(gateway.address) } == .busy)
+            #expect(await failureCode { _ = try await SluiceClient.connect(gateway.address) } == .busy)
         }
         try await gateway.stop()
     }
@@ -135,7 +126,7 @@ import Testing
         #expect(try await client.search(query).hits[0].id == 2)
         await gateway.end(of: 1)
         // The second session refuses this one, and so does the third.
-        #expect(await failure { _ = try await client.collections() } == .shuttingDown)
+        #expect(await failureCode { _ = try await client.collections() } == .shuttingDown)
         await gateway.end(of: 3)
         await client.close()
         try await gateway.stop()
@@ -155,8 +146,8 @@ import Testing
         await gateway.next(.search)
         let waiting = (0..<5).map { _ in Task { try await client.search(query) } }
         for _ in 0..<100 { await Task.yield() }
-        #expect(await failure { try await client.ping() } == .connectionLost)
-        #expect(await failure { _ = try await first.value } == .connectionLost)
+        #expect(await failureCode { try await client.ping() } == .connectionLost)
+        #expect(await failureCode { _ = try await first.value } == .connectionLost)
         for call in waiting { #expect(try await call.value.hits[0].id == 2) }
         await client.close()
         try await gateway.stop()
@@ -171,7 +162,7 @@ import Testing
         let given = Task { try await client.search(query) }
         await gateway.next(.search)
         given.cancel()
-        #expect(await failure { _ = try await given.value } == .cancelled)
+        #expect(await failureCode { _ = try await given.value } == .cancelled)
         #expect(try await client.search(query).hits[0].id == 2)
         await client.close()
         try await gateway.stop()

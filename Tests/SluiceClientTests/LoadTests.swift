@@ -76,30 +76,11 @@ extension ScriptedGateway.Session {
         return AsyncStream { next.withLock { $0.next() }.map { Self.row($0) } }
     }
 
-    private func withGateway(
-        _ script: @escaping ScriptedGateway.Script, _ body: (ScriptedGateway, SluiceClient) async throws -> Void
-    ) async throws {
-        let gateway = try await ScriptedGateway.start(ScriptedGateway.welcoming(script))
-        let client = try await SluiceClient.connect(gateway.address)
-        try await body(gateway, client)
-        await client.close()
-        try await gateway.stop()
-    }
-
-    private func failure(_ body: () async throws -> Void) async -> SluiceError? {
-        do {
-            try await body()
-            return nil
-        } catch {
-            return error as? SluiceError
-        }
-    }
-
     @Test func rowsAreSentUnderCreditAndCounted() async throws {
         let log = LoadLog()
         let told = Mutex<[Int]>([])
         let isOver = Mutex(false)
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             log.note(frame)
             let id = frame.requestID
             switch frame.kind {
@@ -133,7 +114,7 @@ extension ScriptedGateway.Session {
 
     @Test func noMoreIsAskedOfTheRowsThanThereIsCreditFor() async throws {
         let asked = Atomic<Int>(0)
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             if frame.kind == .load { session.ready(frame.requestID, credit: 40 * Self.rowBytes) }
             if frame.kind == .cancel { session.fail(.cancelled, frame.requestID) }
         } _: { gateway, client in
@@ -156,7 +137,7 @@ extension ScriptedGateway.Session {
 
     @Test func aBlockIsCutAtItsRowsToWhatTheCreditIs() async throws {
         let log = LoadLog()
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             log.note(frame)
             switch frame.kind {
             case .load: session.ready(frame.requestID, credit: 12 * Self.rowBytes)
@@ -180,7 +161,7 @@ extension ScriptedGateway.Session {
     }
 
     @Test func aLoadThatTheGatewayEndsEarlyIsOverAtOnce() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             if frame.kind == .load { session.ready(frame.requestID, credit: 1_000_000) }
             if frame.kind == .loadRows {
                 session.loaded(frame.requestID, rows: 0, error: WireError(.badRow, "row 3 is wrong"))
@@ -197,7 +178,7 @@ extension ScriptedGateway.Session {
     }
 
     @Test func whatIsThereAlreadyIsNotSent() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             if frame.kind == .load { session.loaded(frame.requestID, rows: 5) }
         } _: { gateway, client in
             let report = try await client.load("a", columns: ["n"], rows: rows(1_000))
@@ -206,7 +187,7 @@ extension ScriptedGateway.Session {
     }
 
     @Test func aRefusalIsTheError() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             session.fail(.unknownCollection, frame.requestID)
         } _: { _, client in
             let error = await failure { _ = try await client.load("a", rows: rows(10)) }
@@ -220,7 +201,7 @@ extension ScriptedGateway.Session {
 
     @Test func rowsThatEndWithAnErrorCancelTheLoad() async throws {
         let log = LoadLog()
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             log.note(frame)
             if frame.kind == .load { session.ready(frame.requestID, credit: 1_000_000) }
             if frame.kind == .cancel { session.fail(.cancelled, frame.requestID) }
@@ -239,7 +220,7 @@ extension ScriptedGateway.Session {
     /// An AsyncStream of a task that is cancelled just ends: that must not look like the end of the rows.
     @Test func aCancelledLoadIsNotCommitted() async throws {
         let log = LoadLog()
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             log.note(frame)
             if frame.kind == .load { session.ready(frame.requestID, credit: 1_000_000) }
             if frame.kind == .cancel { session.fail(.cancelled, frame.requestID) }
@@ -258,7 +239,7 @@ extension ScriptedGateway.Session {
 
     @Test(arguments: [FrameKind.load, .loadRows, .loadEnd])
     func aLostConnectionSaysWhatIsKnown(at kind: FrameKind) async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             if frame.kind == kind { return session.close() }
             if frame.kind == .load { session.ready(frame.requestID, credit: 1_000_000) }
         } _: { _, client in
@@ -274,7 +255,7 @@ extension ScriptedGateway.Session {
     }
 
     @Test func aGatewayThatSaysNothingIsGivenUp() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             // A credit too small for a row, and then nothing.
             if frame.kind == .load { session.ready(frame.requestID, credit: 1) }
         } _: { gateway, _ in
@@ -288,7 +269,7 @@ extension ScriptedGateway.Session {
     }
 
     @Test func partsOfOtherAnswersBreakTheProtocol() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             if frame.kind == .load { session.send(.resultPart, frame.requestID) }
         } _: { _, client in
             let error = await failure { _ = try await client.load("a", rows: rows(10)) }

@@ -14,15 +14,12 @@ import Testing
         _ body: (SluiceClient) async throws -> Void
     ) async throws -> [Frame] {
         let frames = Mutex<[Frame]>([])
-        let gateway = try await ScriptedGateway.start(
-            ScriptedGateway.welcoming { session, frame in
-                frames.withLock { $0.append(frame) }
-                answer(session, frame)
-            })
-        let client = try await SluiceClient.connect(gateway.address)
-        try await body(client)
-        await client.close()
-        try await gateway.stop()
+        try await withScriptedGateway { session, frame in
+            frames.withLock { $0.append(frame) }
+            answer(session, frame)
+        } _: { _, client in
+            try await body(client)
+        }
         return frames.withLock { $0 }
     }
 

@@ -13,28 +13,9 @@ import Testing
         return result
     }
 
-    private func withGateway(
-        _ script: @escaping ScriptedGateway.Script, _ body: (ScriptedGateway, SluiceClient) async throws -> Void
-    ) async throws {
-        let gateway = try await ScriptedGateway.start(ScriptedGateway.welcoming(script))
-        let client = try await SluiceClient.connect(gateway.address)
-        try await body(gateway, client)
-        await client.close()
-        try await gateway.stop()
-    }
-
-    private func failure(_ body: () async throws -> Void) async -> SluiceError.Code? {
-        do {
-            try await body()
-            return nil
-        } catch {
-            return (error as? SluiceError)?.code
-        }
-    }
-
     @Test func partsComeAsTheyAreSentAndTheLastSaysTheRest() async throws {
         let sent = Mutex<SearchRequest?>(nil)
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             guard frame.kind == .search else { return }
             sent.withLock { $0 = try? SearchRequest(decoding: frame.payload) }
             session.answer(frame.requestID, part([7], list: 1), part: true)
@@ -57,7 +38,7 @@ import Testing
     }
 
     @Test func anAnswerInOnePieceIsAStreamOfOne() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             session.answer(frame.requestID, .scripted([([], 0)]))
         } _: { _, client in
             var parts: [SearchPart] = []
@@ -67,32 +48,32 @@ import Testing
     }
 
     @Test func anErrorAfterPartsEndsTheStream() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             session.answer(frame.requestID, part([1]), part: true)
             session.fail(.deadlineExceeded, frame.requestID)
         } _: { _, client in
             var parts = client.stream(query).makeAsyncIterator()
             let first = try await parts.next()
             #expect(first?.hits.map(\.id) == [1])
-            #expect(await failure { _ = try await parts.next() } == .deadlineExceeded)
+            #expect(await failureCode { _ = try await parts.next() } == .deadlineExceeded)
             let end = try await parts.next()
             #expect(end == nil)
         }
     }
 
     @Test func whatIsWrongIsSaidWithoutAConnection() async throws {
-        try await withGateway { _, _ in
+        try await withScriptedGateway { _, _ in
         } _: { gateway, client in
             var wrong = query
             wrong.k = 0
             var parts = client.stream(wrong).makeAsyncIterator()
-            #expect(await failure { _ = try await parts.next() } == .invalidArgument)
+            #expect(await failureCode { _ = try await parts.next() } == .invalidArgument)
             #expect(gateway.kinds.withLock { $0 } == [.hello])
         }
     }
 
     @Test func leavingTheLoopEndsTheConnectionOfTheStream() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             session.answer(frame.requestID, part([1]), part: true)
         } _: { gateway, client in
             for try await _ in client.stream(query) { break }
@@ -101,7 +82,7 @@ import Testing
     }
 
     @Test func cancellingTheTaskEndsTheStream() async throws {
-        try await withGateway { _, _ in
+        try await withScriptedGateway { _, _ in
         } _: { gateway, client in
             let reader = Task {
                 var parts = client.stream(query).makeAsyncIterator()
@@ -109,13 +90,13 @@ import Testing
             }
             await gateway.next(.search)
             reader.cancel()
-            #expect(await failure { try await reader.value } == .cancelled)
+            #expect(await failureCode { try await reader.value } == .cancelled)
             await gateway.end(of: 2)
         }
     }
 
     @Test func closingTheClientEndsItsStreams() async throws {
-        try await withGateway { _, _ in
+        try await withScriptedGateway { _, _ in
         } _: { gateway, client in
             let reader = Task {
                 var parts = client.stream(query).makeAsyncIterator()
@@ -123,15 +104,15 @@ import Testing
             }
             await gateway.next(.search)
             await client.close()
-            #expect(await failure { try await reader.value } == .closed)
+            #expect(await failureCode { try await reader.value } == .closed)
         }
     }
 
     @Test func partsThatNobodyAskedForBreakTheProtocol() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             session.answer(frame.requestID, part([1]), part: true)
         } _: { _, client in
-            #expect(await failure { _ = try await client.search(query) } == .protocolViolation)
+            #expect(await failureCode { _ = try await client.search(query) } == .protocolViolation)
         }
     }
 
@@ -139,7 +120,7 @@ import Testing
     @Test func aStreamThatIsNotReadTakesLittleMemory() async throws {
         let ids = Array(repeating: Int64(1), count: 3_600)
         let count = 1_000
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             if frame.kind == .ping { return session.send(.pong, frame.requestID) }
             for _ in 0..<count { session.answer(frame.requestID, part(ids), part: true) }
             session.answer(frame.requestID, .scripted([([], 0)]))

@@ -5,25 +5,6 @@ import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct WriteTests {
-    private func withGateway(
-        _ script: @escaping ScriptedGateway.Script, _ body: (ScriptedGateway, SluiceClient) async throws -> Void
-    ) async throws {
-        let gateway = try await ScriptedGateway.start(ScriptedGateway.welcoming(script))
-        let client = try await SluiceClient.connect(gateway.address)
-        try await body(gateway, client)
-        await client.close()
-        try await gateway.stop()
-    }
-
-    private func failure(_ body: () async throws -> Void) async -> SluiceError? {
-        do {
-            try await body()
-            return nil
-        } catch {
-            return error as? SluiceError
-        }
-    }
-
     private static func result(_ rows: [RowOutcome], _ deletes: [RowOutcome] = []) -> WriteResult {
         WriteResult(
             rows: rows, deletes: deletes,
@@ -35,7 +16,7 @@ import Testing
 
     @Test func eachRowHasItsOutcome() async throws {
         let sent = Mutex<WriteRequest?>(nil)
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             sent.withLock { $0 = try? WriteRequest(decoding: frame.payload) }
             session.send(.writeResult, frame.requestID) {
                 Self.result([.inserted, .unknown], [.absent]).encode(into: &$0)
@@ -58,7 +39,7 @@ import Testing
     }
 
     @Test func aWriteWithoutAKeyIsSentOnce() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             if frame.kind == .write { session.close() }
         } _: { gateway, client in
             let error = await failure { _ = try await client.delete("a", ids: [1]) }
@@ -68,7 +49,7 @@ import Testing
     }
 
     @Test func aWriteWithAKeyIsSentAgainOverALostConnection() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             guard frame.kind == .write else { return }
             guard session.number > 1 else { return session.close() }
             session.send(.writeResult, frame.requestID) { Self.result([], [.repeated]).encode(into: &$0) }
@@ -77,7 +58,7 @@ import Testing
             #expect(report.deletes == [.repeated] && report.isDone)
             #expect(gateway.kinds.withLock { $0.count { $0 == .write } } == 2)
         }
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             if frame.kind == .write { session.close() }
         } _: { _, client in
             let error = await failure { _ = try await client.delete("a", ids: [1], key: .random()) }
@@ -86,7 +67,7 @@ import Testing
     }
 
     @Test func anAnswerThatDoesNotFitIsAnUnknownOutcome() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             session.send(.writeResult, frame.requestID) { Self.result([.inserted]).encode(into: &$0) }
         } _: { _, client in
             let error = await failure { _ = try await client.delete("a", ids: [1]) }
@@ -95,7 +76,7 @@ import Testing
     }
 
     @Test func whatIsRefusedWasNotDone() async throws {
-        try await withGateway { session, frame in
+        try await withScriptedGateway { session, frame in
             session.fail(.badRow, frame.requestID)
         } _: { gateway, client in
             let refused = await failure { _ = try await client.upsert("a", rows: [LoadRow(id: 1, vector: [.nan])]) }

@@ -70,11 +70,13 @@ def load(cluster, table, chunks, expected):
     return counts
 
 
-def definition(table):
-    """The columns, as CREATE TABLE has them."""
-    columns = ["id bigint NOT NULL", *("%s %s NOT NULL" % column for column in table.columns)]
-    return ", ".join(columns + ["%s %s NOT NULL GENERATED ALWAYS AS (%s) STORED" % column
-                                for column in table.generated])
+def given_columns(table):
+    """The columns that rows bring, as CREATE TABLE has them."""
+    return ["id bigint NOT NULL", *("%s %s NOT NULL" % column for column in table.columns)]
+
+
+def computed_columns(table):
+    return ["%s %s NOT NULL GENERATED ALWAYS AS (%s) STORED" % column for column in table.generated]
 
 
 def make_empty(cluster, table):
@@ -83,7 +85,7 @@ def make_empty(cluster, table):
         group[0].query(
             "SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vector; "
             "DROP TABLE IF EXISTS public.{0}; CREATE TABLE public.{0} ({1}, PRIMARY KEY (id))".format(
-                table.name, definition(table)))
+                table.name, ", ".join(given_columns(table) + computed_columns(table))))
 
 
 def finish_loaded(cluster, table, expected):
@@ -115,15 +117,13 @@ def framed(chunks):
 def start_copy(server, table, shard, shards):
     """psql on one shard: every row goes into a temporary table, and those that PostgreSQL says are this
     shard's (`satisfies_hash_partition`) into the real one, in one transaction."""
-    columns = "id bigint NOT NULL, " + ", ".join("%s %s NOT NULL" % column for column in table.columns)
-    computed = "".join(", %s %s NOT NULL GENERATED ALWAYS AS (%s) STORED" % column for column in table.generated)
     names = "id, " + ", ".join(name for name, _ in table.columns)
     steps = [
         "SET client_min_messages = warning",
         "CREATE EXTENSION IF NOT EXISTS vector",
         "DROP TABLE IF EXISTS public.%s" % table.name,
-        "CREATE TABLE public.%s (%s%s)" % (table.name, columns, computed),
-        "CREATE TEMP TABLE arriving (%s)" % columns,
+        "CREATE TABLE public.%s (%s)" % (table.name, ", ".join(given_columns(table) + computed_columns(table))),
+        "CREATE TEMP TABLE arriving (%s)" % ", ".join(given_columns(table)),
         "CREATE TEMP TABLE placement (id bigint) PARTITION BY HASH (id)",
         "\\copy arriving FROM pstdin WITH (FORMAT binary)",
         "INSERT INTO public.%s (%s) SELECT %s FROM arriving WHERE satisfies_hash_partition("
@@ -209,6 +209,13 @@ def read_npy(path):
             if len(data) != size * width:
                 raise Failure("%s is cut short" % path)
             yield struct.unpack("<%d%s" % (width, code), data)
+
+
+def npy_header(rows, width):
+    """What precedes the rows of a two-dimensional little-endian float32 .npy file."""
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d)}" % (rows, width)
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
 
 
 def read_csv(path):

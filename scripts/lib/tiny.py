@@ -18,9 +18,7 @@ def prepare(cluster, home):
         rows = [loader.row(loader.bigint(number), loader.vector(point)) for number, point in enumerate(points, 1)]
         loader.load(cluster, table, lambda: rows, ROWS)
     path = os.path.join(home.path, "tiny-queries.npy")
-    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 3)}" % ROWS
-    header += " " * (-(len(header) + 11) % 64) + "\n"
     with open(path, "wb") as file:
-        file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode())
+        file.write(loader.npy_header(ROWS, 3))
         file.write(b"".join(struct.pack("<3f", *point) for point in points))
     return path

@@ -28,7 +28,7 @@ struct ByteReader {
 }
 
 extension [UInt8] {
-    mutating func append<Integer: FixedWidthInteger>(bigEndian integer: Integer) {
+    package mutating func append<Integer: FixedWidthInteger>(bigEndian integer: Integer) {
         Swift.withUnsafeBytes(of: integer.bigEndian) { append(contentsOf: $0) }
     }
 

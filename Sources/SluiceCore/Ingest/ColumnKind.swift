@@ -16,8 +16,9 @@ public enum ColumnKind: String, Hashable, Sendable, CaseIterable {
     case date
     case textArray
 
-    /// By the function that reads the type's binary form (`pg_type.typreceive`), which domains and types of extensions
-    /// share with what they are made of. Nil for a type that rows cannot be written to.
+    /// By the function that reads the type's binary form (`pg_type.typreceive`, for an array with its elements' type),
+    /// which domains and types of extensions share with what they are made of. Nil for a type that rows cannot be
+    /// written to.
     public init?(receiveFunction name: String) {
         switch name {
         case "boolrecv": self = .bool
@@ -32,6 +33,7 @@ public enum ColumnKind: String, Hashable, Sendable, CaseIterable {
         case "uuid_recv": self = .uuid
         case "timestamp_recv", "timestamptz_recv": self = .timestamp
         case "date_recv": self = .date
+        case "array_recv:text": self = .textArray
         default: return nil
         }
     }

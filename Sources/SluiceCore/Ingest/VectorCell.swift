@@ -10,7 +10,10 @@ enum VectorCell {
             guard let found = reader.integer(Int16.self), reader.integer(Int16.self) == 0 else { return .notAVector }
             guard Int(found) == dimensions else { return .dimensions(found: Int(found), expected: dimensions) }
             guard reader.left == dimensions * width, let numbers = reader.run(reader.left) else { return .notAVector }
-            return (form == .vector ? isFinite32(numbers) : isFinite16(numbers)) ? nil : .notFinite
+            let isFinite =
+                form == .vector
+                ? isFinite(numbers, exponent: UInt32(0x7F80_0000)) : isFinite(numbers, exponent: UInt16(0x7C00))
+            return isFinite ? nil : .notFinite
         case .sparsevec: return sparse(&reader, dimensions)
         case .bit:
             guard let found = reader.integer(Int32.self), found >= 0 else { return .notAVector }
@@ -41,21 +44,12 @@ enum VectorCell {
     }
 
     /// All exponent bits set is infinity or NaN. No branch in the loop, so that the compiler makes vectors of it.
-    private static func isFinite32(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        let exponent = UInt32(0x7F80_0000).bigEndian
-        var bad: UInt32 = 0
-        for offset in stride(from: 0, to: bytes.count & ~3, by: 4) {
-            let bits = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-            bad |= bits & exponent == exponent ? 1 : 0
-        }
-        return bad == 0
-    }
-
-    private static func isFinite16(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        let exponent = UInt16(0x7C00).bigEndian
-        var bad: UInt16 = 0
-        for offset in stride(from: 0, to: bytes.count & ~1, by: 2) {
-            let bits = bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)
+    @inline(__always)
+    private static func isFinite<Word: FixedWidthInteger>(_ bytes: UnsafeRawBufferPointer, exponent: Word) -> Bool {
+        let (exponent, size) = (exponent.bigEndian, MemoryLayout<Word>.size)
+        var bad: Word = 0
+        for offset in stride(from: 0, to: bytes.count / size * size, by: size) {
+            let bits = bytes.loadUnaligned(fromByteOffset: offset, as: Word.self)
             bad |= bits & exponent == exponent ? 1 : 0
         }
         return bad == 0

@@ -60,6 +60,19 @@ public struct Catalogue: Sendable {
         notes = Dictionary(places.map { ($0, IndexNote()) }) { first, _ in first }
     }
 
+    /// A collection that rows can be written to.
+    func writable(_ name: String) throws(SearchError) -> Collection {
+        guard let collection = boxed[name]?.value else {
+            throw SearchError(.unknownCollection, "no collection \"\(name)\"")
+        }
+        guard collection.placement == .hash || collection.shards.count == 1 else {
+            throw SearchError(
+                .notSupported,
+                "\(collection.name): its placement is `any`, so there is no telling which shard a row belongs to")
+        }
+        return collection
+    }
+
     /// Kinds of legs whose latencies are not comparable.
     public var latencyClasses: Int { SearchShape.latencyKinds * max(1, boxed.count) }
 

@@ -59,12 +59,13 @@ struct IngestStatements: Sendable {
         ])
     }
 
-    /// A position that a standby has reached once it has replayed all that is committed here by now. What has been
-    /// flushed is enough, unless commits do not wait for that.
+    /// A position, as a number, that a standby has reached once it has replayed all that is committed here by now. What
+    /// has been flushed is enough, unless commits do not wait for that.
     static let position = WriteCommand(
         """
-        SELECT CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'
-        THEN pg_catalog.pg_current_wal_insert_lsn() ELSE pg_catalog.pg_current_wal_flush_lsn() END
+        SELECT pg_catalog.pg_wal_lsn_diff(
+        CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off'
+        THEN pg_catalog.pg_current_wal_insert_lsn() ELSE pg_catalog.pg_current_wal_flush_lsn() END, '0/0')
         """)
 
     // MARK: The journal
@@ -202,20 +203,4 @@ struct IngestStatements: Sendable {
     }
 
     static let backendID = WriteCommand("SELECT pg_catalog.pg_backend_pid()")
-}
-
-extension VectorForm {
-    /// pgvector's operator class for an HNSW index, without its schema.
-    func operatorClass(_ metric: Metric) -> String {
-        let suffix =
-            switch metric {
-            case .l2: "l2"
-            case .innerProduct: "ip"
-            case .cosine: "cosine"
-            case .l1: "l1"
-            case .hamming: "hamming"
-            case .jaccard: "jaccard"
-            }
-        return "\(rawValue)_\(suffix)_ops"
-    }
 }

@@ -6,8 +6,7 @@ extension LoadRun {
 
     /// Opens a transaction on each shard's primary and makes there what the rows are copied into.
     func open() async throws(SearchError) {
-        let failures = await onAll { await $0.open($1) }
-        if let first = failures.first(where: { $0 != nil }), let error = first { throw error }
+        if let error = await onAll({ await $0.open($1) }).first { throw error }
         if Task.isCancelled { throw SearchError(.cancelled, "the load was cancelled") }
     }
 
@@ -24,15 +23,29 @@ extension LoadRun {
                 return nil
             } catch {
                 if let primary = shards[place].primary.take() { await abandon(primary) }
-                guard error.isWrongServer(guardedBy: 1), attempts < 5, executor.now() < limit else {
-                    return error.error(collection.name, shard: shards[place].name)
+                var failure = error
+                if attempts < Self.mostOpenings, executor.now() < limit {
+                    let shard = collection.shards[place]
+                    if error.isMissingJournal(enteredBy: Self.journalCommand) {
+                        do throws(BackendFailure) {
+                            try await lane.makeJournal(shard, until: limit)
+                            continue
+                        } catch { failure = error }
+                    } else if error.isWrongServer(guardedBy: Self.guardCommand) {
+                        await lane.shared.lookAgain(atShard: shard)
+                        continue
+                    }
                 }
-                await lane.shared.lookAgain(atShard: collection.shards[place])
+                return failure.error(collection.name, shard: shards[place].name)
             }
         }
     }
 
     private static var openingTime: Duration { .seconds(5) }
+    private static var mostOpenings: Int { 5 }
+    /// Their places in what opens the transaction.
+    private static var guardCommand: Int { 1 }
+    private static var journalCommand: Int { 3 }
 
     private func prepare(
         _ place: Int, _ primary: PrimaryLease, until limit: Instant
@@ -47,12 +60,9 @@ extension LoadRun {
             guard self.format == format else {
                 throw SearchError(.notSupported, "\(collection.name): its shards' tables have different columns")
             }
+            if order.mode == .upsert { try table.checkUpsert(into: collection) }
         } catch { return error }
         shards[place].isTableEmpty = table.isEmpty
-        if order.mode == .upsert, !table.hasUniqueID {
-            return SearchError(.notSupported, "\(collection.name): an upsert needs a unique index on the id column")
-        }
-        try await makeJournal(primary, until: limit)
         let head = try await primary.connection.run(
             [
                 IngestStatements.begin, IngestStatements.guardPrimary(timeline: primary.timeline),
@@ -68,16 +78,6 @@ extension LoadRun {
         return try await makeTarget(place, primary, until: limit)
     }
 
-    /// The journal is made when it is first needed.
-    private func makeJournal(_ primary: PrimaryLease, until limit: Instant) async throws(BackendFailure) {
-        do throws(BackendFailure) {
-            _ = try await primary.connection.run([IngestStatements.find(order.key)], deadline: limit)
-        } catch {
-            guard error.isMissingJournal else { throw error }
-            try await lane.createJournal(primary, until: limit)
-        }
-    }
-
     private func noteAlready(
         _ place: Int, _ primary: PrimaryLease, until limit: Instant
     ) async throws(BackendFailure) {
@@ -86,7 +86,7 @@ extension LoadRun {
         let position = try await primary.connection.run([IngestStatements.position], deadline: limit)
         shards[place].report.outcome = .already
         shards[place].report.rows = found.first?.firstValue.flatMap { Int($0) } ?? 0
-        shards[place].report.position = position.first?.firstValue.flatMap(LogPosition.parse)
+        shards[place].report.position = position.first?.firstValue.flatMap { UInt64($0) }
         shards[place].primary = nil
         await lane.giveBack(primary)
     }
@@ -108,17 +108,16 @@ extension LoadRun {
                         + names.prefix(10).joined(separator: ", "))
             }
             _ = try await primary.connection.run(replacement.make, deadline: limit)
-            try await copyParts(place, primary, ofConstraints: true, until: limit)
+            try await copyParts(place, primary, replacement.constraints, until: limit)
         }
         return nil
     }
 
     /// Gives the new table what the old one has.
     private func copyParts(
-        _ place: Int, _ primary: PrimaryLease, ofConstraints: Bool, until limit: Instant
+        _ place: Int, _ primary: PrimaryLease, _ parts: WriteCommand, until limit: Instant
     ) async throws(BackendFailure) {
-        let found = try await primary.connection.run(
-            [replacement.copies(ofConstraints: ofConstraints)], deadline: limit)
+        let found = try await primary.connection.run([parts], deadline: limit)
         for row in found.first?.rows ?? [] {
             guard let make = row.first ?? nil else { continue }
             _ = try await primary.connection.run([WriteCommand(make)], deadline: limit)
@@ -191,8 +190,7 @@ extension LoadRun {
     func finishAll() async {
         phase = .merging
         onEvent(.progress(.merging, done: 0, total: 0, shard: ""))
-        let failures = await onAll { await $0.finish($1) }
-        if let first = failures.first(where: { $0 != nil }), let error = first { fail(error) }
+        if let error = await onAll({ await $0.finish($1) }).first { fail(error) }
         if Task.isCancelled { fail(SearchError(.cancelled, "the load was cancelled; nothing was loaded")) }
     }
 
@@ -205,7 +203,7 @@ extension LoadRun {
             case .upsert:
                 _ = try await primary.connection.run([statements.mergeStage(order.columns)], deadline: limit)
             case .replace:
-                try await copyParts(place, primary, ofConstraints: false, until: limit)
+                try await copyParts(place, primary, replacement.others, until: limit)
                 for command in replacement.swap(shards[place].renames) {
                     _ = try await primary.connection.run([command], deadline: limit)
                 }
@@ -293,12 +291,13 @@ extension LoadRun {
 
     private func takePrimary(_ place: Int) -> PrimaryLease? { shards[place].primary.take() }
 
-    private func onAll(_ work: @escaping @Sendable (LoadRun, Int) async -> SearchError?) async -> [SearchError?] {
+    /// - Returns: the shards' errors, in the shards' order.
+    private func onAll(_ work: @escaping @Sendable (LoadRun, Int) async -> SearchError?) async -> [SearchError] {
         await withTaskGroup(of: (Int, SearchError?).self) { group in
             for place in shards.indices { group.addTask { (place, await work(self, place)) } }
             var found: [SearchError?] = Array(repeating: nil, count: shards.count)
             for await (place, error) in group { found[place] = error }
-            return found
+            return found.compactMap(\.self)
         }
     }
 }

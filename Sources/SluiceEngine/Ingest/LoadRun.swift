@@ -48,14 +48,7 @@ public actor LoadRun {
         _ order: LoadOrder, on lane: SearchLane, limits: IngestLimits,
         onEvent: @escaping @Sendable (LoadEvent) -> Void
     ) throws(SearchError) {
-        guard let collection = lane.shared.catalogue.collections[order.collection] else {
-            throw SearchError(.unknownCollection, "no collection \"\(order.collection)\"")
-        }
-        guard collection.placement == .hash || collection.shards.count == 1 else {
-            throw SearchError(
-                .notSupported,
-                "\(collection.name): its placement is `any`, so there is no telling which shard a row belongs to")
-        }
+        let collection = try lane.shared.catalogue.writable(order.collection)
         self.order = order
         self.lane = lane
         self.collection = collection
@@ -158,7 +151,7 @@ public actor LoadRun {
     // MARK: The walk
 
     /// Runs the load to its end. Cancelling the task ends it, with nothing loaded, unless it was being committed.
-    /// - Throws: if nothing has begun.
+    /// - Returns: an error if nothing has begun; else what became of it on each shard.
     public func run() async -> Outcome<LoadAnswer> {
         guard lane.shared.loads.begin(most: limits.loads) else {
             return Outcome(

@@ -83,7 +83,10 @@ extension BackendFailure {
         isRefusal && (sqlState == "25006" || sqlState?.hasPrefix("57P") == true || place?.command == command)
     }
 
-    var isMissingJournal: Bool { sqlState == "42P01" || sqlState == "3F000" }
+    /// The journal is made when it is first needed.
+    func isMissingJournal(enteredBy command: Int) -> Bool {
+        place?.command == command && (sqlState == "42P01" || sqlState == "3F000")
+    }
 
     /// What a client is told; names and numbers only.
     var words: String {

@@ -48,18 +48,13 @@ struct ReplacementStatements: Sendable {
             """, [statements.table])
     }
 
-    /// The constraints with an index come before the rows, so that an id that is there twice is found by its row.
     var make: [WriteCommand] {
         [WriteCommand("CREATE TABLE \(table) (LIKE \(statements.table) INCLUDING ALL EXCLUDING INDEXES)")]
     }
 
-    /// Each row: a statement that gives the new table a constraint, an index, a privilege or a setting of the old one;
-    /// where it has a second column, what renames it afterwards.
-    func copies(ofConstraints: Bool) -> WriteCommand {
-        ofConstraints ? constraints : others
-    }
-
-    private var constraints: WriteCommand {
+    /// Each row: a statement that gives the new table one of the old one's constraints that have an index, and what
+    /// renames it afterwards. They come before the rows, so that an id that is there twice is found by its row.
+    var constraints: WriteCommand {
         WriteCommand(
             """
             SELECT pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::pg_catalog.text,
@@ -72,9 +67,11 @@ struct ReplacementStatements: Sendable {
             """, [statements.table, table, name])
     }
 
+    /// The same for indexes, privileges and settings; the last two have no name.
+    ///
     /// `pg_get_indexdef` writes `CREATE INDEX name ON schema.table USING …` with names that are known, so what follows
     /// them is what it does with the table.
-    private var others: WriteCommand {
+    var others: WriteCommand {
         WriteCommand(
             """
             SELECT pg_catalog.concat(pg_catalog.format('CREATE %sINDEX %I ON %s ',

@@ -2,10 +2,14 @@ internal import SluiceCore
 
 /// What loads and writes ask of a primary besides rows.
 extension SearchLane {
-    func createJournal(_ primary: PrimaryLease, until limit: Instant) async throws(BackendFailure) {
+    /// Makes the journal on a shard's primary.
+    func makeJournal(_ shard: Int, until limit: Instant) async throws(BackendFailure) {
+        let primary = try await leasePrimary(shard, until: limit)
         do throws(BackendFailure) {
             _ = try await primary.connection.run(IngestStatements.createJournal, deadline: limit)
+            giveBack(primary)
         } catch {
+            _ = settle(primary.lease)
             // Another session was faster.
             if error.sqlState == "23505" || error.sqlState == "42P06" || error.sqlState == "42P07" { return }
             guard error.sqlState == "42501" else { throw error }
@@ -19,7 +23,7 @@ extension SearchLane {
     /// Where the shard's log is now; nil if that cannot be had.
     func position(_ primary: PrimaryLease, until limit: Instant) async -> UInt64? {
         let found = try? await primary.connection.run([IngestStatements.position], deadline: limit)
-        return found?.first?.firstValue.flatMap(LogPosition.parse)
+        return found?.first?.firstValue.flatMap { UInt64($0) }
     }
 
     /// What became of a transaction whose connection was lost at its commit, as whoever is the primary now knows it.

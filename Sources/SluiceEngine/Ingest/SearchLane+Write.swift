@@ -18,18 +18,9 @@ extension SearchLane {
     }
 
     private func answer(_ order: WriteOrder, _ running: RunningSearch) async throws(SearchError) -> WriteAnswer {
-        guard let collection = shared.catalogue.collections[order.collection] else {
-            throw SearchError(.unknownCollection, "no collection \"\(order.collection)\"")
-        }
-        guard collection.placement == .hash || collection.shards.count == 1 else {
-            throw SearchError(
-                .notSupported,
-                "\(collection.name): its placement is `any`, so there is no telling which shard a row belongs to")
-        }
+        let collection = try shared.catalogue.writable(order.collection)
         let table = try await description(of: collection, until: order.deadline)
-        if !order.rows.isEmpty, !table.hasUniqueID {
-            throw SearchError(.notSupported, "\(collection.name): an upsert needs a unique index on the id column")
-        }
+        if !order.rows.isEmpty { try table.checkUpsert(into: collection) }
         let format = try table.format(collection, order.columns)
         let (writes, rowCount) = try split(order, collection, format)
         let statements = IngestStatements(collection: collection)
@@ -171,7 +162,11 @@ extension SearchLane {
                 upserts.forget(batch.collection)
                 mayHaveHappened = mayHaveHappened || !error.isRefusal
                 let mayGoOn = error.isWrongServer(guardedBy: 0) || (batch.order.key != nil && !error.isRefusal)
-                if error.isMissingJournal, await makeJournal(write.shard, until: batch.order.deadline) { continue }
+                if batch.isMissingJournal(error),
+                    (try? await makeJournal(write.shard, until: batch.order.deadline)) != nil
+                {
+                    continue
+                }
                 guard mayGoOn, !Task.isCancelled, executor.now() < batch.order.deadline else {
                     report.note(error, isKnown: !mayHaveHappened)
                     return batch.blame(
@@ -219,18 +214,6 @@ extension SearchLane {
         let found = await position(primary, until: deadline)
         if found == nil { _ = settle(primary.lease) } else { giveBack(primary) }
         return found
-    }
-
-    private func makeJournal(_ shard: Int, until deadline: Instant) async -> Bool {
-        guard let primary = try? await leasePrimary(shard, until: deadline) else { return false }
-        do throws(BackendFailure) {
-            try await createJournal(primary, until: deadline)
-            giveBack(primary)
-            return true
-        } catch {
-            _ = settle(primary.lease)
-            return false
-        }
     }
 }
 

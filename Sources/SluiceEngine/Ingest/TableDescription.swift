@@ -70,9 +70,7 @@ struct TableDescription: Hashable, Sendable {
             guard let name = row[3], let type = row[4].flatMap({ UInt32($0) }) else { continue }
             columns[name] = Column(
                 name: name, typeOID: type, typeText: row[5] ?? "",
-                kind: row[6].flatMap {
-                    $0 == "array_recv:text" ? ColumnKind.textArray : ColumnKind(receiveFunction: $0)
-                },
+                kind: row[6].flatMap(ColumnKind.init(receiveFunction:)),
                 isRequired: row[7] == "t", isGenerated: row[8] == "t")
         }
     }
@@ -105,6 +103,13 @@ struct TableDescription: Hashable, Sendable {
         return RowFormat(
             idKind: idKind, form: collection.form, dimensions: collection.dimensions,
             isVectorRequired: vector.isRequired, columns: written)
+    }
+
+    /// An upsert finds the rows that are there by their ids.
+    func checkUpsert(into collection: Collection) throws(SearchError) {
+        guard hasUniqueID else {
+            throw SearchError(.notSupported, "\(collection.name): an upsert needs a unique index on the id column")
+        }
     }
 
     /// The types of an upsert's parameters.

@@ -27,8 +27,14 @@ struct WriteBatch: Sendable {
 
     /// The journal has the key already.
     func isRepeated(_ error: BackendFailure) -> Bool {
-        order.key != nil && error.sqlState == "23505" && error.place?.command == 2
+        order.key != nil && error.sqlState == "23505" && error.place?.command == Self.journalCommand
     }
+
+    func isMissingJournal(_ error: BackendFailure) -> Bool {
+        order.key != nil && error.isMissingJournal(enteredBy: Self.journalCommand)
+    }
+
+    private static let journalCommand = 2
 
     /// Marks the row that the server refused.
     func blame(_ error: BackendFailure, _ end: ShardWriteEnd) -> ShardWriteEnd {

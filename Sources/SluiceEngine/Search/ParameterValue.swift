@@ -89,9 +89,3 @@ enum ScalarType: UInt32 {
         }
     }
 }
-
-extension [UInt8] {
-    fileprivate mutating func append<Integer: FixedWidthInteger>(bigEndian integer: Integer) {
-        Swift.withUnsafeBytes(of: integer.bigEndian) { append(contentsOf: $0) }
-    }
-}

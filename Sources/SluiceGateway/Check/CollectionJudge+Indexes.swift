@@ -26,10 +26,9 @@ extension CollectionJudge {
                     + "cannot be seen; name the table itself in `table`")
         }
         let column = vector.name
-        let prefix = collection.form.rawValue
         index = judge(
             Wanted(
-                operatorClass: "\(prefix)_\(collection.metric.classInfix)_ops", metric: collection.metric.rawValue,
+                operatorClass: collection.form.operatorClass(collection.metric), metric: collection.metric.rawValue,
                 key: vector.quoted, what: "no index on column \(vector.quoted)", matches: { $0.column == column }),
             facts, mostDimensions: collection.form.mostIndexedDimensions)
         for coarse in collection.coarse {
@@ -47,13 +46,13 @@ extension CollectionJudge {
         case .binary:
             expression = "\(schema).binary_quantize(\(vector.name))::bit(\(collection.dimensions))"
             wanted = Wanted(
-                operatorClass: "bit_hamming_ops", metric: Metric.hamming.rawValue,
+                operatorClass: VectorForm.bit.operatorClass(.hamming), metric: Metric.hamming.rawValue,
                 key: "(\(qualifier)binary_quantize(\(vector.quoted))::bit(\(collection.dimensions)))",
                 what: "`coarse`: no index over binary_quantize(\(vector.quoted))", matches: { _ in false })
         case .half:
             expression = "\(vector.name)::\(schema).halfvec(\(collection.dimensions))"
             wanted = Wanted(
-                operatorClass: "halfvec_\(collection.metric.classInfix)_ops", metric: collection.metric.rawValue,
+                operatorClass: VectorForm.halfvec.operatorClass(collection.metric), metric: collection.metric.rawValue,
                 key: "(\(vector.quoted)::\(qualifier)halfvec(\(collection.dimensions)))",
                 what: "`coarse`: no index over \(vector.quoted)::halfvec(\(collection.dimensions))",
                 matches: { _ in false })
@@ -114,9 +113,6 @@ extension IndexKind {
 }
 
 extension Metric {
-    /// How pgvector's operator classes name it: `vector_ip_ops`.
-    var classInfix: String { self == .innerProduct ? "ip" : rawValue }
-
     fileprivate static func named(inClass operatorClass: String) -> String? {
         allCases.first { operatorClass.hasSuffix("_\($0.classInfix)_ops") }?.rawValue
     }

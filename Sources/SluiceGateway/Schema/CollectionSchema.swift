@@ -144,7 +144,7 @@ package struct CollectionSchema: Sendable {
         let vector = Self.quoted(collection.vectorColumn)
         var indexes = [
             index(
-                vector, "\(collection.form.rawValue)_\(collection.metric.classInfix)_ops",
+                vector, collection.form.operatorClass(collection.metric),
                 collection.form.mostIndexedDimensions)
         ]
         for coarse in collection.coarse {
@@ -152,13 +152,13 @@ package struct CollectionSchema: Sendable {
             case .binary:
                 indexes.append(
                     index(
-                        "(\(own("binary_quantize"))(\(vector))::bit(\(collection.dimensions)))", "bit_hamming_ops",
-                        VectorForm.bit.mostIndexedDimensions))
+                        "(\(own("binary_quantize"))(\(vector))::bit(\(collection.dimensions)))",
+                        VectorForm.bit.operatorClass(.hamming), VectorForm.bit.mostIndexedDimensions))
             case .half:
                 indexes.append(
                     index(
                         "(\(vector)::\(own("halfvec"))(\(collection.dimensions)))",
-                        "halfvec_\(collection.metric.classInfix)_ops", VectorForm.halfvec.mostIndexedDimensions))
+                        VectorForm.halfvec.operatorClass(collection.metric), VectorForm.halfvec.mostIndexedDimensions))
             }
         }
         if let text = collection.text {
