@@ -12,6 +12,7 @@ let house: [SwiftSetting] = [
 ]
 
 func nio(_ name: String) -> Target.Dependency { .product(name: name, package: "swift-nio") }
+let tls = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
@@ -30,6 +31,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
@@ -42,25 +44,26 @@ let package = Package(
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(
             name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"]), .brew(["lz4"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "CLinuxEvents"),
 
         // The rooms of the house; arrows point down only (see Tests/SluiceHouseTests).
         .target(name: "SluiceCore", dependencies: [collections, heap], swiftSettings: house),
         .target(name: "SluiceWire", dependencies: [nio("NIOCore"), "CLZ4"], swiftSettings: house),
         .target(name: "SluiceReactor", dependencies: ["CLinuxEvents", collections, heap], swiftSettings: house),
-        .target(name: "SluicePostgres", dependencies: ["SluiceReactor", "CLibpq"], swiftSettings: house),
+        .target(name: "SluicePostgres", dependencies: ["SluiceReactor", "CLibpq", "COpenSSL"], swiftSettings: house),
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", logging], swiftSettings: house),
         .target(
             name: "SluiceGateway",
             dependencies: [
                 "SluiceCore", "SluiceWire", "SluiceReactor", "SluicePostgres", "SluiceEngine",
-                nio("NIOCore"), nio("NIOPosix"), logging, lifecycle, signals,
+                "COpenSSL", nio("NIOCore"), nio("NIOPosix"), tls, logging, lifecycle, signals,
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: house),
         .target(
             name: "SluiceClient",
-            dependencies: ["SluiceWire", nio("NIOCore"), nio("NIOPosix")],
+            dependencies: ["SluiceWire", nio("NIOCore"), nio("NIOPosix"), tls],
             swiftSettings: house),
 
         // The machines against a virtual clock and a faulty world.
@@ -94,7 +97,7 @@ let package = Package(
             name: "SluiceGatewayTests",
             dependencies: [
                 "SluiceGateway", "SluiceWire", "SluiceEngine", "SluiceCore", "SluicePostgres",
-                nio("NIOCore"), nio("NIOPosix"), nio("NIOEmbedded"), logging,
+                nio("NIOCore"), nio("NIOPosix"), nio("NIOEmbedded"), tls, logging,
             ],
             swiftSettings: house),
         .testTarget(
@@ -110,7 +113,7 @@ let package = Package(
             dependencies: [
                 "SluiceTools", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres",
                 "SluiceReactor",
-                "SluiceCore", nio("NIOCore"), nio("NIOPosix"), logging,
+                "SluiceCore", nio("NIOCore"), nio("NIOPosix"), tls, logging,
             ],
             swiftSettings: house),
         .testTarget(name: "SluiceHouseTests", swiftSettings: house),

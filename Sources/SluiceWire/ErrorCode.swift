@@ -26,13 +26,14 @@ public struct ErrorCode: RawRepresentable, Hashable, Sendable, CustomStringConve
     public static let modelMismatch = ErrorCode(rawValue: 20)
     public static let notSupported = ErrorCode(rawValue: 21)
     public static let badRow = ErrorCode(rawValue: 22)
+    public static let permissionDenied = ErrorCode(rawValue: 23)
 
     private static let names = [
         "malformed", "unsupported_version", "protocol_violation", "frame_too_large", "invalid_argument",
         "unknown_collection", "unknown_column", "dimension_mismatch", "deadline_exceeded", "cancelled", "unavailable",
         "busy", "backend_error", "internal", "shutting_down", "too_many_in_flight", "unauthenticated",
         "handshake_timeout", "unknown_cursor", "model_mismatch", "not_supported",
-        "bad_row",
+        "bad_row", "permission_denied",
     ]
 
     /// As the specification writes it; `code_N` for a code without a name here.

@@ -27,9 +27,9 @@ import Testing
         "SluiceCore": ["DequeModule", "HeapModule"],
         "SluiceWire": ["NIOCore", "CLZ4"],
         "SluiceReactor": ["CLinuxEvents", "DequeModule", "HeapModule", "Glibc", "Synchronization"],
-        "SluicePostgres": ["SluiceReactor", "CLibpq", "Glibc", "Synchronization"],
+        "SluicePostgres": ["SluiceReactor", "CLibpq", "COpenSSL", "Glibc", "Synchronization"],
         "SluiceEngine": ["SluiceCore", "Logging", "Synchronization"],
-        "SluiceClient": ["SluiceWire", "NIOCore", "NIOPosix", "Synchronization"],
+        "SluiceClient": ["SluiceWire", "NIOCore", "NIOPosix", "NIOSSL", "Synchronization"],
     ]
 
     @Test(arguments: files(below: "Sources"))
