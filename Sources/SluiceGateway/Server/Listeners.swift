@@ -10,13 +10,20 @@ struct SessionFactory: Sendable {
     let config: GatewayConfig
     let house: House
     let registry: SessionRegistry
+    let access: AccessDirectory
+    let tls: TLSMaterial?
     let logger: Logger
     private let collections: [CollectionDescription]
 
-    init(config: GatewayConfig, house: House, registry: SessionRegistry, logger: Logger) {
+    init(
+        config: GatewayConfig, house: House, registry: SessionRegistry, access: AccessDirectory, tls: TLSMaterial?,
+        logger: Logger
+    ) {
         self.config = config
         self.house = house
         self.registry = registry
+        self.access = access
+        self.tls = tls
         self.logger = logger
         collections = config.collections.sorted { $0.name < $1.name }.map {
             CollectionDescription(
@@ -29,13 +36,20 @@ struct SessionFactory: Sendable {
         }
     }
 
-    func configure(_ channel: any Channel) -> EventLoopFuture<Void> {
+    func configure(_ channel: any Channel, _ kind: ListenerKind) -> EventLoopFuture<Void> {
+        guard kind == .unix else { return configure(channel, kind, Peer()) }
+        return PeerInspection.unixUser(of: channel).flatMap { configure(channel, kind, Peer(unixUser: $0)) }
+    }
+
+    private func configure(_ channel: any Channel, _ kind: ListenerKind, _ peer: Peer) -> EventLoopFuture<Void> {
         channel.eventLoop.makeCompletedFuture {
+            if kind == .tls, let tls { try channel.pipeline.syncOperations.addHandler(tls.handler()) }
             guard let id = registry.open() else { return refuse(channel) }
             channel.closeFuture.whenComplete { _ in registry.remove(id) }
             let handler = SessionHandler(
                 SessionContext(
                     serverName: "sluice/\(Version.current)", limits: config.limits, collections: collections,
+                    access: access, peer: peer,
                     lane: house.lanes[Int(id % UInt64(house.lanes.count))], admission: house.shared.admission,
                     ingest: IngestLimits(),
                     sessionID: id, logger: logger))
@@ -43,9 +57,10 @@ struct SessionFactory: Sendable {
             let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
             registry.add(
                 id,
-                .init(channel: channel) {
-                    channel.eventLoop.execute { bound.value.goAway("the gateway is shutting down") }
-                })
+                .init(
+                    channel: channel,
+                    goAway: { channel.eventLoop.execute { bound.value.goAway("the gateway is shutting down") } },
+                    accessChanged: { channel.eventLoop.execute { bound.value.accessChanged() } }))
         }
     }
 
@@ -60,11 +75,18 @@ struct SessionFactory: Sendable {
     }
 }
 
+enum ListenerKind: Sendable {
+    case tcp
+    case tls
+    case unix
+}
+
 /// Binds what the configuration says.
 struct Listeners: Sendable {
     struct Bound: Sendable {
         var channels: [any Channel] = []
         var tcpAddress: SocketAddress?
+        var tlsAddress: SocketAddress?
         var unixSocket: UnixSocket?
     }
 
@@ -82,13 +104,18 @@ struct Listeners: Sendable {
         var bound = Bound()
         do {
             if let tcp = listen.tcp {
-                let channel = try await bootstrap(isTCP: true).bind(host: tcp.host, port: tcp.port).get()
+                let channel = try await bootstrap(.tcp).bind(host: tcp.host, port: tcp.port).get()
                 bound.channels.append(channel)
                 bound.tcpAddress = channel.localAddress
             }
+            if let tls = listen.tls {
+                let channel = try await bootstrap(.tls).bind(host: tls.host, port: tls.port).get()
+                bound.channels.append(channel)
+                bound.tlsAddress = channel.localAddress
+            }
             if let path = listen.unixPath {
                 try UnixSocket.checkIsFree(path)
-                let socket = bootstrap(isTCP: false)
+                let socket = bootstrap(.unix)
                 bound.channels.append(
                     try await socket.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get())
                 bound.unixSocket = UnixSocket(bound: path)
@@ -100,13 +127,13 @@ struct Listeners: Sendable {
         }
     }
 
-    private func bootstrap(isTCP: Bool) -> ServerBootstrap {
+    private func bootstrap(_ kind: ListenerKind) -> ServerBootstrap {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1_024)
-            .childChannelInitializer { [sessions] in sessions.configure($0) }
+            .childChannelInitializer { [sessions] in sessions.configure($0, kind) }
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1_024, high: 1_024 * 1_024))
-        guard isTCP else { return bootstrap }
+        guard kind != .unix else { return bootstrap }
         return
             bootstrap
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)

@@ -6,6 +6,8 @@ final class SessionRegistry: Sendable {
     struct Entry: Sendable {
         var channel: any Channel
         var goAway: @Sendable () -> Void
+        /// Looks again at what the session may do.
+        var accessChanged: @Sendable () -> Void
     }
 
     private struct State {
@@ -67,6 +69,11 @@ final class SessionRegistry: Sendable {
             return Array(state.entries.values)
         }
         for entry in entries { entry.goAway() }
+    }
+
+    /// Has every session look again at what it may do.
+    func accessChanged() {
+        for entry in state.withLock({ Array($0.entries.values) }) { entry.accessChanged() }
     }
 
     func closeAll() {

@@ -9,6 +9,9 @@ struct SessionContext: Sendable {
     var serverName: String
     var limits: GatewayConfig.Limits
     var collections: [CollectionDescription]
+    var access: AccessDirectory
+    /// What the connection itself shows; the certificate's names come with the handshake.
+    var peer: Peer
     var lane: SearchLane
     var admission: Admission
     var ingest: IngestLimits
@@ -23,6 +26,8 @@ final class SessionHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     let context: SessionContext
+    /// Nobody's before HELLO.
+    private(set) var access = SessionAccess.nobody
     private var machine: SessionMachine
     private var decoder: FrameDecoder
     private var encoder = FrameEncoder(lz4: false)
@@ -129,14 +134,14 @@ final class SessionHandler: ChannelInboundHandler {
         switch machine.frameReceived(frame.kind, requestID: frame.requestID) {
         case .welcome(let goAway): welcome(frame, goAway: goAway)
         case .pong: pong(frame)
-        case .search: search(frame)
-        case .get: get(frame)
-        case .count: count(frame)
-        case .next: next(frame)
-        case .load: load(frame)
+        case .search: metered(frame, search)
+        case .get: metered(frame, get)
+        case .count: metered(frame, count)
+        case .next: metered(frame, next)
+        case .load: metered(frame, load)
         case .loadRows: loadRows(frame)
         case .loadEnd: loadEnd(frame)
-        case .write: write(frame)
+        case .write: metered(frame, write)
         case .listCollections: listCollections(frame)
         case .cancel: running[frame.requestID]?.cancel()
         case .nothing: break
@@ -145,16 +150,29 @@ final class SessionHandler: ChannelInboundHandler {
         }
     }
 
+    /// A request, if its identity has not used up what it may have in a second.
+    private func metered(_ frame: Frame, _ handle: (Frame) -> Void) {
+        do throws(SearchError) {
+            try access.meter.requested(bytes: frame.payload.readableBytes, now: context.lane.executor.now())
+        } catch {
+            return answer(frame.requestID, error)
+        }
+        handle(frame)
+    }
+
     private func welcome(_ frame: Frame, goAway: Bool) {
         do throws(WireError) {
             let hello = try Hello(decoding: frame.payload)
+            do throws(Refusal) { access = try identified(hello) } catch {
+                return fail(.unauthenticated, error.rawValue)
+            }
             handshakeTimeout?.cancel()
             let features = hello.features.intersection(.lz4)
             let agreed = features.contains(.lz4)
             decoder = FrameDecoder(maximumFrameLength: context.limits.maxFrame, lz4: agreed)
             let welcome = Welcome(
                 server: context.serverName, features: features, maximumFrameLength: context.limits.maxFrame,
-                maximumInFlight: context.limits.maxInFlight, maximumK: context.limits.maxK,
+                maximumInFlight: context.limits.maxInFlight, maximumK: maximumK,
                 sessionID: context.sessionID)
             // WELCOME itself is never compressed: the client learns of the agreement from it.
             write(.welcome, frame.requestID) { welcome.encode(into: &$0) }
@@ -164,6 +182,32 @@ final class SessionHandler: ChannelInboundHandler {
             fail(error.code, error.message)
         }
     }
+
+    /// - Throws: why the session is not let in.
+    private func identified(_ hello: Hello) throws(Refusal) -> SessionAccess {
+        var peer = context.peer
+        if let channel = channelContext?.channel {
+            peer.certificateNames = PeerInspection.certificateNames(of: channel)
+        }
+        let access = try context.access.admit(
+            token: hello.token?.readableBytesView, peer: peer, at: WallClock.seconds(),
+            now: context.lane.executor.now())
+        context.logger.debug("session \(context.sessionID) is \(access.identity.shownName)")
+        return access
+    }
+
+    /// The rules have changed, or the time of a token may be over.
+    func accessChanged() {
+        guard channelContext != nil, !machine.isAwaitingHello else { return }
+        let now = context.lane.executor.now()
+        guard let access = context.access.again(access, at: WallClock.seconds(), now: now) else {
+            return fail(.unauthenticated, "what this session was let in by was revoked, or its time is over")
+        }
+        self.access = access
+    }
+
+    /// The largest k that this session may ask for.
+    var maximumK: Int { min(context.limits.maxK, access.identity.limits.maxK ?? .max) }
 
     private func pong(_ frame: Frame) {
         guard frame.payload.readableBytes <= Self.maximumPingBytes else {
@@ -175,7 +219,7 @@ final class SessionHandler: ChannelInboundHandler {
     private static var maximumPingBytes: Int { 64 }
 
     private func listCollections(_ frame: Frame) {
-        let list = CollectionList(collections: context.collections)
+        let list = CollectionList(collections: context.collections.filter { access.identity.sees($0.name) })
         answer(frame.requestID, .collectionList) { list.encode(into: &$0) }
     }
 
@@ -186,28 +230,50 @@ final class SessionHandler: ChannelInboundHandler {
         _ requestID: UInt32, _ priority: SearchPriority, deadline: Instant, now: Instant,
         _ work: @escaping @Sendable (SearchLane, Admission.Ticket) async -> Outcome<Answer>
     ) {
-        guard channelContext != nil else { return }
+        guard channelContext != nil, hasPlace(requestID) else { return }
         let ticket: Admission.Ticket
         do throws(SearchError) {
             ticket = try context.admission.arrived(priority, deadline: deadline, now: now)
         } catch {
+            access.meter.end()
             return answer(requestID, error)
         }
-        run(requestID) { await work($0, ticket) }
+        launch(requestID) { await work($0, ticket) }
     }
 
     /// Runs a request on the session's lane, and answers it.
     func run<Answer: ReplyMessage>(
         _ requestID: UInt32, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
     ) {
+        guard channelContext != nil, hasPlace(requestID) else { return }
+        launch(requestID, work)
+    }
+
+    /// A place among those that the identity has; its task gives it back when the databases' work has ended.
+    private func hasPlace(_ requestID: UInt32) -> Bool {
+        if access.meter.begin() { return true }
+        loads[requestID] = nil
+        answer(
+            requestID,
+            WireError(.tooManyInFlight, "this identity has as many requests in flight as it may; wait for an answer"))
+        return false
+    }
+
+    private func launch<Answer: ReplyMessage>(
+        _ requestID: UInt32, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
+    ) {
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
         let request = RunningRequest()
         running[requestID] = request
-        let task = Task(executorPreference: context.lane.executor) { [lane = context.lane] in
-            defer { request.ended() }
+        let task = Task(executorPreference: context.lane.executor) { [lane = context.lane, meter = access.meter] in
+            defer {
+                meter.end()
+                request.ended()
+            }
             let outcome = await work(lane)
             let reply = Reply(outcome.result)
+            meter.answered(bytes: reply.payload.readableBytes, now: lane.executor.now())
             let isSettling = !outcome.unsettled.isEmpty
             eventLoop.execute { handler.value.ended(requestID, reply, isSettling: isSettling) }
             guard isSettling else { return }
