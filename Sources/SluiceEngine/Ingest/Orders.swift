@@ -68,6 +68,8 @@ public struct WriteOrder: Sendable {
     public var deletes: [Int64]
     public var deadline: Instant
     public var key: WriteKey?
+    /// How many rows and ids it may have.
+    public var most = WriteOrder.mostRows
 
     public init(
         collection: String, columns: [String], rows: [UInt8], deletes: [Int64], deadline: Instant,

@@ -11,14 +11,14 @@ struct SessionFactory: Sendable {
     let house: House
     let registry: SessionRegistry
     let logger: Logger
-    private let collections: [CollectionDescription]
+    private let commons: SessionCommons
 
     init(config: GatewayConfig, house: House, registry: SessionRegistry, logger: Logger) {
         self.config = config
         self.house = house
         self.registry = registry
         self.logger = logger
-        collections = config.collections.sorted { $0.name < $1.name }.map {
+        let collections = config.collections.sorted { $0.name < $1.name }.map {
             CollectionDescription(
                 name: $0.name, metric: $0.metric.rawValue, dimensions: $0.dimensions, columns: $0.columns,
                 shards: $0.shards, vectorForm: SluiceWire.VectorForm($0.form),
@@ -27,34 +27,45 @@ struct SessionFactory: Sendable {
                 },
                 model: $0.model, hasText: $0.text != nil)
         }
+        var list = ByteBuffer()
+        CollectionList(collections: collections).encode(into: &list)
+        commons = SessionCommons(
+            serverName: "sluice/\(Version.current)", limits: config.limits, collectionList: list,
+            shared: house.shared, registry: registry, logger: logger)
     }
 
     func configure(_ channel: any Channel) -> EventLoopFuture<Void> {
         channel.eventLoop.makeCompletedFuture {
-            guard let id = registry.open() else { return refuse(channel) }
+            let id: UInt64
+            switch registry.open(from: PeerAddress(channel.remoteAddress)) {
+            case .opened(let number): id = number
+            case .closed: return refuse(channel, "the gateway is shutting down")
+            case .refused(let reason): return refuse(channel, reason.message)
+            }
             channel.closeFuture.whenComplete { _ in registry.remove(id) }
             let handler = SessionHandler(
                 SessionContext(
-                    serverName: "sluice/\(Version.current)", limits: config.limits, collections: collections,
-                    lane: house.lanes[Int(id % UInt64(house.lanes.count))], admission: house.shared.admission,
-                    ingest: IngestLimits(),
-                    sessionID: id, logger: logger))
+                    commons: commons, lane: house.lanes[Int(id % UInt64(house.lanes.count))], sessionID: id))
             try channel.pipeline.syncOperations.addHandler(handler)
             let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
             registry.add(
                 id,
-                .init(channel: channel) {
-                    channel.eventLoop.execute { bound.value.goAway("the gateway is shutting down") }
+                .init(channel: channel) { notice in
+                    channel.eventLoop.execute {
+                        switch notice {
+                        case .goAway: bound.value.goAway("the gateway is shutting down")
+                        case .displaced: bound.value.displaced()
+                        }
+                    }
                 })
         }
     }
 
     /// Too many sessions: say so, and close.
-    private func refuse(_ channel: any Channel) {
+    private func refuse(_ channel: any Channel, _ message: String) {
         var buffer = channel.allocator.buffer(capacity: 128)
         FrameEncoder(lz4: false).write(.error, requestID: 0, into: &buffer) {
-            ErrorReply(code: .busy, message: "the gateway has as many sessions as it may; try again later")
-                .encode(into: &$0)
+            ErrorReply(code: .busy, message: message).encode(into: &$0)
         }
         channel.writeAndFlush(buffer).whenComplete { _ in channel.close(promise: nil) }
     }

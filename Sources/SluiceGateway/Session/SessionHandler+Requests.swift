@@ -9,7 +9,7 @@ extension SessionHandler {
         let requestID = frame.requestID
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let request = try SearchRequest(decoding: frame.payload)
+            let request = try SearchRequest(decoding: frame.payload, filters: context.limits.filters)
             let search = try Search(request, limits: context.limits, now: now)
             if request.stream { return stream(requestID, search, now: now) }
             let most = context.limits.maxReply
@@ -30,13 +30,14 @@ extension SessionHandler {
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
         start(requestID, search.priority, deadline: search.deadline, now: now) {
-            [limits = context.limits, backlog] lane, ticket in
-            let parts = PartQueue(backlog, most: limits.maxStream)
+            [limits = context.limits, backlog, account = bounds.account] lane, ticket in
+            let parts = PartQueue(backlog, most: limits.maxStream, account: account)
             let sending = Task(executorPreference: lane.executor) {
                 for await part in parts.stream where lane.executor.now() < search.deadline {
                     await withCheckedContinuation { resumption in
                         eventLoop.execute {
-                            handler.value.send(part, of: requestID, until: search.deadline, then: resumption)
+                            handler.value.send(
+                                part, from: parts, of: requestID, until: search.deadline, then: resumption)
                         }
                     }
                     parts.sent(part)
@@ -79,7 +80,8 @@ extension SessionHandler {
         let now = context.lane.executor.now()
         do throws(WireError) {
             let question = try CountQuestion(
-                CountRequest(decoding: frame.payload), limits: context.limits, now: now)
+                CountRequest(decoding: frame.payload, filters: context.limits.filters), limits: context.limits,
+                now: now)
             start(frame.requestID, .interactive, deadline: question.deadline, now: now) { lane, ticket in
                 await lane.count(question, admittedBy: ticket)
             }
@@ -97,6 +99,7 @@ extension SessionHandler {
         do throws(SearchError) {
             let id = CursorID(high: request.cursor.high, low: request.cursor.low)
             let page = try context.lane.nextPage(id, most: min(request.pageSize, context.limits.maxK))
+            bounds.turn.spend(answer: page.hitBytes)
             answer(frame.requestID, .result) { page.write(into: &$0) }
         } catch {
             answer(frame.requestID, error)
