@@ -166,6 +166,12 @@ public actor LoadRun {
                     SearchError(busyBecause: "the gateway's loads", retryAfter: .seconds(1), depth: nil)))
         }
         defer { lane.shared.loads.end() }
+        // Rows are held as they came and as they leave.
+        let bytes = 2 * window
+        guard lane.shared.memory.reserve(bytes) else {
+            return Outcome(result: .failure(lane.shared.memory.busy))
+        }
+        defer { lane.shared.memory.add(-bytes) }
         armHeartbeat()
         defer { stopHeartbeat() }
         do throws(SearchError) {

@@ -74,6 +74,8 @@ public struct WriteOrder: Sendable {
     /// Rows of which it is not true may be neither stored, replaced nor deleted.
     public var filter: Filter?
     public var tenant: Tenant?
+    /// How many rows and ids it may have.
+    public var most = WriteOrder.mostRows
 
     public init(
         collection: String, columns: [String], rows: [UInt8], deletes: [Int64], deadline: Instant,

@@ -56,9 +56,9 @@ extension SearchLane {
             guard seen.insert(id).inserted else {
                 throw SearchError(.invalidArgument, "\(what): its id is in the request twice")
             }
-            guard seen.count <= WriteOrder.mostRows else {
+            guard seen.count <= order.most else {
                 throw SearchError(
-                    .invalidArgument, "a write has at most \(WriteOrder.mostRows) rows and ids; load more of them")
+                    .invalidArgument, "a write has at most \(order.most) rows and ids; load more of them")
             }
             return placement?.shard(of: id) ?? 0
         }
@@ -77,19 +77,19 @@ extension SearchLane {
         _ order: WriteOrder, _ format: RowFormat
     ) throws(SearchError) -> [(id: Int64, cells: [UInt8])] {
         let rows = order.rows.withUnsafeBytes { bytes in
-            Result { () throws(SearchError) in try Self.rows(bytes, format) }
+            Result { () throws(SearchError) in try Self.rows(bytes, format, most: order.most) }
         }
         return try rows.get()
     }
 
     private static func rows(
-        _ bytes: UnsafeRawBufferPointer, _ format: RowFormat
+        _ bytes: UnsafeRawBufferPointer, _ format: RowFormat, most: Int
     ) throws(SearchError) -> [(id: Int64, cells: [UInt8])] {
         var packed = PackedRows(bytes)
         var rows: [(id: Int64, cells: [UInt8])] = []
         while let row = try Self.next(&packed) {
-            guard rows.count < WriteOrder.mostRows else {
-                throw SearchError(.invalidArgument, "a write has at most \(WriteOrder.mostRows) rows; load them")
+            guard rows.count < most else {
+                throw SearchError(.invalidArgument, "a write has at most \(most) rows; load them")
             }
             var cells: [UInt8] = []
             do throws(RowProblem) { try format.append(row, of: bytes, to: &cells) } catch {

@@ -10,6 +10,13 @@ extension SearchLane {
         for owner: SlotID?
     ) async -> AttemptEnd {
         let replica = leg.shard.replicas[pick.replica]
+        // What the search holds already may go on to an answer, and be gone; more would only be added to it.
+        guard !shared.memory.isExhausted else {
+            let failure = BackendFailure(.saturated, retryAfter: .milliseconds(100), detail: "the memory is used up")
+            let end = AttemptEnd(pick: pick, result: .failure(failure))
+            _ = noteHealth(end, leg, replica, hasLostRace: false)
+            return end
+        }
         var limit = deadline(of: leg, input, running)
         if let timeout = replica.timeout { limit = min(limit, executor.now().advanced(by: timeout)) }
         let request = AttemptRequest(
@@ -33,6 +40,7 @@ extension SearchLane {
         {
             end.result = .failure(BackendFailure(.behind, detail: "the replica was started anew, or changed its role"))
         }
+        if case .success(let rows) = end.result { running.hold(rows, in: shared.memory) }
         end.staleness = noteHealth(
             end, leg, replica, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
         if let settling = end.unsettled {

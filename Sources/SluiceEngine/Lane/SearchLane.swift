@@ -172,7 +172,9 @@ public actor SearchLane {
             return Outcome(result: .failure(error))
         }
         let admitted = executor.now()
-        var outcome = await run(self, RunningSearch(terms, started: admitted, arrived: arrived))
+        let running = RunningSearch(terms, started: admitted, arrived: arrived)
+        var outcome = await run(self, running)
+        running.letGo(of: shared.memory)
         let now = executor.now()
         // Too late is of no use to anybody, and says so.
         if now > terms.deadline, !mayBeLate, case .success = outcome.result {

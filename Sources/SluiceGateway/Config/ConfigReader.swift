@@ -173,47 +173,6 @@ struct ConfigReader {
             timeout: keys["timeout"]?.duration(Self.timeouts, or: .seconds(1)))
     }
 
-    private func readLimits(_ node: ConfigNode) -> GatewayConfig.Limits {
-        let keys = node.table([
-            "max_k", "max_rows", "max_frame", "max_in_flight", "max_reply", "max_stream", "max_unsent",
-            "max_sessions", "default_deadline", "max_deadline", "handshake_timeout", "shutdown_grace",
-        ])
-        let times = Duration.milliseconds(1)...Duration.seconds(3_600)
-        var limits = GatewayConfig.Limits()
-        if let value = keys["max_k"] { limits.maxK = value.integer(1...10_000, or: limits.maxK) }
-        if let value = keys["max_rows"] { limits.maxRows = value.integer(1...1_000_000_000, or: limits.maxRows) }
-        if let value = keys["max_frame"] { limits.maxFrame = value.bytes(4_096...67_108_864, or: limits.maxFrame) }
-        if let value = keys["max_in_flight"] { limits.maxInFlight = value.integer(1...65_536, or: limits.maxInFlight) }
-        if let value = keys["max_reply"] { limits.maxReply = value.bytes(4_096...134_217_728, or: limits.maxReply) }
-        if let value = keys["max_stream"] {
-            limits.maxStream = value.bytes(4_096...4_294_967_296, or: limits.maxStream)
-        }
-        if let value = keys["max_unsent"] {
-            limits.maxUnsent = value.bytes(65_536...1_073_741_824, or: limits.maxUnsent)
-        }
-        if limits.maxUnsent < 2 * limits.maxReply {
-            (keys["max_unsent"] ?? keys["max_reply"])?.complain("max_unsent must be at least twice max_reply")
-        }
-        if let value = keys["max_sessions"] {
-            limits.maxSessions = value.integer(1...1_000_000, or: limits.maxSessions)
-        }
-        if let value = keys["default_deadline"] {
-            limits.defaultDeadline = value.duration(times, or: limits.defaultDeadline)
-        }
-        if let value = keys["max_deadline"] { limits.maxDeadline = value.duration(times, or: limits.maxDeadline) }
-        if let value = keys["handshake_timeout"] {
-            limits.handshakeTimeout = value.duration(times, or: limits.handshakeTimeout)
-        }
-        if let value = keys["shutdown_grace"] {
-            limits.shutdownGrace = value.duration(.zero...Duration.seconds(3_600), or: limits.shutdownGrace)
-        }
-        if limits.maxDeadline < limits.defaultDeadline {
-            (keys["max_deadline"] ?? keys["default_deadline"] ?? node).complain(
-                "max_deadline is below default_deadline")
-        }
-        return limits
-    }
-
     private func readLogLevel(_ node: ConfigNode) -> Logger.Level {
         let keys = node.table(["level"])
         return keys["level"]?.choice(Logger.Level.self, or: .info) ?? .info

@@ -67,7 +67,7 @@ package final class Gateway: Sendable {
         // At the same time: neither waits longer than a dial may take.
         async let examination = Examination.run(config, .oneReplica)
         await house.start()
-        let registry = SessionRegistry(limit: config.limits.maxSessions)
+        let registry = SessionRegistry(config.limits.places)
         let keeper: AccessKeeper
         do {
             let sizes = house.poolSizes
@@ -127,6 +127,9 @@ package final class Gateway: Sendable {
 
     /// Answers of servers that were another request's, and were dropped for that.
     package var integrityFailures: UInt64 { house.shared.integrityFailureCount }
+
+    /// Bytes that are held for clients, and how many sessions are not read from because they hold too many.
+    package var memory: (held: Int, stopped: Int) { (house.shared.memory.held, house.shared.memory.stoppedCount) }
 
     /// Returns when no more than this many sessions are open.
     package func waitForSessions(_ count: Int) async { await registry.wait(untilAtMost: count) }

@@ -13,7 +13,7 @@ struct SessionFactory: Sendable {
     let access: AccessDirectory
     let tls: TLSMaterial?
     let logger: Logger
-    private let collections: [CollectionDescription]
+    private let commons: SessionCommons
 
     init(
         config: GatewayConfig, house: House, registry: SessionRegistry, access: AccessDirectory, tls: TLSMaterial?,
@@ -25,7 +25,7 @@ struct SessionFactory: Sendable {
         self.access = access
         self.tls = tls
         self.logger = logger
-        collections = config.collections.sorted { $0.name < $1.name }.map {
+        let collections = config.collections.sorted { $0.name < $1.name }.map {
             CollectionDescription(
                 name: $0.name, metric: $0.metric.rawValue, dimensions: $0.dimensions, columns: $0.columns,
                 shards: $0.shards, vectorForm: SluiceWire.VectorForm($0.form),
@@ -34,6 +34,10 @@ struct SessionFactory: Sendable {
                 },
                 model: $0.model, hasText: $0.text != nil)
         }
+        commons = SessionCommons(
+            serverName: "sluice/\(Version.current)", limits: config.limits,
+            collections: CollectionLists(collections), access: access, shared: house.shared, registry: registry,
+            logger: logger)
     }
 
     func configure(_ channel: any Channel, _ kind: ListenerKind) -> EventLoopFuture<Void> {
@@ -43,33 +47,40 @@ struct SessionFactory: Sendable {
 
     private func configure(_ channel: any Channel, _ kind: ListenerKind, _ peer: Peer) -> EventLoopFuture<Void> {
         channel.eventLoop.makeCompletedFuture {
-            if kind == .tls, let tls { try channel.pipeline.syncOperations.addHandler(tls.handler()) }
-            guard let id = registry.open() else { return refuse(channel) }
+            let id: UInt64
+            switch registry.open(from: PeerAddress(channel.remoteAddress)) {
+            case .opened(let number): id = number
+            case .closed: return refuse(channel, kind, "the gateway is shutting down")
+            case .refused(let reason): return refuse(channel, kind, reason.message)
+            }
             channel.closeFuture.whenComplete { _ in registry.remove(id) }
+            if kind == .tls, let tls { try channel.pipeline.syncOperations.addHandler(tls.handler()) }
             let handler = SessionHandler(
                 SessionContext(
-                    serverName: "sluice/\(Version.current)", limits: config.limits, collections: collections,
-                    access: access, peer: peer,
-                    lane: house.lanes[Int(id % UInt64(house.lanes.count))], admission: house.shared.admission,
-                    ingest: IngestLimits(),
-                    sessionID: id, logger: logger))
+                    commons: commons, peer: peer, lane: house.lanes[Int(id % UInt64(house.lanes.count))],
+                    sessionID: id))
             try channel.pipeline.syncOperations.addHandler(handler)
             let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
             registry.add(
                 id,
-                .init(
-                    channel: channel,
-                    goAway: { channel.eventLoop.execute { bound.value.goAway("the gateway is shutting down") } },
-                    accessChanged: { channel.eventLoop.execute { bound.value.accessChanged() } }))
+                .init(channel: channel) { notice in
+                    channel.eventLoop.execute {
+                        switch notice {
+                        case .goAway: bound.value.goAway("the gateway is shutting down")
+                        case .displaced: bound.value.displaced()
+                        case .accessChanged: bound.value.accessChanged()
+                        }
+                    }
+                })
         }
     }
 
-    /// Too many sessions: say so, and close.
-    private func refuse(_ channel: any Channel) {
+    /// Too many sessions: say so, and close. With TLS a handshake would have to come before anything can be said.
+    private func refuse(_ channel: any Channel, _ kind: ListenerKind, _ message: String) {
+        guard kind != .tls else { return channel.close(promise: nil) }
         var buffer = channel.allocator.buffer(capacity: 128)
         FrameEncoder(lz4: false).write(.error, requestID: 0, into: &buffer) {
-            ErrorReply(code: .busy, message: "the gateway has as many sessions as it may; try again later")
-                .encode(into: &$0)
+            ErrorReply(code: .busy, message: message).encode(into: &$0)
         }
         channel.writeAndFlush(buffer).whenComplete { _ in channel.close(promise: nil) }
     }

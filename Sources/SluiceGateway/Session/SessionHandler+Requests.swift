@@ -9,7 +9,7 @@ extension SessionHandler {
         let requestID = frame.requestID
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let request = try SearchRequest(decoding: frame.payload)
+            let request = try SearchRequest(decoding: frame.payload, filters: context.limits.filters)
             let asked = try Search(request, limits: context.limits, now: now)
             guard let search = permitted(requestID, { () throws(SearchError) in try access.permitted(asked) }) else {
                 return
@@ -33,13 +33,14 @@ extension SessionHandler {
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
         start(requestID, search.priority, deadline: search.deadline, now: now) {
-            [limits = context.limits, backlog] lane, ticket in
-            let parts = PartQueue(backlog, most: limits.maxStream)
+            [limits = context.limits, backlog, account = bounds.account] lane, ticket in
+            let parts = PartQueue(backlog, most: limits.maxStream, account: account)
             let sending = Task(executorPreference: lane.executor) {
                 for await part in parts.stream where lane.executor.now() < search.deadline {
                     await withCheckedContinuation { resumption in
                         eventLoop.execute {
-                            handler.value.send(part, of: requestID, until: search.deadline, then: resumption)
+                            handler.value.send(
+                                part, from: parts, of: requestID, until: search.deadline, then: resumption)
                         }
                     }
                     parts.sent(part)
@@ -84,7 +85,8 @@ extension SessionHandler {
         let now = context.lane.executor.now()
         do throws(WireError) {
             let asked = try CountQuestion(
-                CountRequest(decoding: frame.payload), limits: context.limits, now: now)
+                CountRequest(decoding: frame.payload, filters: context.limits.filters), limits: context.limits,
+                now: now)
             let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
             guard let question = allowed else { return }
             start(frame.requestID, .interactive, deadline: question.deadline, now: now) { lane, ticket in
@@ -92,16 +94,6 @@ extension SessionHandler {
             }
         } catch {
             answer(frame.requestID, error)
-        }
-    }
-
-    /// A request as its identity may make it; nil if it may not, and has been told so.
-    func permitted<Request>(_ requestID: UInt32, _ permit: () throws(SearchError) -> Request) -> Request? {
-        do throws(SearchError) {
-            return try permit()
-        } catch {
-            answer(requestID, error)
-            return nil
         }
     }
 
@@ -116,6 +108,7 @@ extension SessionHandler {
             let page = try context.lane.nextPage(
                 id, most: min(request.pageSize, maximumK), for: access.meter.tenant)
             try access.check(page)
+            bounds.turn.spend(answer: page.hitBytes)
             answer(frame.requestID, .result) { page.write(into: &$0) }
         } catch {
             answer(frame.requestID, error)
