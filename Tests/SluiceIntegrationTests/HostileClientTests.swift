@@ -10,7 +10,7 @@ extension PostgreSQL {
         private static func withGateway(
             _ limits: String = "{}", _ body: (RealGateway, Int) async throws -> Void
         ) async throws {
-            let text = try Replicas().text(extra: "limits: \(limits)\nlog: {level: error}")
+            let text = try Replicas().text(extra: "limits: \(limits)\nlog: {level: notice}")
             try await withRealGateway(text) { gateway in
                 try await body(gateway, try #require(gateway.port))
             }

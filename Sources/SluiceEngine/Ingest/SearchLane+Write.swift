@@ -24,12 +24,13 @@ extension SearchLane {
         let format = try table.format(collection, order.columns)
         let (writes, rowCount) = try split(order, collection, format)
         let statements = IngestStatements(collection: collection)
-        let upsert = upserts.statement(collection, order.columns) {
-            statements.upsert(order.columns, tellsNew: !table.isPartitioned)
+        let filter = try order.filter.map { filter throws(SearchError) in try FilterPlan(filter, collection) }
+        let upsert = upserts.statement(collection, order.columns, filter?.shape) {
+            statements.upsert(order.columns, tellsNew: !table.isPartitioned, filter?.shape)
         }
         let batch = WriteBatch(
             order: order, collection: collection, statements: statements, upsert: upsert,
-            types: table.types(collection, order.columns))
+            types: table.types(collection, order.columns) + (filter?.shape.commandTypes ?? []), filter: filter)
         var answer = WriteAnswer(
             rows: Array(repeating: .notApplied, count: rowCount),
             deletes: Array(repeating: .notApplied, count: order.deletes.count), shards: [], elapsed: .zero,
@@ -181,6 +182,9 @@ extension SearchLane {
         _ write: ShardWrite, _ batch: WriteBatch, _ primary: PrimaryLease, _ report: ShardReport
     ) async throws(BackendFailure) -> ShardWriteEnd {
         let deadline = batch.order.deadline
+        let share = batch.order.tenant?.share
+        guard share?.take(primary.backend) ?? true else { throw .shareUsedUp }
+        defer { share?.release(primary.backend) }
         let commands = batch.commands(
             write, timeline: primary.timeline, timeout: executor.now().duration(to: deadline))
         let results = try await primary.connection.run(commands, deadline: deadline)

@@ -22,14 +22,19 @@ extension SearchLane {
         let request = AttemptRequest(
             pick: pick, backend: replica.backend, leg: leg, input: input, running: running, limit: limit,
             token: Int64(bitPattern: random.next()))
+        let share = running.terms.tenant?.share
         var end: AttemptEnd
-        if let lease = leaseAtOnce(request.backend) {
+        let isWithinShare = share?.take(request.backend) ?? true
+        if !isWithinShare {
+            end = AttemptEnd(pick: pick, result: .failure(.shareUsedUp))
+        } else if let lease = leaseAtOnce(request.backend) {
             end = await run(request, on: lease, wait: .zero, for: owner)
         } else if let lent = await borrow(request, for: owner) {
             end = lent
         } else {
             end = await execute(request, for: owner)
         }
+        if let share, isWithinShare { end.giveBack(share, request.backend, on: executor) }
         if let need = running.need(of: leg), !pick.isStale, case .success = end.result,
             !shared.shards[leg.shardIndex].hasReplayed(need, pick.replica, now: executor.now())
         {
@@ -203,6 +208,26 @@ extension SearchLane {
     private func lend(_ request: AttemptRequest) async -> AttemptEnd? {
         guard backends[request.backend].machine.idleCount > 0 else { return nil }
         return await execute(request, for: nil)
+    }
+}
+
+extension BackendFailure {
+    /// A tenant holds as many connections to the replica as it may.
+    static var shareUsedUp: BackendFailure {
+        BackendFailure(
+            .saturated, retryAfter: .milliseconds(50),
+            detail: "this identity's requests hold their share of the replica's connections")
+    }
+}
+
+extension AttemptEnd {
+    /// The tenant's part of the pool is free when the server's work has ended.
+    fileprivate mutating func giveBack(_ share: PoolShare, _ backend: Int, on executor: any LaneExecutor) {
+        guard let settling = unsettled else { return share.release(backend) }
+        unsettled = Task(executorPreference: executor) {
+            await settling.value
+            share.release(backend)
+        }
     }
 }
 

@@ -6,10 +6,17 @@ package struct GatewayConfig: Sendable {
     package struct HostPort: Hashable, Sendable {
         package var host: String
         package var port: Int
+
+        package init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
     }
 
     package struct Listen: Hashable, Sendable {
         package var tcp: HostPort?
+        /// TLS from the first byte.
+        package var tls: HostPort?
         package var unixPath: String?
     }
 
@@ -116,6 +123,9 @@ package struct GatewayConfig: Sendable {
     }
 
     package var listen: Listen
+    /// Nil if nothing is listened on with TLS.
+    package var tls: TLS?
+    package var access = Access()
     package var reactors: Int
     package var pool: PoolSettings
     package var shards: [Shard]

@@ -10,13 +10,20 @@ struct SessionFactory: Sendable {
     let config: GatewayConfig
     let house: House
     let registry: SessionRegistry
+    let access: AccessDirectory
+    let tls: TLSMaterial?
     let logger: Logger
     private let commons: SessionCommons
 
-    init(config: GatewayConfig, house: House, registry: SessionRegistry, logger: Logger) {
+    init(
+        config: GatewayConfig, house: House, registry: SessionRegistry, access: AccessDirectory, tls: TLSMaterial?,
+        logger: Logger
+    ) {
         self.config = config
         self.house = house
         self.registry = registry
+        self.access = access
+        self.tls = tls
         self.logger = logger
         let collections = config.collections.sorted { $0.name < $1.name }.map {
             CollectionDescription(
@@ -27,15 +34,19 @@ struct SessionFactory: Sendable {
                 },
                 model: $0.model, hasText: $0.text != nil)
         }
-        var list = ByteBuffer()
-        CollectionList(collections: collections).encode(into: &list)
         commons = SessionCommons(
-            serverName: "sluice/\(Version.current)", limits: config.limits, collectionList: list,
-            shared: house.shared, registry: registry, logger: logger)
+            serverName: "sluice/\(Version.current)", limits: config.limits, collections: collections,
+            access: access, shared: house.shared, registry: registry, logger: logger)
     }
 
-    func configure(_ channel: any Channel) -> EventLoopFuture<Void> {
+    func configure(_ channel: any Channel, _ kind: ListenerKind) -> EventLoopFuture<Void> {
+        guard kind == .unix else { return configure(channel, kind, Peer()) }
+        return PeerInspection.unixUser(of: channel).flatMap { configure(channel, kind, Peer(unixUser: $0)) }
+    }
+
+    private func configure(_ channel: any Channel, _ kind: ListenerKind, _ peer: Peer) -> EventLoopFuture<Void> {
         channel.eventLoop.makeCompletedFuture {
+            if kind == .tls, let tls { try channel.pipeline.syncOperations.addHandler(tls.handler()) }
             let id: UInt64
             switch registry.open(from: PeerAddress(channel.remoteAddress)) {
             case .opened(let number): id = number
@@ -45,7 +56,8 @@ struct SessionFactory: Sendable {
             channel.closeFuture.whenComplete { _ in registry.remove(id) }
             let handler = SessionHandler(
                 SessionContext(
-                    commons: commons, lane: house.lanes[Int(id % UInt64(house.lanes.count))], sessionID: id))
+                    commons: commons, peer: peer, lane: house.lanes[Int(id % UInt64(house.lanes.count))],
+                    sessionID: id))
             try channel.pipeline.syncOperations.addHandler(handler)
             let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
             registry.add(
@@ -55,6 +67,7 @@ struct SessionFactory: Sendable {
                         switch notice {
                         case .goAway: bound.value.goAway("the gateway is shutting down")
                         case .displaced: bound.value.displaced()
+                        case .accessChanged: bound.value.accessChanged()
                         }
                     }
                 })
@@ -71,11 +84,18 @@ struct SessionFactory: Sendable {
     }
 }
 
+enum ListenerKind: Sendable {
+    case tcp
+    case tls
+    case unix
+}
+
 /// Binds what the configuration says.
 struct Listeners: Sendable {
     struct Bound: Sendable {
         var channels: [any Channel] = []
         var tcpAddress: SocketAddress?
+        var tlsAddress: SocketAddress?
         var unixSocket: UnixSocket?
     }
 
@@ -93,13 +113,18 @@ struct Listeners: Sendable {
         var bound = Bound()
         do {
             if let tcp = listen.tcp {
-                let channel = try await bootstrap(isTCP: true).bind(host: tcp.host, port: tcp.port).get()
+                let channel = try await bootstrap(.tcp).bind(host: tcp.host, port: tcp.port).get()
                 bound.channels.append(channel)
                 bound.tcpAddress = channel.localAddress
             }
+            if let tls = listen.tls {
+                let channel = try await bootstrap(.tls).bind(host: tls.host, port: tls.port).get()
+                bound.channels.append(channel)
+                bound.tlsAddress = channel.localAddress
+            }
             if let path = listen.unixPath {
                 try UnixSocket.checkIsFree(path)
-                let socket = bootstrap(isTCP: false)
+                let socket = bootstrap(.unix)
                 bound.channels.append(
                     try await socket.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get())
                 bound.unixSocket = UnixSocket(bound: path)
@@ -111,13 +136,13 @@ struct Listeners: Sendable {
         }
     }
 
-    private func bootstrap(isTCP: Bool) -> ServerBootstrap {
+    private func bootstrap(_ kind: ListenerKind) -> ServerBootstrap {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1_024)
-            .childChannelInitializer { [sessions] in sessions.configure($0) }
+            .childChannelInitializer { [sessions] in sessions.configure($0, kind) }
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1_024, high: 1_024 * 1_024))
-        guard isTCP else { return bootstrap }
+        guard kind != .unix else { return bootstrap }
         return
             bootstrap
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)

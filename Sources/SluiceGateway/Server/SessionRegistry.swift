@@ -8,6 +8,8 @@ final class SessionRegistry: Sendable {
     /// What a session is told from outside.
     enum Notice: Sendable {
         case goAway
+        /// To look again at what it may do.
+        case accessChanged
         /// Another one needs its place.
         case displaced
     }
@@ -102,6 +104,11 @@ final class SessionRegistry: Sendable {
             return Array(state.entries.values)
         }
         for entry in entries { entry.tell(.goAway) }
+    }
+
+    /// Has every session look again at what it may do.
+    func accessChanged() {
+        for entry in state.withLock({ Array($0.entries.values) }) { entry.tell(.accessChanged) }
     }
 
     func closeAll() {

@@ -137,6 +137,7 @@ enum ReplyEncoder {
         case .unknownCursor: .unknownCursor
         case .malformed: .malformed
         case .badRow: .badRow
+        case .permissionDenied: .permissionDenied
         }
     }
 }

@@ -10,7 +10,10 @@ extension SessionHandler {
         let now = context.lane.executor.now()
         do throws(WireError) {
             let request = try SearchRequest(decoding: frame.payload, filters: context.limits.filters)
-            let search = try Search(request, limits: context.limits, now: now)
+            let asked = try Search(request, limits: context.limits, now: now)
+            guard let search = permitted(requestID, { () throws(SearchError) in try access.permitted(asked) }) else {
+                return
+            }
             if request.stream { return stream(requestID, search, now: now) }
             let most = context.limits.maxReply
             if let use = context.lane.use(of: search) {
@@ -66,7 +69,9 @@ extension SessionHandler {
     func get(_ frame: Frame) {
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let request = try RowRequest(GetRequest(decoding: frame.payload), limits: context.limits, now: now)
+            let asked = try RowRequest(GetRequest(decoding: frame.payload), limits: context.limits, now: now)
+            let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
+            guard let request = allowed else { return }
             start(frame.requestID, .interactive, deadline: request.deadline, now: now) {
                 [most = context.limits.maxReply] lane, ticket in
                 await lane.rows(request, admittedBy: ticket).limited(to: most)
@@ -79,14 +84,25 @@ extension SessionHandler {
     func count(_ frame: Frame) {
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let question = try CountQuestion(
-                CountRequest(decoding: frame.payload, filters: context.limits.filters), limits: context.limits,
-                now: now)
+            let request = try CountRequest(decoding: frame.payload, filters: context.limits.filters)
+            let asked = try CountQuestion(request, limits: context.limits, now: now)
+            let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
+            guard let question = allowed else { return }
             start(frame.requestID, .interactive, deadline: question.deadline, now: now) { lane, ticket in
                 await lane.count(question, admittedBy: ticket)
             }
         } catch {
             answer(frame.requestID, error)
+        }
+    }
+
+    /// A request as its identity may make it; nil if it may not, and has been told so.
+    func permitted<Request>(_ requestID: UInt32, _ permit: () throws(SearchError) -> Request) -> Request? {
+        do throws(SearchError) {
+            return try permit()
+        } catch {
+            answer(requestID, error)
+            return nil
         }
     }
 
@@ -98,8 +114,9 @@ extension SessionHandler {
         }
         do throws(SearchError) {
             let id = CursorID(high: request.cursor.high, low: request.cursor.low)
-            let page = try context.lane.nextPage(id, most: min(request.pageSize, context.limits.maxK))
-            bounds.turn.spend(answer: page.hitBytes)
+            let page = try context.lane.nextPage(
+                id, most: min(request.pageSize, maximumK), for: access.meter.tenant)
+            try access.check(page)
             answer(frame.requestID, .result) { page.write(into: &$0) }
         } catch {
             answer(frame.requestID, error)

@@ -4,42 +4,6 @@ internal import SluiceCore
 internal import SluiceEngine
 internal import SluiceWire
 
-/// What every session of a gateway shares.
-final class SessionCommons: Sendable {
-    let serverName: String
-    let limits: GatewayConfig.Limits
-    /// COLLECTION_LIST's payload.
-    let collectionList: ByteBuffer
-    let shared: SharedState
-    let ingest: IngestLimits
-    let registry: SessionRegistry
-    let logger: Logger
-
-    init(
-        serverName: String, limits: GatewayConfig.Limits, collectionList: ByteBuffer, shared: SharedState,
-        registry: SessionRegistry, logger: Logger
-    ) {
-        self.serverName = serverName
-        self.limits = limits
-        self.collectionList = collectionList
-        self.shared = shared
-        ingest = IngestLimits(limits.loads)
-        self.registry = registry
-        self.logger = logger
-    }
-}
-
-/// Whose a session is.
-struct SessionContext: Sendable {
-    var commons: SessionCommons
-    var lane: SearchLane
-    var sessionID: UInt64
-
-    var limits: GatewayConfig.Limits { commons.limits }
-    var memory: MemoryBudget { commons.shared.memory }
-    var logger: Logger { commons.logger }
-}
-
 /// One client's connection: cuts frames, asks `SessionMachine` what they mean, runs requests on the session's lane and
 /// writes the answers, with one flush for each turn of the event loop.
 final class SessionHandler: ChannelInboundHandler {
@@ -47,6 +11,8 @@ final class SessionHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     let context: SessionContext
+    /// Nobody's before HELLO.
+    private(set) var access = SessionAccess.nobody
     var machine: SessionMachine
     private var decoder: FrameDecoder
     private var encoder = FrameEncoder(lz4: false)
@@ -168,14 +134,14 @@ final class SessionHandler: ChannelInboundHandler {
         switch action {
         case .welcome(let goAway): welcome(frame, goAway: goAway)
         case .pong: pong(frame)
-        case .search: search(frame)
-        case .get: get(frame)
-        case .count: count(frame)
-        case .next: next(frame)
-        case .load: load(frame)
+        case .search: metered(frame, search)
+        case .get: metered(frame, get)
+        case .count: metered(frame, count)
+        case .next: metered(frame, next)
+        case .load: metered(frame, load)
         case .loadRows: loadRows(frame)
         case .loadEnd: loadEnd(frame)
-        case .write: write(frame)
+        case .write: metered(frame, write)
         case .listCollections: listCollections(frame)
         case .cancel: running[frame.requestID]?.cancel()
         case .nothing: break
@@ -184,9 +150,22 @@ final class SessionHandler: ChannelInboundHandler {
         }
     }
 
+    /// A request, if its identity has not used up what it may have in a second.
+    private func metered(_ frame: Frame, _ handle: (Frame) -> Void) {
+        do throws(SearchError) {
+            try access.meter.requested(bytes: frame.payload.readableBytes, now: context.lane.executor.now())
+        } catch {
+            return answer(frame.requestID, error)
+        }
+        handle(frame)
+    }
+
     private func welcome(_ frame: Frame, goAway: Bool) {
         do throws(WireError) {
             let hello = try Hello(decoding: frame.payload)
+            do throws(Refusal) { access = try identified(hello) } catch {
+                return fail(.unauthenticated, error.rawValue)
+            }
             handshakeTimeout?.cancel()
             handshakeTimeout = nil
             let features = hello.features.intersection(.lz4)
@@ -196,7 +175,7 @@ final class SessionHandler: ChannelInboundHandler {
             context.commons.registry.welcomed(context.sessionID)
             let welcome = Welcome(
                 server: context.commons.serverName, features: features, maximumFrameLength: context.limits.maxFrame,
-                maximumInFlight: context.limits.maxInFlight, maximumK: context.limits.maxK,
+                maximumInFlight: context.limits.maxInFlight, maximumK: maximumK,
                 sessionID: context.sessionID)
             // WELCOME itself is never compressed: the client learns of the agreement from it.
             write(.welcome, frame.requestID) { welcome.encode(into: &$0) }
@@ -206,6 +185,32 @@ final class SessionHandler: ChannelInboundHandler {
             fail(error.code, error.message)
         }
     }
+
+    /// - Throws: why the session is not let in.
+    private func identified(_ hello: Hello) throws(Refusal) -> SessionAccess {
+        var peer = context.peer
+        if let channel = channelContext?.channel {
+            peer.certificateNames = PeerInspection.certificateNames(of: channel)
+        }
+        let access = try context.commons.access.admit(
+            token: hello.token?.readableBytesView, peer: peer, at: WallClock.seconds(),
+            now: context.lane.executor.now())
+        context.logger.debug("session \(context.sessionID) is \(access.identity.shownName)")
+        return access
+    }
+
+    /// The rules have changed, or the time of a token may be over.
+    func accessChanged() {
+        guard channelContext != nil, !machine.isAwaitingHello else { return }
+        let now = context.lane.executor.now()
+        guard let access = context.commons.access.again(access, at: WallClock.seconds(), now: now) else {
+            return fail(.unauthenticated, "what this session was let in by was revoked, or its time is over")
+        }
+        self.access = access
+    }
+
+    /// The largest k that this session may ask for.
+    var maximumK: Int { min(context.limits.maxK, access.identity.limits.maxK ?? .max) }
 
     private func pong(_ frame: Frame) {
         guard frame.payload.readableBytes <= Self.maximumPingBytes else {
@@ -217,9 +222,10 @@ final class SessionHandler: ChannelInboundHandler {
     private static var maximumPingBytes: Int { 64 }
 
     private func listCollections(_ frame: Frame) {
-        let list = context.commons.collectionList
-        bounds.turn.spend(answer: list.readableBytes)
-        answer(frame.requestID, .collectionList) { $0.writeImmutableBuffer(list) }
+        let began = context.lane.executor.now()
+        defer { spend(since: began) }
+        let list = CollectionList(collections: context.commons.collections.filter { access.identity.sees($0.name) })
+        answer(frame.requestID, .collectionList) { list.encode(into: &$0) }
     }
 
     // MARK: Requests that take time
@@ -229,18 +235,36 @@ final class SessionHandler: ChannelInboundHandler {
         _ requestID: UInt32, _ priority: SearchPriority, deadline: Instant, now: Instant,
         _ work: @escaping @Sendable (SearchLane, Admission.Ticket) async -> Outcome<Answer>
     ) {
-        guard channelContext != nil else { return }
+        guard channelContext != nil, hasPlace(requestID) else { return }
         let ticket: Admission.Ticket
         do throws(SearchError) {
             ticket = try context.commons.shared.admission.arrived(priority, deadline: deadline, now: now)
         } catch {
+            access.meter.end()
             return answer(requestID, error)
         }
-        run(requestID) { await work($0, ticket) }
+        launch(requestID) { await work($0, ticket) }
     }
 
     /// Runs a request on the session's lane, and answers it.
     func run<Answer: ReplyMessage>(
+        _ requestID: UInt32, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
+    ) {
+        guard channelContext != nil, hasPlace(requestID) else { return }
+        launch(requestID, work)
+    }
+
+    /// A place among those that the identity has; its task gives it back when the databases' work has ended.
+    private func hasPlace(_ requestID: UInt32) -> Bool {
+        if access.meter.begin() { return true }
+        loads[requestID] = nil
+        answer(
+            requestID,
+            WireError(.tooManyInFlight, "this identity has as many requests in flight as it may; wait for an answer"))
+        return false
+    }
+
+    private func launch<Answer: ReplyMessage>(
         _ requestID: UInt32, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
     ) {
         guard let eventLoop = channelContext?.eventLoop else { return }
@@ -248,11 +272,16 @@ final class SessionHandler: ChannelInboundHandler {
         let request = RunningRequest(bytes: bounds.frameBytes)
         bounds.inFlightBytes += request.bytes
         running[requestID] = request
-        let task = Task(executorPreference: context.lane.executor) { [lane = context.lane, account = bounds.account] in
-            defer { request.ended() }
+        let task = Task(executorPreference: context.lane.executor) {
+            [lane = context.lane, meter = access.meter, account = bounds.account] in
+            defer {
+                meter.end()
+                request.ended()
+            }
             let outcome = await work(lane)
             let reply = Reply(outcome.result)
             let bytes = reply.payload.readableBytes
+            meter.answered(bytes: bytes, now: lane.executor.now())
             account?.add(bytes)
             let isSettling = !outcome.unsettled.isEmpty
             eventLoop.execute {
