@@ -10,8 +10,8 @@ struct GoodClient {
         var worst: Duration = .zero
     }
 
-    /// Asks for searches and pings, one after another, until the attack is over and it has asked often enough. Each must
-    /// be answered, and within a second.
+    /// Asks for searches and pings, one after another, until the attack is over and it has asked often enough. Each
+    /// must be answered, and within a second.
     static func works(
         beside gateway: RealGateway, atLeast least: Int = 50, sourceLocation: SourceLocation = #_sourceLocation,
         _ attack: () async throws -> Void

@@ -4,13 +4,13 @@ import SluiceWire
 import Testing
 
 extension PostgreSQL {
-    /// Clients that mean harm, or behave as if they did, beside a good one: it is served, the bad ones end as the protocol
-    /// says, and the gateway's memory stays bounded.
+    /// Clients that mean harm, or behave as if they did, beside a good one: it is served, the bad ones end as the
+    /// protocol says, and the gateway's memory stays bounded.
     @Suite struct HostileClients {
         private static func withGateway(
             _ limits: String = "{}", _ body: (RealGateway, Int) async throws -> Void
         ) async throws {
-            let text = try Replicas().text(extra: "limits: \(limits)\nlog: {level: error}")
+            let text = try Replicas().text(extra: "limits: \(limits)\nlog: {level: notice}")
             try await withRealGateway(text) { gateway in
                 try await body(gateway, try #require(gateway.port))
             }
@@ -23,8 +23,8 @@ extension PostgreSQL {
             ("half a HELLO", Array(HostileSocket.greeting().dropLast(5))),
         ]
 
-        /// 2,000 sockets that stop at one stage of the handshake, from two addresses: those beyond the cap make room for
-        /// the next ones, the rest goes when its time is over, and a good client gets in at any moment.
+        /// 2,000 sockets that stop at one stage of the handshake, from two addresses: those beyond the cap make room
+        /// for the next ones, the rest goes when its time is over, and a good client gets in at any moment.
         @Test(.timeLimit(.minutes(2)), arguments: stages.indices)
         func neverFinishingTheHandshake(stage: Int) async throws {
             let bytes = Self.stages[stage].bytes

@@ -40,7 +40,9 @@ public struct MemoryPressure: Sendable {
         var greediest: [Holder] = []
         for holder in holders where holder.held > 0 && !stopped.contains(holder.id) { greediest.append(holder) }
         greediest.sort { ($0.held, $1.id) > ($1.held, $0.id) }
-        let ids = greediest.prefix(next).map(\.id)
+        // Whoever holds little beside the greediest would give little back.
+        let least = (greediest.first?.held ?? 0) / 16
+        let ids = greediest.prefix(next).prefix { $0.held >= least }.map(\.id)
         next = min(2 * next, 1 << 20)
         stopped.formUnion(ids)
         return ids

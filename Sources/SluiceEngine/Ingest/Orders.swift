@@ -71,11 +71,11 @@ public struct WriteOrder: Sendable {
     public var deletes: [Int64]
     public var deadline: Instant
     public var key: WriteKey?
+    /// How many rows and ids it may have.
+    public var most = WriteOrder.mostRows
     /// Rows of which it is not true may be neither stored, replaced nor deleted.
     public var filter: Filter?
     public var tenant: Tenant?
-    /// How many rows and ids it may have.
-    public var most = WriteOrder.mostRows
 
     public init(
         collection: String, columns: [String], rows: [UInt8], deletes: [Int64], deadline: Instant,

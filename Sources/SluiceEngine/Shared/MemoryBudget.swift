@@ -2,8 +2,8 @@ internal import SluiceCore
 internal import Synchronization
 
 /// The bytes that a gateway holds for its clients, of which there may be so many: what has come from them, what waits
-/// for them, and what is held for the requests at work. Counting is a few atomic additions; only near the limit is there
-/// a lock, for `MemoryPressure` to say who has to stop.
+/// for them, and what is held for the requests at work. Counting is a few atomic additions; only near the limit is
+/// there a lock, for `MemoryPressure` to say who has to stop.
 public final class MemoryBudget: Sendable {
     private struct State {
         var pressure: MemoryPressure

@@ -8,6 +8,8 @@ final class SessionRegistry: Sendable {
     /// What a session is told from outside.
     enum Notice: Sendable {
         case goAway
+        /// To look again at what it may do.
+        case accessChanged
         /// Another one needs its place.
         case displaced
         /// It has to look again at what it may do.

@@ -84,9 +84,8 @@ extension SessionHandler {
     func count(_ frame: Frame) {
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let asked = try CountQuestion(
-                CountRequest(decoding: frame.payload, filters: context.limits.filters), limits: context.limits,
-                now: now)
+            let request = try CountRequest(decoding: frame.payload, filters: context.limits.filters)
+            let asked = try CountQuestion(request, limits: context.limits, now: now)
             let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
             guard let question = allowed else { return }
             start(frame.requestID, .interactive, deadline: question.deadline, now: now) { lane, ticket in
@@ -108,7 +107,6 @@ extension SessionHandler {
             let page = try context.lane.nextPage(
                 id, most: min(request.pageSize, maximumK), for: access.meter.tenant)
             try access.check(page)
-            bounds.turn.spend(answer: page.hitBytes)
             answer(frame.requestID, .result) { page.write(into: &$0) }
         } catch {
             answer(frame.requestID, error)
