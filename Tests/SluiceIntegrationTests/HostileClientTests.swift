@@ -203,7 +203,7 @@ extension PostgreSQL {
 
         /// As much of it as the gateway takes, from several sessions that come again and again.
         @Test(.timeLimit(.minutes(2)), arguments: floods) func flood(flood: Flood) async throws {
-            try await Self.withGateway("{max_errors: 100}") { gateway, port in
+            try await Self.withGateway("{max_pings: 1000, max_errors: 100}") { gateway, port in
                 let before = try gateway.residentBytes()
                 try await GoodClient.works(beside: gateway) {
                     try await withThrowingTaskGroup(of: [ErrorReply?].self) { group in

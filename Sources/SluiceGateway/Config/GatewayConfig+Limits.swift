@@ -39,7 +39,7 @@ extension GatewayConfig {
         /// Sessions that have not had WELCOME.
         package var maxUnauthenticated = 1_024
         /// A second, of one session.
-        package var maxPings = 1_000
+        package var maxPings = 100_000
         package var maxCancels = 1_000
         package var maxErrors = 1_000
         package var defaultDeadline: Duration = .seconds(10)
