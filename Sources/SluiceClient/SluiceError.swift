@@ -1,4 +1,4 @@
-internal import SluiceWire
+package import SluiceWire
 
 /// Why a call did not succeed: what happened, whether trying again may help, and what each leg of a search came to.
 public struct SluiceError: Error, Sendable, CustomStringConvertible {
@@ -80,7 +80,7 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
         self.legs = legs
     }
 
-    init(_ reply: ErrorReply) {
+    package init(_ reply: ErrorReply) {
         self.init(
             Code(reply.code), reply.message, isRetryable: reply.isRetryable, retryAfter: reply.retryAfter,
             legs: reply.legs.map(LegReport.init))

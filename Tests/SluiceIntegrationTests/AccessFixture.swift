@@ -14,7 +14,8 @@ struct GuardedGateway: Sendable {
 
     /// - Parameter identities: the section's list, indented by four; a file of tokens is configured besides.
     static func with(
-        _ replicas: Replicas, identities: String, extra: String = "", extraCollections: String = "",
+        _ replicas: Replicas, identities: String, limits: String = "{}", extra: String = "",
+        extraCollections: String = "",
         throughPoolers: Bool = false, samples: Bool = true, tls: GatewayConfig.TLS? = nil,
         _ body: (GuardedGateway) async throws -> Void
     ) async throws {
@@ -24,7 +25,8 @@ struct GuardedGateway: Sendable {
         let tokens = folder.appending(path: "tokens").path
         let access = "access:\n  tokens: \(tokens)\n  identities:\n\(identities)"
         var config = try replicas.config(
-            extraCollections: extraCollections, extra: extra + access, throughPoolers: throughPoolers, samples: samples)
+            limits: limits, extraCollections: extraCollections, extra: extra + access, throughPoolers: throughPoolers,
+            samples: samples)
         config.listen.unixPath = folder.appending(path: "s").path
         if let tls {
             config.tls = tls

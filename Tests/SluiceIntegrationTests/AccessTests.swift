@@ -260,8 +260,8 @@ extension PostgreSQL {
                     }
                     return await group.reduce(into: []) { $0.append($1) }
                 }
-                #expect(Set(codes).isSubset(of: [nil, .tooManyInFlight]))
-                #expect(codes.contains(.tooManyInFlight) && codes.contains(nil))
+                #expect(Set(codes).isSubset(of: [nil, .busy]))
+                #expect(codes.contains(.busy) && codes.contains(nil))
                 // All places are free again.
                 for client in clients { _ = try await client.search(Self.query()) }
                 for client in clients { await client.close() }

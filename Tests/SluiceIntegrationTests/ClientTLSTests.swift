@@ -18,6 +18,7 @@ extension PostgreSQL {
             """
 
         private func withTLS(
+            limits: String = "{}",
             clients: GatewayConfig.TLS.ClientCertificates? = nil,
             alternatives: String = "DNS:localhost,IP:127.0.0.1", minimum: GatewayConfig.TLS.Version = .tls12,
             _ body: (GuardedGateway, Certificates) async throws -> Void
@@ -32,7 +33,7 @@ extension PostgreSQL {
                 tls.clientCertificates = clients
             }
             tls.minimumVersion = minimum
-            try await GuardedGateway.with(try Replicas(), identities: Self.identities, tls: tls) {
+            try await GuardedGateway.with(try Replicas(), identities: Self.identities, limits: limits, tls: tls) {
                 try await body($0, certificates)
             }
         }
@@ -205,6 +206,32 @@ extension PostgreSQL {
             try await withTLS(minimum: .tls13) { guarded, certificates in
                 let old = try configuration(certificates, .tlsv12)
                 await #expect(throws: (any Error).self) { try await shown(guarded, old) }
+            }
+        }
+
+        /// Sockets that stop in the middle of the TLS handshake are sessions without HELLO like others.
+        @Test(.timeLimit(.minutes(1)), arguments: [0, 9, 64]) func halfAHandshake(bytes: Int) async throws {
+            try await withTLS(limits: "{handshake_timeout: 2s, max_unauthenticated: 500}") { guarded, certificates in
+                let token = try await guarded.token("token").revealed
+                let port = try #require(guarded.gateway.tlsAddress?.port)
+                // A record of 200 bytes that is to be a ClientHello.
+                let hello: [UInt8] = [0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3] + Array(repeating: 7, count: 100)
+                let sockets = try await onThread {
+                    try (0..<2_000).map { number in
+                        let socket = try HostileSocket(port: port, from: number.isMultiple(of: 2) ? 2 : 3)
+                        socket.send(Array(hello.prefix(bytes)))
+                        return socket
+                    }
+                }
+                let began = ContinuousClock.now
+                let client = try await guarded.connect(
+                    token, at: guarded.tlsAddress, tls: Self.trusting(certificates))
+                try await Self.search(client)
+                #expect(ContinuousClock.now - began < .seconds(1))
+                let ends = try await onThread { sockets.map { $0.takeAll(within: 10_000) != nil } }
+                #expect(ends.allSatisfy { $0 })
+                try await client.ping()
+                await client.close()
             }
         }
 

@@ -43,7 +43,8 @@ extension PostgreSQL.HostileClients {
         ("a row", request(.write, 1, name, field(3, [0xFF, 0xFF, 0xFF, 0xFF] + Array(repeating: 0, count: 16)))),
         (
             "a row's vector",
-            request(.write, 1, name, field(3, [0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 1, 0xFF, 0xFF, 0xFF, 0xFE]))
+            request(
+                .write, 1, name, field(3, [0, 0, 0, 12] + Array(repeating: 0, count: 8) + [0xFF, 0xFF, 0xFF, 0xFE]))
         ),
         ("ids", HostileSocket.frame(.get, 1) { $0.writeBytes(name + [0, 2, 0xFF, 0xFF, 0xFF, 0xF8]) }),
     ]

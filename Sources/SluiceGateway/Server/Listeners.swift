@@ -35,8 +35,9 @@ struct SessionFactory: Sendable {
                 model: $0.model, hasText: $0.text != nil)
         }
         commons = SessionCommons(
-            serverName: "sluice/\(Version.current)", limits: config.limits, collections: collections,
-            access: access, shared: house.shared, registry: registry, logger: logger)
+            serverName: "sluice/\(Version.current)", limits: config.limits,
+            collections: CollectionLists(collections), access: access, shared: house.shared, registry: registry,
+            logger: logger)
     }
 
     func configure(_ channel: any Channel, _ kind: ListenerKind) -> EventLoopFuture<Void> {
@@ -46,14 +47,14 @@ struct SessionFactory: Sendable {
 
     private func configure(_ channel: any Channel, _ kind: ListenerKind, _ peer: Peer) -> EventLoopFuture<Void> {
         channel.eventLoop.makeCompletedFuture {
-            if kind == .tls, let tls { try channel.pipeline.syncOperations.addHandler(tls.handler()) }
             let id: UInt64
             switch registry.open(from: PeerAddress(channel.remoteAddress)) {
             case .opened(let number): id = number
-            case .closed: return refuse(channel, "the gateway is shutting down")
-            case .refused(let reason): return refuse(channel, reason.message)
+            case .closed: return refuse(channel, kind, "the gateway is shutting down")
+            case .refused(let reason): return refuse(channel, kind, reason.message)
             }
             channel.closeFuture.whenComplete { _ in registry.remove(id) }
+            if kind == .tls, let tls { try channel.pipeline.syncOperations.addHandler(tls.handler()) }
             let handler = SessionHandler(
                 SessionContext(
                     commons: commons, peer: peer, lane: house.lanes[Int(id % UInt64(house.lanes.count))],
@@ -74,8 +75,9 @@ struct SessionFactory: Sendable {
         }
     }
 
-    /// Too many sessions: say so, and close.
-    private func refuse(_ channel: any Channel, _ message: String) {
+    /// Too many sessions: say so, and close. With TLS a handshake would have to come before anything can be said.
+    private func refuse(_ channel: any Channel, _ kind: ListenerKind, _ message: String) {
+        guard kind != .tls else { return channel.close(promise: nil) }
         var buffer = channel.allocator.buffer(capacity: 128)
         FrameEncoder(lz4: false).write(.error, requestID: 0, into: &buffer) {
             ErrorReply(code: .busy, message: message).encode(into: &$0)

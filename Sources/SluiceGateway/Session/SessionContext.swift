@@ -6,7 +6,7 @@ internal import SluiceWire
 final class SessionCommons: Sendable {
     let serverName: String
     let limits: GatewayConfig.Limits
-    let collections: [CollectionDescription]
+    let collections: CollectionLists
     let access: AccessDirectory
     let shared: SharedState
     let ingest: IngestLimits
@@ -14,7 +14,7 @@ final class SessionCommons: Sendable {
     let logger: Logger
 
     init(
-        serverName: String, limits: GatewayConfig.Limits, collections: [CollectionDescription],
+        serverName: String, limits: GatewayConfig.Limits, collections: CollectionLists,
         access: AccessDirectory, shared: SharedState, registry: SessionRegistry, logger: Logger
     ) {
         self.serverName = serverName

@@ -96,16 +96,6 @@ extension SessionHandler {
         }
     }
 
-    /// A request as its identity may make it; nil if it may not, and has been told so.
-    func permitted<Request>(_ requestID: UInt32, _ permit: () throws(SearchError) -> Request) -> Request? {
-        do throws(SearchError) {
-            return try permit()
-        } catch {
-            answer(requestID, error)
-            return nil
-        }
-    }
-
     /// The next page of a list that is held.
     func next(_ frame: Frame) {
         let request: CursorRequest

@@ -12,7 +12,7 @@ final class SessionHandler: ChannelInboundHandler {
 
     let context: SessionContext
     /// Nobody's before HELLO.
-    private(set) var access = SessionAccess.nobody
+    var access = SessionAccess.nobody
     var machine: SessionMachine
     private var decoder: FrameDecoder
     private var encoder = FrameEncoder(lz4: false)
@@ -150,16 +150,6 @@ final class SessionHandler: ChannelInboundHandler {
         }
     }
 
-    /// A request, if its identity has not used up what it may have in a second.
-    private func metered(_ frame: Frame, _ handle: (Frame) -> Void) {
-        do throws(SearchError) {
-            try access.meter.requested(bytes: frame.payload.readableBytes, now: context.lane.executor.now())
-        } catch {
-            return answer(frame.requestID, error)
-        }
-        handle(frame)
-    }
-
     private func welcome(_ frame: Frame, goAway: Bool) {
         do throws(WireError) {
             let hello = try Hello(decoding: frame.payload)
@@ -186,32 +176,6 @@ final class SessionHandler: ChannelInboundHandler {
         }
     }
 
-    /// - Throws: why the session is not let in.
-    private func identified(_ hello: Hello) throws(Refusal) -> SessionAccess {
-        var peer = context.peer
-        if let channel = channelContext?.channel {
-            peer.certificateNames = PeerInspection.certificateNames(of: channel)
-        }
-        let access = try context.commons.access.admit(
-            token: hello.token?.readableBytesView, peer: peer, at: WallClock.seconds(),
-            now: context.lane.executor.now())
-        context.logger.debug("session \(context.sessionID) is \(access.identity.shownName)")
-        return access
-    }
-
-    /// The rules have changed, or the time of a token may be over.
-    func accessChanged() {
-        guard channelContext != nil, !machine.isAwaitingHello else { return }
-        let now = context.lane.executor.now()
-        guard let access = context.commons.access.again(access, at: WallClock.seconds(), now: now) else {
-            return fail(.unauthenticated, "what this session was let in by was revoked, or its time is over")
-        }
-        self.access = access
-    }
-
-    /// The largest k that this session may ask for.
-    var maximumK: Int { min(context.limits.maxK, access.identity.limits.maxK ?? .max) }
-
     private func pong(_ frame: Frame) {
         guard frame.payload.readableBytes <= Self.maximumPingBytes else {
             return fail(.malformed, "PING carries at most \(Self.maximumPingBytes) bytes")
@@ -222,10 +186,9 @@ final class SessionHandler: ChannelInboundHandler {
     private static var maximumPingBytes: Int { 64 }
 
     private func listCollections(_ frame: Frame) {
-        let began = context.lane.executor.now()
-        defer { spend(since: began) }
-        let list = CollectionList(collections: context.commons.collections.filter { access.identity.sees($0.name) })
-        answer(frame.requestID, .collectionList) { list.encode(into: &$0) }
+        let list = context.commons.collections.list(for: access.identity)
+        bounds.turn.spend(answer: list.readableBytes)
+        answer(frame.requestID, .collectionList) { $0.writeImmutableBuffer(list) }
     }
 
     // MARK: Requests that take time
@@ -254,16 +217,6 @@ final class SessionHandler: ChannelInboundHandler {
         launch(requestID, work)
     }
 
-    /// A place among those that the identity has; its task gives it back when the databases' work has ended.
-    private func hasPlace(_ requestID: UInt32) -> Bool {
-        if access.meter.begin() { return true }
-        loads[requestID] = nil
-        answer(
-            requestID,
-            WireError(.tooManyInFlight, "this identity has as many requests in flight as it may; wait for an answer"))
-        return false
-    }
-
     private func launch<Answer: ReplyMessage>(
         _ requestID: UInt32, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
     ) {
@@ -273,7 +226,7 @@ final class SessionHandler: ChannelInboundHandler {
         bounds.inFlightBytes += request.bytes
         running[requestID] = request
         let task = Task(executorPreference: context.lane.executor) {
-            [lane = context.lane, meter = access.meter, account = bounds.account] in
+            [lane = context.lane, account = bounds.account, meter = access.meter] in
             defer {
                 meter.end()
                 request.ended()
@@ -281,8 +234,8 @@ final class SessionHandler: ChannelInboundHandler {
             let outcome = await work(lane)
             let reply = Reply(outcome.result)
             let bytes = reply.payload.readableBytes
-            meter.answered(bytes: bytes, now: lane.executor.now())
             account?.add(bytes)
+            meter.answered(bytes: bytes, now: lane.executor.now())
             let isSettling = !outcome.unsettled.isEmpty
             eventLoop.execute {
                 account?.add(-bytes)
