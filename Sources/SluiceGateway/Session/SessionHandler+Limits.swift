@@ -189,9 +189,14 @@ extension SessionHandler {
     private func startWatching() {
         guard let channelContext else { return }
         bounds.isWatched = true
-        let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
+        // Weakly: a session that is over is not kept until somebody would look.
+        let handler = NIOLoopBound(Watched(handler: self), eventLoop: channelContext.eventLoop)
         let limits = SessionWatch.Limits(frame: context.limits.frameTimeout, idle: context.limits.streamIdle)
-        channelContext.eventLoop.scheduleTask(in: .init(limits.pause)) { handler.value.look() }
+        channelContext.eventLoop.scheduleTask(in: .init(limits.pause)) { handler.value.handler?.look() }
+    }
+
+    private struct Watched {
+        weak var handler: SessionHandler?
     }
 
     private func look() {
