@@ -53,6 +53,8 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
         public static let notSupported = Code(ErrorCode.notSupported)
         /// A row that is written is not one of its collection's.
         public static let badRow = Code(ErrorCode.badRow)
+        /// The identity that this client acts for may not do this.
+        public static let permissionDenied = Code(ErrorCode.permissionDenied)
     }
 
     public var code: Code

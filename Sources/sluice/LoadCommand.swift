@@ -117,7 +117,7 @@ struct LoadCommand: AsyncParsableCommand {
         var options = LoadOptions()
         (options.mode, options.skipBad, options.buildIndex) = (mode.mode, skipBad, buildIndex)
         if let loadID, let id = WriteKey(loadID) { options.id = id }
-        try await withClient(gateway.gateway) { [options] client in
+        try await withClient(gateway) { [options] client in
             let meter = ProgressMeter(total: total)
             let load = Task {
                 try await client.load(

@@ -12,7 +12,8 @@ struct Sluice: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            Serve.self, Check.self, CreateCollection.self, Adopt.self, SearchCommand.self, GetCommand.self,
+            Serve.self, Check.self, TokenCommand.self, CreateCollection.self, Adopt.self, SearchCommand.self,
+            GetCommand.self,
             CountCommand.self, LoadCommand.self, DeleteCommand.self, Ping.self, Collections.self, Bench.self,
         ])
 }

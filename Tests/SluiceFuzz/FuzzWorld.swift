@@ -40,7 +40,7 @@ final class FuzzWorld {
         channel = EmbeddedChannel(loop: loop)
         do {
             session = try SessionPort(
-                on: channel, lane: searches, admission: shared.admission, limits: limits, collections: Self.listed,
+                on: channel, lane: searches, shared: shared, limits: limits, collections: Self.listed,
                 logger: Self.logger)
         } catch { throw FuzzFinding("no session: \(error)") }
         let (searches, shared) = (searches, shared)

@@ -9,13 +9,14 @@ package final class SessionPort {
 
     /// Adds the session to the channel's pipeline. On the channel's event loop.
     package init(
-        on channel: any Channel, lane: SearchLane, admission: Admission, limits: GatewayConfig.Limits,
-        collections: [CollectionDescription], logger: Logger
+        on channel: any Channel, lane: SearchLane, shared: SharedState, limits: GatewayConfig.Limits,
+        collections: [CollectionDescription], access: AccessRules = AccessRules(), logger: Logger
     ) throws {
-        handler = SessionHandler(
-            SessionContext(
-                serverName: "sluice/\(Version.current)", limits: limits, collections: collections, lane: lane,
-                admission: admission, ingest: IngestLimits(), sessionID: 1, logger: logger))
+        let commons = SessionCommons(
+            serverName: "sluice/\(Version.current)", limits: limits, collections: CollectionLists(collections),
+            access: AccessDirectory(access, poolSizes: []), shared: shared,
+            registry: SessionRegistry(limits.places), logger: logger)
+        handler = SessionHandler(SessionContext(commons: commons, peer: Peer(), lane: lane, sessionID: 1))
         try channel.pipeline.syncOperations.addHandler(handler)
     }
 
