@@ -7,7 +7,7 @@ extension PostgreSQL {
     /// Clients that mean harm, or behave as if they did, beside a good one: it is served, the bad ones end as the
     /// protocol says, and the gateway's memory stays bounded.
     @Suite struct HostileClients {
-        private static func withGateway(
+        static func withGateway(
             _ limits: String = "{}", _ body: (RealGateway, Int) async throws -> Void
         ) async throws {
             let text = try Replicas().text(extra: "limits: \(limits)\nlog: {level: notice}")

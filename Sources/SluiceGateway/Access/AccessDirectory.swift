@@ -29,7 +29,7 @@ package final class AccessDirectory: Sendable {
     }
 
     package func admit(
-        token: (some Swift.Collection<UInt8>)?, peer: Peer, at seconds: Int64, now: Instant
+        token: (some Swift.Collection<UInt8>)?, peer: SessionPeer, at seconds: Int64, now: Instant
     ) throws(Refusal) -> SessionAccess {
         // Outside the lock: a hash takes longer than others should wait.
         let (credential, identity) = try rules.admit(token: token, peer: peer, at: seconds)

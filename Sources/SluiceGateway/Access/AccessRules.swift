@@ -33,7 +33,7 @@ package struct AccessRules: Hashable, Sendable {
 
     /// Lets a session in. A token that is given decides alone: a wrong one is not made good by a certificate.
     package func admit(
-        token: (some Swift.Collection<UInt8>)?, peer: Peer, at seconds: Int64
+        token: (some Swift.Collection<UInt8>)?, peer: SessionPeer, at seconds: Int64
     ) throws(Refusal) -> (credential: Credential, identity: Identity) {
         if isOpen { return (.none, .anybody) }
         if let token {

@@ -11,7 +11,7 @@ package enum Credential: Hashable, Sendable {
 }
 
 /// What a connection shows before any token.
-package struct Peer: Hashable, Sendable {
+package struct SessionPeer: Hashable, Sendable {
     package var certificateNames: [String] = []
     package var unixUser: UInt32?
 

@@ -41,11 +41,11 @@ struct SessionFactory: Sendable {
     }
 
     func configure(_ channel: any Channel, _ kind: ListenerKind) -> EventLoopFuture<Void> {
-        guard kind == .unix else { return configure(channel, kind, Peer()) }
-        return PeerInspection.unixUser(of: channel).flatMap { configure(channel, kind, Peer(unixUser: $0)) }
+        guard kind == .unix else { return configure(channel, kind, SessionPeer()) }
+        return PeerInspection.unixUser(of: channel).flatMap { configure(channel, kind, SessionPeer(unixUser: $0)) }
     }
 
-    private func configure(_ channel: any Channel, _ kind: ListenerKind, _ peer: Peer) -> EventLoopFuture<Void> {
+    private func configure(_ channel: any Channel, _ kind: ListenerKind, _ peer: SessionPeer) -> EventLoopFuture<Void> {
         channel.eventLoop.makeCompletedFuture {
             let id: UInt64
             switch registry.open(from: PeerAddress(channel.remoteAddress)) {

@@ -16,7 +16,7 @@ package final class SessionPort {
             serverName: "sluice/\(Version.current)", limits: limits, collections: CollectionLists(collections),
             access: AccessDirectory(access, poolSizes: []), shared: shared,
             registry: SessionRegistry(limits.places), logger: logger)
-        handler = SessionHandler(SessionContext(commons: commons, peer: Peer(), lane: lane, sessionID: 1))
+        handler = SessionHandler(SessionContext(commons: commons, peer: SessionPeer(), lane: lane, sessionID: 1))
         try channel.pipeline.syncOperations.addHandler(handler)
     }
 

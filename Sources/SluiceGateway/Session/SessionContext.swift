@@ -33,7 +33,7 @@ final class SessionCommons: Sendable {
 struct SessionContext: Sendable {
     var commons: SessionCommons
     /// What the connection itself shows; the certificate's names come with the handshake.
-    var peer: Peer
+    var peer: SessionPeer
     var lane: SearchLane
     var sessionID: UInt64
 

@@ -28,32 +28,35 @@ import Testing
 
     @Test func withoutIdentitiesEverybodyMayDoEverything() throws {
         let rules = AccessRules()
-        let (credential, identity) = try rules.admit(token: Self.noToken, peer: Peer(), at: 0)
+        let (credential, identity) = try rules.admit(token: Self.noToken, peer: SessionPeer(), at: 0)
         #expect(credential == .none && identity.may(.all, "whatever"))
         // As soon as there are some, such a session is nobody's.
         #expect(Self.rules().identity(for: credential, at: 0) == nil)
     }
 
     @Test func whoShowsNothingIsNotLetIn() {
-        #expect(throws: Refusal.noCredential) { try Self.rules().admit(token: Self.noToken, peer: Peer(), at: 0) }
         #expect(throws: Refusal.noCredential) {
-            try Self.rules().admit(token: Self.noToken, peer: Peer(certificateNames: ["CN:other"], unixUser: 7), at: 0)
+            try Self.rules().admit(token: Self.noToken, peer: SessionPeer(), at: 0)
+        }
+        #expect(throws: Refusal.noCredential) {
+            try Self.rules().admit(
+                token: Self.noToken, peer: SessionPeer(certificateNames: ["CN:other"], unixUser: 7), at: 0)
         }
     }
 
     @Test func certificatesAndUsersStandForTheirIdentities() throws {
         let rules = Self.rules()
         let byName = try rules.admit(
-            token: Self.noToken, peer: Peer(certificateNames: ["CN:x", "DNS:shop.example"]), at: 0)
+            token: Self.noToken, peer: SessionPeer(certificateNames: ["CN:x", "DNS:shop.example"]), at: 0)
         #expect(byName.identity.name == "shop" && byName.credential == .certificate(["DNS:shop.example"]))
-        let byUser = try rules.admit(token: Self.noToken, peer: Peer(unixUser: 1_000), at: 0)
+        let byUser = try rules.admit(token: Self.noToken, peer: SessionPeer(unixUser: 1_000), at: 0)
         #expect(byUser.identity.name == "batch" && byUser.credential == .unixUser(1_000))
     }
 
     @Test func aWrongTokenIsNotMadeGoodByACertificate() throws {
         let token = try Token.random()
         let rules = Self.rules(try Self.table(token, "batch"))
-        let peer = Peer(certificateNames: ["CN:shop"], unixUser: 1_000)
+        let peer = SessionPeer(certificateNames: ["CN:shop"], unixUser: 1_000)
         #expect(try rules.admit(token: token.revealed.utf8, peer: peer, at: 0).identity.name == "batch")
         #expect(throws: Refusal.wrongToken) {
             try rules.admit(token: try Token.random().revealed.utf8, peer: peer, at: 0)
@@ -67,7 +70,7 @@ import Testing
     @Test func whatWasTakenAwayEndsItsSessions() throws {
         let token = try Token.random()
         let rules = Self.rules(try Self.table(token, "shop", expires: 100))
-        let credential = try rules.admit(token: token.revealed.utf8, peer: Peer(), at: 99).credential
+        let credential = try rules.admit(token: token.revealed.utf8, peer: SessionPeer(), at: 99).credential
         #expect(rules.identity(for: credential, at: 99)?.name == "shop")
         #expect(rules.identity(for: credential, at: 100) == nil)
         #expect(Self.rules().identity(for: credential, at: 99) == nil)
