@@ -158,7 +158,7 @@ enum ResultsTarget {
         switch FrameKind(rawValue: frame.kind) {
         case .result, .resultPart:
             return [
-                FuzzSeed(frame.name, [2] + frame.payload), FuzzSeed(frame.name + "-get", [3, 1] + frame.payload),
+                FuzzSeed(frame.name, [2] + frame.payload), FuzzSeed("get-of-" + frame.name, [3, 1] + frame.payload),
             ]
         case let kind?: return other[kind].map { [FuzzSeed(frame.name, [4, $0] + frame.payload)] } ?? []
         case nil: return []
