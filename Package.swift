@@ -98,7 +98,11 @@ let package = Package(
         .testTarget(
             name: "SluiceWireTests", dependencies: ["SluiceWire", nio("NIOCore")], swiftSettings: house),
         .testTarget(name: "SluiceReactorTests", dependencies: ["SluiceReactor"], swiftSettings: house),
-        .testTarget(name: "SluicePostgresTests", dependencies: ["SluicePostgres"], swiftSettings: house),
+        .target(
+            name: "PostgresTestKit", dependencies: ["COpenSSL"], path: "Tests/PostgresTestKit", swiftSettings: house),
+        .testTarget(
+            name: "SluicePostgresTests", dependencies: ["SluicePostgres", "SluiceReactor", "PostgresTestKit"],
+            swiftSettings: house),
         .testTarget(
             name: "SluiceEngineTests",
             dependencies: ["SluiceEngine", "SluiceCore", "SluiceReactor", "SluiceGateway", logging],
@@ -122,7 +126,7 @@ let package = Package(
             name: "SluiceIntegrationTests",
             dependencies: [
                 "SluiceTools", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres",
-                "SluiceReactor",
+                "SluiceReactor", "PostgresTestKit",
                 "SluiceCore", nio("NIOCore"), nio("NIOPosix"), tls, logging,
             ],
             swiftSettings: house),

@@ -49,15 +49,28 @@ public enum GatewayMain {
     /// tables are looked at on one of them. Takes at most some of `pool.connect_timeout`.
     /// - Throws: `ReactorError` if the process gets no thread for it.
     public static func checkConnecting(configPath: String, environment: [String: String]) async throws -> CheckSummary {
+        try await examine(configPath, environment, .allReplicas)
+    }
+
+    /// The same of the servers alone: every replica is dialled, all at a time, for no longer than
+    /// `pool.connect_timeout`.
+    /// - Throws: `ReactorError` if the process gets no thread for it.
+    public static func doctor(configPath: String, environment: [String: String]) async throws -> CheckSummary {
+        try await examine(configPath, environment, .servers)
+    }
+
+    private static func examine(
+        _ path: String, _ environment: [String: String], _ scope: Examination.Scope
+    ) async throws -> CheckSummary {
         let config: GatewayConfig
         do throws(ConfigErrors) {
-            config = try GatewayConfig.load(path: configPath, environment: environment)
+            config = try GatewayConfig.load(path: path, environment: environment)
         } catch {
             return CheckSummary(error)
         }
         _ = DescriptorLimit.raise()
         var summary = CheckSummary(config)
-        summary.add(try await Examination.run(config, .allReplicas), of: config, file: configPath)
+        summary.add(try await Examination.run(config, scope), of: config, file: path)
         return summary
     }
 }

@@ -5,8 +5,10 @@ public struct ConnectionString: Hashable, Sendable {
     /// libpq's keywords and values, without those that are not set.
     package var parameters: [String: String]
 
+    /// - Parameter folder: what the paths of certificates, keys and password files are relative to; nil for the
+    ///   process's own folder.
     /// - Throws: `PostgresFailure` of kind `unusable` that says what is wrong, without the string itself.
-    public init(_ text: String, password: String? = nil) throws(PostgresFailure) {
+    public init(_ text: String, password: String? = nil, folder: String? = nil) throws(PostgresFailure) {
         var parsed: [String: String] = [:]
         var message: UnsafeMutablePointer<CChar>?
         guard let options = PQconninfoParse(text, &message) else {
@@ -28,8 +30,18 @@ public struct ConnectionString: Hashable, Sendable {
         guard parsed["service"] == nil else {
             throw PostgresFailure(.unusable, "`service` names a file that libpq would read; give its keywords here")
         }
+        if let folder {
+            for key in Self.paths {
+                guard let path = parsed[key], !path.hasPrefix("/"), key != "sslrootcert" || path != "system" else {
+                    continue
+                }
+                parsed[key] = "\(folder)/\(path)"
+            }
+        }
         parameters = parsed
     }
+
+    private static let paths = ["sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile"]
 
     /// Where it leads, for messages: `host:port/dbname`.
     public var target: String {
@@ -38,6 +50,12 @@ public struct ConnectionString: Hashable, Sendable {
     }
 
     public var hasPassword: Bool { parameters["password"] != nil }
+
+    /// A text about this server without its password: a server that was given it may say it again.
+    func withoutSecrets(_ text: String) -> String {
+        guard let password = parameters["password"], !password.isEmpty else { return text }
+        return text.split(separator: password, omittingEmptySubsequences: false).joined(separator: "<secret>")
+    }
 
     /// The name to look up in DNS; nil if there is none, or it is an address or a socket's folder already.
     package var nameToResolve: String? {

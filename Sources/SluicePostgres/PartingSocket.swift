@@ -9,6 +9,8 @@ final class PartingSocket: DescriptorOwner {
     private var watch: Watch?
     private var timer: TimerID?
     private var completion: (() -> Void)?
+    /// Bytes that came after the end.
+    private var dropped = 0
 
     /// - Parameter descriptor: the connection's, duplicated before libpq closed its own; closed by this.
     init(_ descriptor: Int32, on reactor: Reactor) {
@@ -36,11 +38,18 @@ final class PartingSocket: DescriptorOwner {
             let count = bytes.withUnsafeMutableBufferPointer {
                 recv(descriptor, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT))
             }
-            if count > 0 { continue }
+            if count > 0 {
+                dropped += count
+                if dropped > Self.mostDropped { return end() }
+                continue
+            }
             if count < 0, errno == EAGAIN || errno == EINTR { return }
             return end()
         }
     }
+
+    /// A server that sends more does not stop by itself.
+    private static let mostDropped = 16_777_216
 
     private func end() {
         guard let completion = completion.take() else { return }

@@ -66,7 +66,7 @@ extension PostgresConnection {
             for command in commands { try send(command, operation, &fresh) }
         }
         guard operation.commands.count == commands.count else {
-            throw PostgresFailure(.protocolViolation, "the server sent another number of results")
+            throw violation("another number of results")
         }
         return operation.commands
     }

@@ -28,7 +28,7 @@ extension PostgresConnection {
             try await putEnd(deadline: deadline)
         }
         guard let result = end.commands.first else {
-            throw PostgresFailure(.protocolViolation, "the server did not say how many rows it took")
+            throw violation("no number of rows")
         }
         return result.affected
     }

@@ -21,14 +21,19 @@ extension PostgresConnection {
             }
             let tables = operation.commands.map(\.rows)
             guard tables.count == 1 + 3 * batch.count, let role = tables.first?.first?.last ?? nil else {
-                throw PostgresFailure(.protocolViolation, "the server sent another number of tables")
+                throw violation("another number of tables")
             }
             facts.role = role
-            for place in stride(from: 1, to: tables.count, by: 3) {
-                facts.tables.append(
-                    try TableFacts(
-                        columns: tables[place], indexes: tables[place + 1],
-                        hasTextConfiguration: !tables[place + 2].isEmpty))
+            do throws(PostgresFailure) {
+                for place in stride(from: 1, to: tables.count, by: 3) {
+                    facts.tables.append(
+                        try TableFacts(
+                            columns: tables[place], indexes: tables[place + 1],
+                            hasTextConfiguration: !tables[place + 2].isEmpty))
+                }
+            } catch {
+                close(error)
+                throw error
             }
             asked += batch.count
         } while asked < questions.count

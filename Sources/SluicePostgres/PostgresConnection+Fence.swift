@@ -54,9 +54,9 @@ extension PostgresConnection {
         let now = Reactor.now()
         let limit = now + max(0, settings.fenceTimeout.wholeNanoseconds)
         fence.timer = reactor.schedule(at: limit) { self.assumeIsolated { $0.fenceTimedOut(number) } }
-        // A cancel request costs the server a process, more than most statements do, so it is only sent if the statement
-        // does not end by itself: soon, or after a deadline by statement_timeout. Whoever asks and cancels for ever must
-        // not make the servers do more than whoever only asks.
+        // A cancel request costs the server a process, more than most statements do, so it is only sent if the
+        // statement does not end by itself: soon, or after a deadline by statement_timeout. Whoever asks and cancels
+        // for ever must not make the servers do more than whoever only asks.
         let grace = failure.kind == .timedOut ? Self.statementTimeoutGrace : Self.cancelGrace
         _ = reactor.schedule(at: now + grace) { self.assumeIsolated { $0.cancelOnServer(number) } }
     }

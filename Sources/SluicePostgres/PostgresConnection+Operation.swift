@@ -1,4 +1,5 @@
 internal import CLibpq
+internal import COpenSSL
 internal import SluiceReactor
 
 /// What is being waited for on a connection: one pipeline up to its Sync.
@@ -38,6 +39,10 @@ final class Operation {
     /// The statements are the operator's: what the server says of them may be told.
     var keepsWords = false
     private(set) var words: String?
+    /// What the server may still make libpq hold and compute.
+    var budget = ReadBudget(limit: ReadBudget.catalogueBytes)
+    /// A first read has not brought all of it.
+    var isLong = false
     var timer: TimerID?
     var waiter: CheckedContinuation<Result<Outcome, PostgresFailure>, Never>?
 
@@ -147,17 +152,61 @@ extension PostgresConnection {
 
     /// Takes what has arrived and answers the steps it completes.
     func pump() {
-        guard handle != nil else { return }
+        for _ in 0..<Self.readsAtATime {
+            let asked = operation
+            let work = read()
+            if handle != nil, operation === asked { watchBudget(work) }
+            // What TLS has decrypted and libpq had no room for is no event of the descriptor's.
+            guard let tls, SSL_pending(tls) > 0 else { return }
+        }
+        // Others wait for this thread.
+        _ = reactor.schedule(at: Reactor.now()) { self.assumeIsolated { $0.pump() } }
+    }
+
+    private static let readsAtATime = 16
+
+    /// - Returns: what it took to understand what has come, in nanoseconds of the thread's time; 0 of a first read.
+    private func read() -> Int64 {
+        guard handle != nil else { return 0 }
         guard PQconsumeInput(handle) == 1 else {
             let failure = PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle)))
             close(lastWords() ?? failure)
-            return
+            return 0
         }
         if isWriteWatched { flush() }
         if !isWriteWatched { resumeDrainWaiter() }
-        if let operation { takeResults(of: operation) }
+        let isFirst = operation?.isLong == false
+        let start = isFirst ? 0 : Reactor.threadTime()
+        if let operation { takeResults(of: operation) } else { dropUnasked() }
         if handle != nil, PQstatus(handle) == CONNECTION_BAD {
             close(PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle))))
+        }
+        return isFirst ? 0 : Reactor.threadTime() - start
+    }
+
+    /// Notices, changed parameters and notifications may come at any time; libpq keeps what it is not asked for.
+    private func dropUnasked() {
+        guard handle != nil else { return }
+        _ = PQisBusy(handle)
+        while let notification = PQnotifies(handle) { PQfreemem(notification) }
+    }
+
+    /// After a read that has not brought all that was asked for, or that brought what was not.
+    private func watchBudget(_ work: Int64) {
+        let received = SocketCounts.received(PQsocket(handle))
+        let verdict: ReadBudget.Verdict
+        if let operation {
+            operation.isLong = true
+            verdict = operation.budget.spent(received: received, work: work)
+        } else {
+            verdict = unasked.spent(received: received, work: work)
+        }
+        switch verdict {
+        case .within: break
+        case .tooManyBytes:
+            let failure = PostgresFailure(.protocolViolation, "the server says too much that it was not asked for")
+            close(operation == nil ? failure : RowReader.tooManyBytes)
+        case .tooMuchWork: close(PostgresFailure(.protocolViolation, "what the server sends takes too long to read"))
         }
     }
 
@@ -213,13 +262,20 @@ extension PostgresConnection {
             guard case .copyIn = step else { return violated("a COPY that was not asked for") }
             operation.stepEnded()
         case PGRES_COMMAND_OK, PGRES_EMPTY_QUERY:
-            if case .command = step { return operation.commands.append(Self.command(result)) }
-            guard case .prepare(let text, let name) = step, !settings.isPooled else { return }
-            if let old = statements.prepared(text, as: name) { obsoleteStatements.append(old) }
+            switch step {
+            case .command: operation.commands.append(Self.command(result))
+            case .prepare(let text, let name):
+                guard !settings.isPooled else { return }
+                if let old = statements.prepared(text, as: name) { obsoleteStatements.append(old) }
+            case .ignored: break
+            case .rows, .plan, .texts, .copyIn, .sync: violated("nothing where rows belong")
+            }
         case PGRES_TUPLES_OK:
             takeRows(result, for: step, of: operation)
         case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
             var failure = Self.failure(of: result)
+            // A server that says no code is none to go on with; nor is a connection that libpq has given up.
+            guard failure.sqlState != nil else { return close(failure) }
             failure.place = Self.place(of: result, in: operation)
             operation.failed(failure, words: Self.words(of: result))
         default:
@@ -264,8 +320,13 @@ extension PostgresConnection {
         return CommandResult(rows: texts(result), affected: affected)
     }
 
-    private func violated(_ what: String) {
-        close(PostgresFailure(.protocolViolation, "the server sent \(what)"))
+    private func violated(_ what: String) { _ = violation(what) }
+
+    /// Closes the connection, and says why.
+    func violation(_ what: String) -> PostgresFailure {
+        let failure = PostgresFailure(.protocolViolation, "the server sent \(what)")
+        close(failure)
+        return failure
     }
 
     private static func place(of result: OpaquePointer, in operation: Operation) -> PostgresFailure.Place {
@@ -296,6 +357,7 @@ extension PostgresConnection {
     /// Everything up to the Sync has been read: the connection is clean.
     private func ended(_ operation: Operation) {
         if state == .running { state = .idle }
+        unasked = ReadBudget(limit: ReadBudget.idleBytes)
         finishOperation(operation.failure.map { .failure($0) } ?? .success(operation.outcome))
         drained()
     }

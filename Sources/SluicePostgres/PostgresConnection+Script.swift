@@ -54,7 +54,7 @@ extension PostgresConnection {
             try ask(sql, texts, operation)
         }
         guard let result = operation.commands.first else {
-            throw PostgresFailure(.protocolViolation, "the server sent no rows")
+            throw violation("no rows")
         }
         return result.rows
     }

@@ -71,6 +71,16 @@ public struct SearchStatement: Sendable {
         self.maximumRows = maximumRows
         self.maximumBytes = maximumBytes
     }
+
+    /// All columns of all rows, with what the protocol adds to each row, and some for notices and for what comes too
+    /// much: a statement that brings a little more than it may costs nobody a connection.
+    var mostBytesRead: Int {
+        maximumBytes + maximumRows * (1 + furtherSubjects.count) * Self.rowBytes + Self.spareBytes
+    }
+
+    /// A row's header, and its token, id and distance.
+    private static let rowBytes = 64
+    private static let spareBytes = 1_048_576
 }
 
 extension PostgresConnection {
@@ -106,13 +116,14 @@ extension PostgresConnection {
         operation.reader = RowReader(
             token: statement.token, maximumRows: statement.maximumRows, maximumBytes: statement.maximumBytes,
             columnCount: statement.columnCount)
+        operation.budget = ReadBudget(limit: statement.mostBytesRead)
         let outcome = try await perform(operation, deadline: deadline) { () throws(PostgresFailure) in
             try sendObsolete(operation)
             try sendSettings(statement, operation)
             try sendQuery(statement, operation)
         }
         guard case .rows(let batch) = outcome else {
-            throw PostgresFailure(.protocolViolation, "the server sent no rows")
+            throw violation("no rows")
         }
         return batch
     }
@@ -123,28 +134,33 @@ extension PostgresConnection {
             SELECT n.nspname, t.oid, e.extversion, pg_catalog.pg_is_in_recovery(),
                 coalesce(h.oid, 0), coalesce(s.oid, 0),
                 pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
-            FROM pg_catalog.pg_extension e
-            JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
-            JOIN pg_catalog.pg_type t ON t.typnamespace OPERATOR(pg_catalog.=) n.oid
+            FROM (SELECT 1) one
+            LEFT JOIN pg_catalog.pg_extension e ON e.extname OPERATOR(pg_catalog.=) 'vector'
+            LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+            LEFT JOIN pg_catalog.pg_type t ON t.typnamespace OPERATOR(pg_catalog.=) n.oid
                 AND t.typname OPERATOR(pg_catalog.=) 'vector'
             LEFT JOIN pg_catalog.pg_type h ON h.typnamespace OPERATOR(pg_catalog.=) n.oid
                 AND h.typname OPERATOR(pg_catalog.=) 'halfvec'
             LEFT JOIN pg_catalog.pg_type s ON s.typnamespace OPERATOR(pg_catalog.=) n.oid
                 AND s.typname OPERATOR(pg_catalog.=) 'sparsevec'
-            WHERE e.extname OPERATOR(pg_catalog.=) 'vector'
             """
         let operation = newOperation()
+        operation.budget = ReadBudget(limit: ReadBudget.greetingBytes)
         let outcome = try await perform(operation, deadline: deadline) { () throws(PostgresFailure) in
             try sent(PQsendQueryParams(handle, sql, 0, nil, nil, nil, nil, 0))
             operation.expect(.texts)
         }
-        guard case .texts(let values) = outcome, values.count == 7, let type = UInt32(values[1]) else {
-            throw .noVectorExtension
+        guard case .texts(let values) = outcome, values.count == 7 else {
+            throw violation("another number of values")
         }
-        return ServerFacts(
+        let type = UInt32(values[1]) ?? 0
+        if type == 0, settings.needsVector { throw .noVectorExtension }
+        var facts = ServerFacts(
             vectorSchema: values[0], vectorType: type, halfvecType: UInt32(values[4]) ?? 0,
             sparsevecType: UInt32(values[5]) ?? 0, vectorVersion: values[2], isStandby: values[3] == "t",
             incarnation: Self.incarnation(values[6]))
+        facts.serverVersion = Self.oneLine(PQparameterStatus(handle, "server_version"))
+        return facts
     }
 
     /// From when the server was started, to the microsecond: no two servers share it.
@@ -187,7 +203,7 @@ extension PostgresConnection {
             operation.expect(.texts)
         }
         guard case .texts(let values) = outcome, values.count == asked.count + 4 else {
-            throw PostgresFailure(.protocolViolation, "the server sent another number of values")
+            throw violation("another number of values")
         }
         // A table that was never analyzed has -1.
         let rows = values.dropFirst(4).map { Double($0).flatMap { $0 >= 0 ? $0 : nil } }

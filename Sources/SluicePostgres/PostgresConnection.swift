@@ -31,7 +31,13 @@ public actor PostgresConnection: DescriptorOwner {
     var operation: Operation?
     var operationNumber: UInt64 = 0
     var fence = Fence()
+    /// The dial that waits for the descriptor, or for a step of libpq's.
     var pollWaiter: CheckedContinuation<Void, Never>?
+    private var lastStep: ConnectionDial.Progress?
+    /// What the server has sent without being asked.
+    var unasked = ReadBudget(limit: ReadBudget.idleBytes)
+    /// OpenSSL's handle, which is libpq's own.
+    var tls: OpaquePointer?
     /// A COPY that waits until the server has taken what libpq holds, and why it was given up.
     var drainWaiter: CheckedContinuation<Void, Never>?
     var copyFailure: PostgresFailure?
@@ -40,6 +46,9 @@ public actor PostgresConnection: DescriptorOwner {
     private var goneWaiters: [CheckedContinuation<Void, Never>] = []
     /// What the server is, read when the connection was made.
     public private(set) var facts = ServerFacts()
+    /// How the server is reached, read when the connection was made.
+    public private(set) var transport = TransportFacts(isLocal: false)
+    private var isEstablished = false
 
     private init(
         settings: ConnectionSettings, reactor: Reactor, onClose: @escaping @Sendable () -> Void
@@ -90,9 +99,8 @@ public actor PostgresConnection: DescriptorOwner {
     nonisolated public func descriptorIsReady() { assumeIsolated { $0.becameReady() } }
 
     private func becameReady() {
-        if let waiter = pollWaiter {
-            pollWaiter = nil
-            waiter.resume()
+        if pollWaiter != nil {
+            resumePollWaiter()
         } else if state != .dialling {
             // While it is dialled, what has arrived belongs to the next step of the dial.
             pump()
@@ -102,25 +110,24 @@ public actor PostgresConnection: DescriptorOwner {
     // MARK: Dialling
 
     private func dial(address: String?, deadline: Int64) async throws(PostgresFailure) {
-        let parameters = settings.target.dialling(address: address, throughPooler: settings.isPooled)
-        handle = Self.start(parameters)
-        guard handle != nil else { throw PostgresFailure(.unreachable, "libpq has no memory") }
+        let dial = ConnectionDial(settings.target.dialling(address: address, throughPooler: settings.isPooled))
         let timer = reactor.schedule(at: deadline) { self.assumeIsolated { $0.dialTimedOut() } }
         defer { reactor.cancel(timer) }
         let result = await withTaskCancellationHandler {
-            await establish(deadline: deadline)
+            await establish(dial, deadline: deadline)
         } onCancel: {
             reactor.execute { self.assumeIsolated { $0.dialTimedOut() } }
         }
         if case .failure(let failure) = result {
+            dial.abandon()
             discard()
             throw failure
         }
     }
 
-    private func establish(deadline: Int64) async -> Result<Void, PostgresFailure> {
+    private func establish(_ dial: ConnectionDial, deadline: Int64) async -> Result<Void, PostgresFailure> {
         do throws(PostgresFailure) {
-            try await pollUntilConnected()
+            try await finish(dial)
             try await prepareSession(deadline: deadline)
             return .success(())
         } catch {
@@ -131,56 +138,62 @@ public actor PostgresConnection: DescriptorOwner {
     private func dialTimedOut() {
         guard state == .dialling else { return }
         state = .closed
-        if let waiter = pollWaiter {
-            pollWaiter = nil
-            waiter.resume()
-        }
+        resumePollWaiter()
     }
 
-    private static func start(_ parameters: [(String, String)]) -> OpaquePointer? {
-        // libpq copies what it is given; these copies end with this call.
-        let keywords = parameters.map { strdup($0.0) }
-        let values = parameters.map { strdup($0.1) }
-        defer { for copy in keywords + values { free(copy) } }
-        let end: [UnsafePointer<CChar>?] = [nil]
-        return PQconnectStartParams(
-            keywords.map { UnsafePointer($0) } + end, values.map { UnsafePointer($0) } + end, 0)
-    }
+    private func resumePollWaiter() { pollWaiter.take()?.resume() }
 
-    private func pollUntilConnected() async throws(PostgresFailure) {
-        var polling = PGRES_POLLING_WRITING
+    /// Makes one step after the other until the server has let the connection in.
+    private func finish(_ dial: ConnectionDial) async throws(PostgresFailure) {
         while true {
+            let progress = await step(dial)
             guard state == .dialling else { throw PostgresFailure(.unreachable, "no answer in time") }
-            guard PQstatus(handle) != CONNECTION_BAD else { throw refused() }
-            switch polling {
-            case PGRES_POLLING_OK: return
-            case PGRES_POLLING_READING: try await waitForDescriptor(.read)
-            case PGRES_POLLING_WRITING: try await waitForDescriptor(.write)
-            default: throw refused()
+            switch progress {
+            case .connected:
+                let binding = dial.usesChannelBinding
+                handle = dial.take()
+                tls = TransportFacts.tls(of: handle)
+                transport = TransportFacts(of: handle, binding: binding)
+                return
+            case .waiting(let descriptor, let interest): try await wait(for: descriptor, interest)
+            case .failed(let reason): throw PostgresFailure(.unreachable, settings.target.withoutSecrets(reason))
+            case nil: throw PostgresFailure(.unreachable, "this process gets no thread for a dial")
             }
-            guard state == .dialling else { continue }
-            polling = PQconnectPoll(handle)
         }
+    }
+
+    private func step(_ dial: ConnectionDial) async -> ConnectionDial.Progress? {
+        lastStep = nil
+        let isUnderWay = dial.step(on: settings.dials) { [reactor] progress in
+            reactor.execute { self.assumeIsolated { $0.stepEnded(progress) } }
+        }
+        guard isUnderWay else { return nil }
+        await withCheckedContinuation {
+            if state == .dialling, lastStep == nil { pollWaiter = $0 } else { $0.resume() }
+        }
+        return lastStep
+    }
+
+    private func stepEnded(_ progress: ConnectionDial.Progress) {
+        guard state == .dialling else { return }
+        lastStep = progress
+        resumePollWaiter()
     }
 
     /// libpq may use another descriptor after each step, so it is watched for one step only.
-    private func waitForDescriptor(_ interest: Interest) async throws(PostgresFailure) {
+    private func wait(for descriptor: Int32, _ interest: Interest) async throws(PostgresFailure) {
         let step: Watch
         do {
-            step = try reactor.watch(PQsocket(handle), for: interest, owner: self)
+            step = try reactor.watch(descriptor, for: interest, owner: self)
         } catch {
             throw PostgresFailure(.unreachable, error.description)
         }
         await withCheckedContinuation { if state == .dialling { pollWaiter = $0 } else { $0.resume() } }
         reactor.unwatch(step)
-    }
-
-    private func refused() -> PostgresFailure {
-        PostgresFailure(.unreachable, Self.oneLine(PQerrorMessage(handle)))
+        guard state == .dialling else { throw PostgresFailure(.unreachable, "no answer in time") }
     }
 
     private func prepareSession(deadline: Int64) async throws(PostgresFailure) {
-        _ = PQsetNoticeProcessor(handle, { _, _ in }, nil)
         guard PQsetnonblocking(handle, 1) == 0, PQenterPipelineMode(handle) == 1 else {
             throw PostgresFailure(.unusable, "libpq refused pipeline mode")
         }
@@ -193,6 +206,8 @@ public actor PostgresConnection: DescriptorOwner {
         let facts = try await readFacts(deadline: deadline)
         guard state == .idle else { throw PostgresFailure(.unreachable, "the connection broke as it was made") }
         self.facts = facts
+        settings.transports.note(transport)
+        isEstablished = true
     }
 
     // MARK: Ending
@@ -216,7 +231,7 @@ public actor PostgresConnection: DescriptorOwner {
         endFence(isClean: false)
         for waiter in goneWaiters { waiter.resume() }
         goneWaiters.removeAll()
-        if facts.vectorType != 0 { onClose() }
+        if isEstablished { onClose() }
     }
 
     private func discard() {
@@ -225,6 +240,7 @@ public actor PostgresConnection: DescriptorOwner {
         watch = nil
         if let handle { PQfinish(handle) }
         handle = nil
+        tls = nil
         resumeDrainWaiter()
     }
 
@@ -232,7 +248,14 @@ public actor PostgresConnection: DescriptorOwner {
     static func oneLine(_ message: UnsafePointer<CChar>?) -> String {
         guard let message else { return "unknown" }
         let text = String(cString: message).split(whereSeparator: \.isNewline).joined(separator: "; ")
-        return String(text.prefix(300))
+        return readable(String(text.prefix(300)))
+    }
+
+    /// A server's text without control characters, which a terminal would obey.
+    static func readable(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
     }
 }
 
@@ -244,17 +267,24 @@ public struct ConnectionSettings: Sendable {
     public var resolver: AddressResolver
     /// Cancel requests to this server that may be under way.
     public var cancels: CancelAllowance
+    /// Steps of dials to this server that may be made at a time.
+    public var dials: DialAllowance
+    /// Where it is noted how the server was reached.
+    public var transports = TransportRecord()
+    /// A server without pgvector is of no use.
+    public var needsVector = true
     /// How long a failed statement may take to be stopped before its connection is closed.
     public var fenceTimeout: Duration
 
     public init(
         target: ConnectionString, isPooled: Bool, resolver: AddressResolver, cancels: CancelAllowance,
-        fenceTimeout: Duration = .seconds(2)
+        dials: DialAllowance, fenceTimeout: Duration = .seconds(2)
     ) {
         self.target = target
         self.isPooled = isPooled
         self.resolver = resolver
         self.cancels = cancels
+        self.dials = dials
         self.fenceTimeout = fenceTimeout
     }
 
@@ -277,6 +307,8 @@ public struct ServerFacts: Hashable, Sendable {
     public var halfvecType: UInt32 = 0
     public var sparsevecType: UInt32 = 0
     public var vectorVersion = ""
+    /// PostgreSQL's own, as it says it: `16.10 (Debian 16.10-1)`.
+    public var serverVersion = ""
     public var isStandby = false
     /// As in `ServerState`.
     public var incarnation: UInt64?

@@ -41,6 +41,9 @@ package struct RowReader {
         for field in 0..<Int32(columnCount + Self.ownColumns) where PQfformat(result, field) != 1 {
             throw violation("text where binary was asked for")
         }
+        guard PQftype(result, 0) == Self.bigint, Self.integers.contains(PQftype(result, 1)),
+            PQftype(result, 2) == Self.float8
+        else { throw violation("a token, an id or a distance of another type") }
         var batch = RowBatch()
         batch.columnTypes = (0..<Int32(columnCount)).map { PQftype(result, $0 + Int32(Self.ownColumns)) }
         batch.ids.reserveCapacity(rows)
@@ -61,6 +64,11 @@ package struct RowReader {
 
     /// The token, the id and the distance.
     private static let ownColumns = 3
+
+    /// OIDs that are the same in every server (pg_type.dat).
+    private static let bigint: Oid = 20
+    private static let integers: [Oid] = [20, 23, 21]
+    private static let float8: Oid = 701
 
     private func checkToken(_ result: OpaquePointer, _ row: Int32) throws(PostgresFailure) {
         let bytes = try value(result, row, 0, "null as a token")

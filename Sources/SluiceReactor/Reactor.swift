@@ -68,6 +68,9 @@ public final class Reactor: SerialExecutor, TaskExecutor, @unchecked Sendable {
     /// Nanoseconds of CLOCK_MONOTONIC: the clock of every deadline given to a reactor.
     public static func now() -> Int64 { sluice_monotonic_nanoseconds() }
 
+    /// How long the calling thread has been running, in nanoseconds.
+    public static func threadTime() -> Int64 { sluice_thread_nanoseconds() }
+
     public var isOnReactor: Bool { threadID.load(ordering: .relaxed) == sluice_thread_id() }
 
     /// Runs a closure on the reactor, after what is queued already.

@@ -69,6 +69,37 @@ struct Check: AsyncParsableCommand {
         } else {
             summary = GatewayMain.check(configPath: config, environment: environment)
         }
+        try Report.show(summary, config: config, json: json)
+    }
+}
+
+struct Doctor: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Dial every replica, and say what it is and how it is reached.")
+
+    @Option(help: "The configuration file.")
+    var config: String
+
+    @Flag(help: "Print what was found as JSON.")
+    var json = false
+
+    func run() async throws {
+        let summary: CheckSummary
+        do {
+            summary = try await GatewayMain.doctor(
+                configPath: config, environment: ProcessInfo.processInfo.environment)
+        } catch {
+            Output.complain("sluice: the databases cannot be reached: \(error)")
+            throw Exit.software
+        }
+        if !json { for server in summary.servers ?? [] { print(server.line) } }
+        try Report.show(summary, config: config, json: json)
+    }
+}
+
+/// What `check` and `doctor` end with.
+private enum Report {
+    static func show(_ summary: CheckSummary, config: String, json: Bool) throws {
         if json {
             try Output.json(summary)
         } else {

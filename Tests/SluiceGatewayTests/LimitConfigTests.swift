@@ -19,7 +19,7 @@ import Testing
         #expect(limits.maxFilterBytes == 65_536 && limits.maxFilterDepth == 16 && limits.maxFilterNodes == 1_024)
         #expect(limits.maxLZ4Ratio == 255 && limits.maxInFlightBytes == 64 << 20 && limits.maxMemory == 1 << 30)
         #expect(limits.maxSessionsPerAddress == 2_500 && limits.maxUnauthenticated == 1_024)
-        #expect(limits.maxPings == 1_000 && limits.maxCancels == 1_000 && limits.maxErrors == 1_000)
+        #expect(limits.maxPings == 100_000 && limits.maxCancels == 1_000 && limits.maxErrors == 1_000)
         #expect(limits.frameTimeout == .seconds(30) && limits.streamIdle == .seconds(30))
         let loads = limits.loads
         #expect(loads.max == 4 && loads.windowPerShard == 4 << 20 && loads.maxWindow == 32 << 20)

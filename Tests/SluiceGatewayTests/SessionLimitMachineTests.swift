@@ -73,16 +73,43 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: millise
         #expect(turn.hasRoom)
     }
 
-    @Test func largeFramesAreLongTurnsWithLongPauses() {
+    @Test func longTurnsHaveLongPauses() {
         var turn = TurnBudget()
         #expect(turn.pause == .microseconds(50))
         turn.spend(on: .search, payload: 4_096 * 100)
-        turn.spend(measured: .microseconds(TurnBudget.size - 101))
+        turn.spend(measured: .microseconds(TurnBudget.size - 117))
         #expect(turn.hasRoom)
         turn.spend(answer: 4_096)
-        #expect(!turn.hasRoom && turn.pause == .microseconds(50))
+        #expect(!turn.hasRoom && turn.pause == .microseconds(TurnBudget.size))
         turn.spend(on: .loadRows, payload: 1 << 20)
-        #expect(turn.pause == .microseconds(50 + 257))
+        #expect(turn.pause == .microseconds(TurnBudget.size + 257))
+    }
+}
+
+/// Peers that send a few bytes at a time.
+@Suite struct DribbleTests {
+    @Test func afterSomeReadsOfAFewBytesItIsOne() {
+        var dribble = Dribble()
+        let first = (0..<Dribble.usual).filter { _ in dribble.arrived(1, completed: false) }
+        #expect(first.isEmpty)
+        let next = (0..<1_000).filter { _ in dribble.arrived(255, completed: false) }
+        #expect(next.count == 1_000)
+    }
+
+    @Test func largeReadsAndWholeFramesAreNone() {
+        var dribble = Dribble()
+        for _ in 0..<100 {
+            for _ in 0..<Dribble.usual { #expect(dribble.arrived(1, completed: false) == false) }
+            #expect(dribble.arrived(256, completed: false) == false)
+        }
+        for _ in 0..<100 { #expect(dribble.arrived(1, completed: true) == false) }
+    }
+
+    /// A frame now and then is no way around it.
+    @Test func framesByteByByteAreOne() {
+        var dribble = Dribble()
+        let slow = (0..<1_300).filter { dribble.arrived(1, completed: $0 % 13 == 12) }
+        #expect(slow.count > 600)
     }
 }
 

@@ -192,6 +192,24 @@ import Testing
         }
     }
 
+    /// Those of all collections together, so that many small ones are no way around it.
+    @Test(arguments: [(11, nil), (12, "more than 16 bytes together")])
+    func filtersOfAllCollections(depth: Int, refused: String?) async throws {
+        let collections = "  - {name: filtered, table: t, metric: l2, dimensions: 3, filterable: {c: int}}"
+        var request = SearchRequest(collections: ["filtered"], vector: VectorBytes([1, 2, 3] as [Float]), k: 1)
+        // 13 or 14 bytes, and 3 more.
+        request.filter = Self.filter(depth: depth)
+        request.overrides = [CollectionOverride(collection: "filtered", filter: Self.filter(depth: 1))]
+        try await withDeafGateway(limits: "{max_filter_bytes: 16}", collections: collections) { [request] gateway in
+            let client = try await RawClient(gateway)
+            try await client.shakeHands()
+            try await client.send(.search, 1) { request.encode(into: &$0) }
+            let reply = try await client.nextError().reply
+            #expect(reply.code == (refused == nil ? .unavailable : .invalidArgument), "\(reply.message)")
+            if let refused { #expect(reply.message.contains(refused), "\(reply.message)") }
+        }
+    }
+
     // MARK: Compression
 
     /// 4,096 equal bytes become 4 of length, and a block of which the ratio is known.

@@ -84,6 +84,29 @@ extension PostgreSQL {
             }
         }
 
+        @Test func whatTheConfigurationTakesAwayIsGoneAtOnce() async throws {
+            let replicas = try Replicas()
+            try await withGuarded { guarded in
+                let token = try await guarded.token("all")
+                let reader = try await guarded.token("reader")
+                let (client, other) = (
+                    try await guarded.connect(token.revealed), try await guarded.connect(reader.revealed)
+                )
+                _ = try await client.search(Self.query(["libraries"]))
+                let access = "access:\n  tokens: \(guarded.folder.path)/tokens\n  identities:\n"
+                let narrower = "    - {name: all, collections: {programs: [search]}}\n"
+                guarded.gateway.reload(try replicas.config(extra: access + narrower))
+                // The session has been told in a turn of its loop that came before the next frame.
+                #expect(await code { _ = try await client.search(Self.query(["libraries"])) } == .permissionDenied)
+                _ = try await client.search(Self.query(["programs"]))
+                // Its identity is not there any more.
+                while await code(of: { try await other.ping(timeout: .seconds(5)) }) == nil {}
+                #expect(await code { _ = try await guarded.connect(reader.revealed) } == .unauthenticated)
+                await client.close()
+                await other.close()
+            }
+        }
+
         // MARK: Permission
 
         @Test func whatIsNotAllowedIsRefusedInTheSameWordsWhetherItExistsOrNot() async throws {

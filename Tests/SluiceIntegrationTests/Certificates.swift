@@ -1,68 +1,101 @@
 import Foundation
-import Testing
 
-/// Certificates of an authority of a test's own, made by the `openssl` command, in a folder that goes with it.
-struct Certificates {
-    struct Failed: Error, CustomStringConvertible {
-        var description: String
+/// Certificates made by `openssl` for a test, in a folder that is removed with it: `ca.pem`, `other-ca.pem`, and for
+/// each name `NAME.pem` and `NAME.key`.
+final class Certificates: Sendable {
+    struct Failed: Error {
+        var words: [String]
+        var output: String
     }
 
     let folder: URL
-    var authority: String { path("ca.crt") }
 
     init() throws {
-        folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString.prefix(8))")
+        folder = FileManager.default.temporaryDirectory.appending(path: "sluice-tls-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
-        try openssl(
-            ["req", "-x509", "-newkey"] + Self.key + files("ca") + ["-days", "30", "-subj", "/CN=test authority"])
+        try authority("ca")
+        try authority("other-ca")
+        try certificate("server", "localhost", "DNS:localhost,IP:127.0.0.1", days: 30)
+        try certificate("soon", "localhost", "DNS:localhost,IP:127.0.0.1", days: 5)
+        try certificate("expired", "localhost", "DNS:localhost,IP:127.0.0.1", days: -1)
+        try certificate("client", "mapped", "DNS:mapped", days: 30)
+        // Servers that do not run as this user read their keys.
+        try Shell.run(["chmod", "755", folder.path])
     }
-
-    func remove() { try? FileManager.default.removeItem(at: folder) }
 
     func path(_ name: String) -> String { folder.appending(path: name).path }
 
-    /// Makes `NAME.crt` and `NAME.key`.
-    /// - Parameter alternatives: like `DNS:localhost,IP:127.0.0.1`.
-    func issue(_ name: String, commonName: String, alternatives: String? = nil, by authority: String = "ca") throws {
-        let request = path("\(name).csr")
-        try openssl(
-            ["req", "-newkey"] + Self.key + [
-                "-keyout", path("\(name).key"), "-out", request, "-subj", "/CN=\(commonName)",
+    private static let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+
+    func authority(_ name: String) throws {
+        try Shell.run(
+            ["openssl", "req", "-x509"] + Self.key + [
+                "-keyout", path("\(name).key"), "-out", path("\(name).pem"), "-subj", "/CN=\(name)", "-days", "30",
             ])
-        var words = [
-            "x509", "-req", "-in", request, "-CA", path("\(authority).crt"), "-CAkey", path("\(authority).key"),
-            "-days",
-            "30", "-out", path("\(name).crt"),
-        ]
-        if let alternatives {
-            let extensions = folder.appending(path: "\(name).ext")
-            try Data("subjectAltName=\(alternatives)\n".utf8).write(to: extensions)
-            words += ["-extfile", extensions.path]
-        }
-        try openssl(words)
     }
 
-    /// An authority that nobody believes.
-    func makeStranger() throws {
-        try openssl(
-            ["req", "-x509", "-newkey"] + Self.key + files("stranger") + ["-days", "30", "-subj", "/CN=stranger"])
+    /// Makes `NAME.pem` and `NAME.key`, instead of those that are there.
+    /// - Parameter alternatives: like `DNS:localhost,IP:127.0.0.1`.
+    func certificate(
+        _ name: String, _ common: String, _ alternatives: String? = nil, days: Int = 30, by authority: String = "ca"
+    ) throws {
+        let names = alternatives.map { ["-addext", "subjectAltName=\($0)"] } ?? []
+        try Shell.run(
+            ["openssl", "req"] + Self.key + [
+                "-keyout", path("\(name).key"), "-out", path("\(name).csr"), "-subj", "/O=Sluice/CN=\(common)",
+            ] + names)
+        try Shell.run([
+            "openssl", "x509", "-req", "-in", path("\(name).csr"), "-CA", path("\(authority).pem"), "-CAkey",
+            path("\(authority).key"), "-days", String(days), "-copy_extensions", "copy", "-out", path("\(name).pem"),
+        ])
     }
 
-    private static let key = ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    func remove() { try? FileManager.default.removeItem(at: folder) }
+}
 
-    private func files(_ name: String) -> [String] { ["-keyout", path("\(name).key"), "-out", path("\(name).crt")] }
-
-    private func openssl(_ words: [String]) throws {
+/// Programs of other people's.
+enum Shell {
+    /// Runs a program to its end and returns what it printed.
+    @discardableResult
+    static func run(_ words: [String], input: String = "") throws -> String {
         let process = Process()
+        let (source, output) = (Pipe(), Pipe())
         process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["openssl"] + words
-        let errors = Pipe()
-        process.standardError = errors
-        process.standardOutput = FileHandle.nullDevice
-        process.standardInput = FileHandle.nullDevice
+        process.arguments = words
+        process.standardInput = source
+        process.standardOutput = output
+        process.standardError = output
         try process.run()
-        let said = errors.fileHandleForReading.readDataToEndOfFile()
+        try source.fileHandleForWriting.write(contentsOf: Data(input.utf8))
+        try source.fileHandleForWriting.close()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw Failed(description: String(decoding: said, as: UTF8.self)) }
+        guard process.terminationStatus == 0 else { throw Certificates.Failed(words: words, output: text) }
+        return text
+    }
+
+    /// PostgreSQL and PgBouncer refuse to run as root.
+    static var unprivileged: [String] {
+        geteuid() == 0 ? ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] : []
+    }
+
+    static func giveAway(_ paths: String...) throws {
+        if geteuid() == 0 { try run(["chown", "-R", "nobody:nogroup"] + paths) }
+    }
+
+    /// A TCP port that nobody listens on.
+    static func freePort() throws -> Int {
+        let probe = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(probe) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutableBytes(of: &address) { bytes in
+            guard let pointer = bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self) else { return }
+            _ = bind(probe, pointer, length)
+            _ = getsockname(probe, pointer, &length)
+        }
+        return Int(UInt16(bigEndian: address.sin_port))
     }
 }

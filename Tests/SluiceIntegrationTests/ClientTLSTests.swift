@@ -25,11 +25,11 @@ extension PostgreSQL {
         ) async throws {
             let certificates = try Certificates()
             defer { certificates.remove() }
-            try certificates.issue("server", commonName: "gateway", alternatives: alternatives)
+            try certificates.certificate("server", "gateway", alternatives)
             var tls = GatewayConfig.TLS(
-                certificate: certificates.path("server.crt"), key: certificates.path("server.key"))
+                certificate: certificates.path("server.pem"), key: certificates.path("server.key"))
             if let clients {
-                tls.clientAuthority = certificates.authority
+                tls.clientAuthority = certificates.path("ca.pem")
                 tls.clientCertificates = clients
             }
             tls.minimumVersion = minimum
@@ -40,8 +40,8 @@ extension PostgreSQL {
 
         private static func trusting(_ certificates: Certificates, own: String? = nil) -> SluiceClient.TLS {
             var tls = SluiceClient.TLS()
-            tls.authorities = certificates.authority
-            tls.certificate = own.map { certificates.path("\($0).crt") }
+            tls.authorities = certificates.path("ca.pem")
+            tls.certificate = own.map { certificates.path("\($0).pem") }
             tls.key = own.map { certificates.path("\($0).key") }
             return tls
         }
@@ -85,9 +85,9 @@ extension PostgreSQL {
 
         @Test func aCertificatesNameIsAnIdentity() async throws {
             try await withTLS(clients: .optional) { guarded, certificates in
-                try certificates.issue("app", commonName: "whatever", alternatives: "DNS:app.example,DNS:x.example")
-                try certificates.issue("other", commonName: "other")
-                try certificates.issue("unknown", commonName: "unknown")
+                try certificates.certificate("app", "whatever", "DNS:app.example,DNS:x.example")
+                try certificates.certificate("other", "other")
+                try certificates.certificate("unknown", "unknown")
                 let app = try await guarded.connect(
                     nil, at: guarded.tlsAddress, tls: Self.trusting(certificates, own: "app"))
                 try await Self.search(app)
@@ -102,8 +102,7 @@ extension PostgreSQL {
                             == .unauthenticated)
                 }
                 // One of another authority is no name at all.
-                try certificates.makeStranger()
-                try certificates.issue("forged", commonName: "other", by: "stranger")
+                try certificates.certificate("forged", "other", by: "other-ca")
                 let tls = Self.trusting(certificates, own: "forged")
                 #expect(
                     await code { _ = try await guarded.connect(nil, at: guarded.tlsAddress, tls: tls) }
@@ -121,7 +120,7 @@ extension PostgreSQL {
                         let tls = Self.trusting(certificates)
                         _ = try await guarded.connect(token, at: guarded.tlsAddress, tls: tls)
                     } == .connectionLost)
-                try certificates.issue("other", commonName: "other")
+                try certificates.certificate("other", "other")
                 let tls = Self.trusting(certificates, own: "other")
                 // A token decides before the certificate.
                 let client = try await guarded.connect(token, at: guarded.tlsAddress, tls: tls)
@@ -137,8 +136,8 @@ extension PostgreSQL {
                 let client = try await guarded.connect(token, at: guarded.tlsAddress, tls: tls)
                 try await Self.search(client)
                 let old = try await serial(guarded, certificates)
-                try certificates.issue("next", commonName: "gateway", alternatives: "IP:127.0.0.1")
-                for kind in ["key", "crt"] {
+                try certificates.certificate("next", "gateway", "IP:127.0.0.1")
+                for kind in ["key", "pem"] {
                     try FileManager.default.removeItem(atPath: certificates.path("server.\(kind)"))
                     try FileManager.default.copyItem(
                         atPath: certificates.path("next.\(kind)"), toPath: certificates.path("server.\(kind)"))
@@ -148,7 +147,7 @@ extension PostgreSQL {
                 #expect(try await serial(guarded, certificates) != old)
                 try await Self.search(client)
                 // What cannot be used changes nothing.
-                try Data("nonsense".utf8).write(to: URL(filePath: certificates.path("server.crt")))
+                try Data("nonsense".utf8).write(to: URL(filePath: certificates.path("server.pem")))
                 try guarded.revoke(try #require(Token(token.utf8)))
                 while await code(of: { try await client.ping(timeout: .seconds(5)) }) == nil {}
                 #expect(try await serial(guarded, certificates) != old)
@@ -159,7 +158,7 @@ extension PostgreSQL {
         /// The certificate that a new session is shown, in DER.
         private func serial(_ guarded: GuardedGateway, _ certificates: Certificates) async throws -> [UInt8] {
             var configuration = TLSConfiguration.makeClientConfiguration()
-            configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(certificates.authority))
+            configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(certificates.path("ca.pem")))
             return try await shown(guarded, configuration).certificate
         }
 
@@ -189,7 +188,7 @@ extension PostgreSQL {
         @Test func oldVersionsOfTLSAreRefused() async throws {
             func configuration(_ certificates: Certificates, _ version: TLSVersion) throws -> TLSConfiguration {
                 var configuration = TLSConfiguration.makeClientConfiguration()
-                configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(certificates.authority))
+                configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(certificates.path("ca.pem")))
                 configuration.minimumTLSVersion = version
                 configuration.maximumTLSVersion = version
                 return configuration

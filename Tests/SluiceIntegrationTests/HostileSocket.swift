@@ -71,10 +71,12 @@ final class HostileSocket: Sendable {
     }
 
     /// Sends what the kernel takes just now.
-    func push(_ bytes: [UInt8]) -> Int {
+    /// - Returns: how many bytes; nil if the gateway has closed the connection.
+    func push(_ bytes: [UInt8]) -> Int? {
         let count = bytes.withUnsafeBytes {
             Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
         }
+        if count < 0, errno != EAGAIN, errno != EINTR { return nil }
         return max(0, count)
     }
 

@@ -79,4 +79,16 @@ import Testing
         let pooled = target.dialling(address: nil, throughPooler: true)
         #expect(!pooled.contains { $0.0 == "options" })
     }
+
+    @Test func relativePathsAreRelativeToTheConfiguration() throws {
+        let text = "host=db sslrootcert=ca.pem sslcert=/etc/client.pem sslkey=keys/client.key"
+        let target = try ConnectionString(text, folder: "/etc/sluice")
+        let parameters = Dictionary(target.dialling(address: nil, throughPooler: false)) { first, _ in first }
+        #expect(parameters["sslrootcert"] == "/etc/sluice/ca.pem" && parameters["sslcert"] == "/etc/client.pem")
+        #expect(parameters["sslkey"] == "/etc/sluice/keys/client.key")
+        let asWritten = try ConnectionString(text)
+        #expect(asWritten.dialling(address: nil, throughPooler: false).contains { $0 == ("sslrootcert", "ca.pem") })
+        let system = try ConnectionString("host=db sslrootcert=system", folder: "/etc/sluice")
+        #expect(system.dialling(address: nil, throughPooler: false).contains { $0 == ("sslrootcert", "system") })
+    }
 }

@@ -95,9 +95,11 @@ missing_packages() {
         pkg-config --exists liblz4 2>/dev/null || echo liblz4-dev
     fi
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
-    local program
+    # Debian's servers are in folders of their own, and others where only root's PATH leads.
+    local program places
+    places=$(printf ':%s' /usr/lib/postgresql/*/bin)
     for program in ${needed_programs:-}; do
-        PATH=$PATH:/usr/sbin:/sbin command -v "${program%:*}" >/dev/null || echo "${program#*:}"
+        PATH=$PATH:/usr/sbin:/sbin$places command -v "${program%:*}" >/dev/null || echo "${program#*:}"
     done
 }
 

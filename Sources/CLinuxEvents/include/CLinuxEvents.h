@@ -17,6 +17,12 @@ void sluice_event_signal(int event);
 void sluice_event_drain(int event);
 // CLOCK_MONOTONIC in nanoseconds.
 int64_t sluice_monotonic_nanoseconds(void);
+// How long the calling thread has been running, in nanoseconds.
+int64_t sluice_thread_nanoseconds(void);
+// How many bytes a TCP socket has received, read or not; -1 of a socket that does not count them.
+int64_t sluice_received_bytes(int descriptor);
+// How many received bytes have not been read; -1 of a descriptor that does not say.
+int64_t sluice_unread_bytes(int descriptor);
 int sluice_thread_id(void);
 // At most 15 characters; longer names are not set.
 void sluice_name_this_thread(const char *name);

@@ -1,6 +1,6 @@
 /// When much memory is held: who is no longer read from, and until when. From the high-water mark on the greediest is
-/// stopped, and with each further step that the total grows twice as many more: so that what is left up to the limit is
-/// for those who hold little. Below the low-water mark all go on.
+/// stopped, and with each further step that the total grows twice as many more: what is left up to the limit is for
+/// those who hold little, who are never stopped. Below the low-water mark all go on.
 public struct MemoryPressure: Sendable {
     public struct Holder: Hashable, Sendable {
         public var id: UInt64
@@ -38,11 +38,16 @@ public struct MemoryPressure: Sendable {
         let (look, overflow) = total.addingReportingOverflow(step)
         nextLook = overflow ? .max : look
         var greediest: [Holder] = []
-        for holder in holders where holder.held > 0 && !stopped.contains(holder.id) { greediest.append(holder) }
+        var count = 0
+        for holder in holders where holder.held > 0 {
+            count += 1
+            if !stopped.contains(holder.id) { greediest.append(holder) }
+        }
+        // Those who hold less than an equal share of what is left up to the limit are who it is left for.
+        let share = (limit - highWater) / max(1, count)
+        greediest.removeAll { $0.held <= share }
         greediest.sort { ($0.held, $1.id) > ($1.held, $0.id) }
-        // Whoever holds little beside the greediest would give little back.
-        let least = (greediest.first?.held ?? 0) / 16
-        let ids = greediest.prefix(next).prefix { $0.held >= least }.map(\.id)
+        let ids = greediest.prefix(next).map(\.id)
         next = min(2 * next, 1 << 20)
         stopped.formUnion(ids)
         return ids

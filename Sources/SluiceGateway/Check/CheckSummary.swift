@@ -1,6 +1,8 @@
+internal import Foundation
 internal import SluiceEngine
+internal import SluicePostgres
 
-/// What `sluice check` found; encoded, its keys are what docs/cli.md says.
+/// What `sluice check` and `sluice doctor` found; encoded, its keys are what docs/cli.md says.
 public struct CheckSummary: Encodable, Sendable {
     /// Something wrong with the file.
     public struct Problem: Encodable, Sendable {
@@ -34,6 +36,26 @@ public struct CheckSummary: Encodable, Sendable {
     }
 
     public struct Server: Encodable, Sendable {
+        public struct Transport: Encodable, Sendable {
+            public struct Certificate: Encodable, Sendable {
+                public var subject: String
+                /// As `2027-01-31T12:00:00Z`.
+                public var expires: String
+                /// Whole days; negative once it has expired.
+                public var daysLeft: Int64
+            }
+
+            public var encrypted: Bool
+            /// A Unix socket, or an address of this machine's own.
+            public var local: Bool
+            /// `TLSv1.3` and the like.
+            public var `protocol`: String?
+            public var cipher: String?
+            /// Nil if the server asked for no password.
+            public var channelBinding: Bool?
+            public var certificate: Certificate?
+        }
+
         public var shard: String
         public var replica: String
         public var reachable: Bool
@@ -41,6 +63,36 @@ public struct CheckSummary: Encodable, Sendable {
         public var role: String?
         /// The version of its pgvector.
         public var vector: String?
+        /// PostgreSQL's.
+        public var version: String?
+        /// What the dial took, up to the answer to a first statement, in microseconds.
+        public var dialUs: Int64?
+        public var transport: Transport?
+
+        /// All of it in one line.
+        public var line: String {
+            guard reachable else { return "\(shard)/\(replica): not reached" }
+            var words = [version.map { "PostgreSQL \($0)" }, role, vector.map { "pgvector \($0)" } ?? "no pgvector"]
+            if let transport {
+                words += transport.encrypted ? [transport.protocol, transport.cipher] : ["plain"]
+                if transport.channelBinding == true { words.append("channel binding") }
+                words.append(
+                    transport.certificate.map { "\($0.subject) until \($0.expires.prefix(10)) (\($0.daysLeft) days)" })
+            }
+            words.append(dialUs.map { "dialled in \(Double($0 / 10) / 100) ms" })
+            return "\(shard)/\(replica): " + words.compactMap(\.self).joined(separator: ", ")
+        }
+
+        private enum CodingKeys: CodingKey {
+            case shard
+            case replica
+            case reachable
+            case role
+            case vector
+            case version
+            case dialUs
+            case transport
+        }
     }
 
     public struct Index: Encodable, Sendable {
@@ -93,17 +145,17 @@ public struct CheckSummary: Encodable, Sendable {
         verdict = .wrong
     }
 
-    mutating func add(_ examination: Examination, of config: GatewayConfig, file: String) {
+    /// - Parameter now: in seconds since 1970 (UTC).
+    mutating func add(
+        _ examination: Examination, of config: GatewayConfig, file: String,
+        now: Int64 = Int64(Date().timeIntervalSince1970)
+    ) {
         findings = examination.findings.map {
             Finding(
                 severity: $0.severity.rawValue, collection: $0.collection, shard: $0.shard, replica: $0.replica,
                 message: $0.message, text: "\(file): \($0)")
         }
-        servers = examination.servers.map { server in
-            Server(
-                shard: server.shard, replica: server.replica, reachable: server.isReachable,
-                role: server.isStandby.map { $0 ? "standby" : "primary" }, vector: server.vectorVersion)
-        }
+        servers = examination.servers.map { Server($0, now: now) }
         indexes = examination.indexes.compactMap { index in
             guard config.shards.indices.contains(index.shard) else { return nil }
             return Index(
@@ -124,6 +176,37 @@ public struct CheckSummary: Encodable, Sendable {
         let counts = "\(shards) shards, \(reached) of \(replicas) replicas reached, \(collections) collections"
         return (verdict == .fine ? "fine: " : "not fine: ")
             + counts + ", \(errors) errors, \(findings.count - errors) warnings"
+    }
+}
+
+extension CheckSummary.Server {
+    fileprivate init(_ server: Examination.Server, now: Int64) {
+        shard = server.shard
+        replica = server.replica
+        reachable = server.isReachable
+        role = server.isStandby.map { $0 ? "standby" : "primary" }
+        vector = server.vectorVersion
+        version = server.version
+        dialUs = server.dialTime.map {
+            $0.components.seconds * 1_000_000 + $0.components.attoseconds / 1_000_000_000_000
+        }
+        transport = server.transport.map { Transport($0, now: now) }
+    }
+}
+
+extension CheckSummary.Server.Transport {
+    fileprivate init(_ facts: TransportFacts, now: Int64) {
+        encrypted = facts.encryption != nil
+        local = facts.isLocal
+        `protocol` = facts.encryption?.version
+        cipher = facts.encryption?.cipher
+        channelBinding = facts.encryption?.usesChannelBinding
+        certificate = facts.encryption?.certificate.map { certificate in
+            Certificate(
+                subject: certificate.subject,
+                expires: Date(timeIntervalSince1970: Double(certificate.expiry)).formatted(.iso8601),
+                daysLeft: TransportJudge.daysLeft(of: certificate, now: now))
+        }
     }
 }
 

@@ -10,16 +10,23 @@ struct Dialler: Sendable {
     private let reactor: Reactor
     private let resolver = AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
     private let cancels = BlockingWorkers(limit: 4, queueLimit: 0)
+    private let dials: BlockingWorkers
     private let made = Connections()
 
+    /// - Parameter config: whose replicas are dialled.
     /// - Throws: `ReactorError` if the process gets no thread for it.
-    init() throws { reactor = try Reactor(name: "examination") }
+    init(_ config: GatewayConfig) throws {
+        reactor = try Reactor(name: "examination")
+        dials = BlockingWorkers(limit: config.shards.reduce(0) { $0 + $1.replicas.count }, queueLimit: 0)
+    }
 
-    func dial(_ replica: GatewayConfig.Replica, until deadline: Instant) async -> Dial {
+    /// - Parameter needsVector: a server without pgvector counts as a failure.
+    func dial(_ replica: GatewayConfig.Replica, until deadline: Instant, needsVector: Bool = true) async -> Dial {
         do throws(PostgresFailure) {
-            let settings = ConnectionSettings(
+            var settings = ConnectionSettings(
                 target: try replica.connectionString(), isPooled: replica.isPooled, resolver: resolver,
-                cancels: CancelAllowance(workers: cancels))
+                cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials, limit: 1))
+            settings.needsVector = needsVector
             let connection = try await PostgresConnection.connect(
                 settings, on: reactor, deadline: deadline.nanoseconds, onClose: {})
             made.add(connection)

@@ -1,6 +1,7 @@
+internal import Foundation
 internal import SluiceCore
 package import SluiceEngine
-internal import SluicePostgres
+package import SluicePostgres
 internal import SluiceReactor
 
 /// What was found out about the databases behind a configuration.
@@ -10,6 +11,8 @@ package struct Examination: Sendable {
         case oneReplica
         /// Every replica is dialled; the tables are looked at on the first of the list that answers.
         case allReplicas
+        /// Every replica is dialled, and no table is looked at.
+        case servers
     }
 
     package struct Server: Hashable, Sendable {
@@ -20,6 +23,11 @@ package struct Examination: Sendable {
         /// Of those that can be used.
         package var isStandby: Bool?
         package var vectorVersion: String?
+        /// PostgreSQL's.
+        package var version: String?
+        package var transport: TransportFacts?
+        /// From the first packet to the first answer of a statement.
+        package var dialTime: Duration?
     }
 
     package struct Index: Hashable, Sendable {
@@ -55,7 +63,10 @@ package struct Examination: Sendable {
 
 /// Dials, asks, and lets the pure judges say what it means.
 private struct Examiner: Sendable {
-    private typealias Dial = Dialler.Dial
+    private struct Attempt: Sendable {
+        var end: Dialler.Dial
+        var took: Duration
+    }
 
     let config: GatewayConfig
     let scope: Examination.Scope
@@ -65,37 +76,43 @@ private struct Examiner: Sendable {
     init(_ config: GatewayConfig, _ scope: Examination.Scope) throws {
         self.config = config
         self.scope = scope
-        dialler = try Dialler()
+        dialler = try Dialler(config)
         deadline = Instant(nanoseconds: Reactor.now()).advanced(by: config.pool.connectTimeout)
     }
 
     func examine(_ shard: GatewayConfig.Shard, at place: Int) async -> Examination {
         var result = Examination()
-        var dials: [Dial?] = Array(repeating: nil, count: shard.replicas.count)
+        var dials: [Attempt?] = Array(repeating: nil, count: shard.replicas.count)
         var isDone = false
-        await withTaskGroup(of: (Int, Dial).self) { group in
+        await withTaskGroup(of: (Int, Attempt).self) { group in
             for (replica, value) in shard.replicas.enumerated() {
-                group.addTask { (replica, await dialler.dial(value, until: deadline)) }
+                group.addTask { (replica, await dial(value)) }
             }
             for await (replica, dial) in group {
                 dials[replica] = dial
-                guard scope == .oneReplica, !isDone, case .success(let connection) = dial else { continue }
+                guard scope == .oneReplica, !isDone, case .success(let connection) = dial.end else { continue }
                 isDone = await look(shard, place, replica, connection, &result)
                 if isDone { group.cancelAll() }
             }
         }
-        for (replica, dial) in dials.enumerated() where !isDone && scope == .allReplicas {
-            guard case .success(let connection) = dial else { continue }
-            isDone = await look(shard, place, replica, connection, &result)
+        for (replica, dial) in dials.enumerated() where !isDone && scope != .oneReplica {
+            guard case .success(let connection) = dial?.end else { continue }
+            isDone = scope == .servers ? true : await look(shard, place, replica, connection, &result)
         }
-        if scope == .allReplicas || !isDone { await tell(shard, dials, isDone: isDone, &result) }
+        if scope != .oneReplica || !isDone { await tell(shard, dials, isDone: isDone, &result) }
         return result
+    }
+
+    private func dial(_ replica: GatewayConfig.Replica) async -> Attempt {
+        let began = Reactor.now()
+        let end = await dialler.dial(replica, until: deadline, needsVector: scope != .servers)
+        return Attempt(end: end, took: .nanoseconds(Reactor.now() - began))
     }
 
     /// Returns when every connection has ended; a start does not wait for that.
     func end() async {
         let ending = Task { [dialler] in await dialler.end() }
-        if scope == .allReplicas { await ending.value }
+        if scope != .oneReplica { await ending.value }
     }
 
     // MARK: One server
@@ -138,36 +155,40 @@ private struct Examiner: Sendable {
     // MARK: What is said of servers
 
     private func tell(
-        _ shard: GatewayConfig.Shard, _ dials: [Dial?], isDone: Bool, _ result: inout Examination
+        _ shard: GatewayConfig.Shard, _ dials: [Attempt?], isDone: Bool, _ result: inout Examination
     ) async {
         var findings: [Finding] = []
         var replicas: [ShardJudge.Replica] = []
         var isWithoutExtension = false
+        func noteMissingExtension(_ replica: String) {
+            isWithoutExtension = true
+            findings.append(
+                Finding(
+                    .error, shard: shard.name, replica: replica,
+                    "the extension vector is not in this database; run CREATE EXTENSION vector"))
+        }
         for (replica, dial) in zip(shard.replicas, dials) {
+            var server = Examination.Server(shard: shard.name, replica: replica.name, isReachable: true)
             var facts: ServerFacts?
-            var isReachable = true
-            switch dial {
-            case .success(let connection): facts = await connection.facts
-            case .failure(.noVectorExtension):
-                isWithoutExtension = true
-                findings.append(
-                    Finding(
-                        .error, shard: shard.name, replica: replica.name,
-                        "the extension vector is not in this database; run CREATE EXTENSION vector"))
+            switch dial?.end {
+            case .success(let connection):
+                let known = await connection.facts
+                facts = known
+                server.note(known, await connection.transport, dialTime: dial?.took)
+                if known.vectorType == 0 { noteMissingExtension(replica.name) }
+                if scope == .servers { findings += judge(server, known) }
+            case .failure(.noVectorExtension): noteMissingExtension(replica.name)
             case .failure(let failure):
-                isReachable = false
+                server.isReachable = false
                 findings.append(
                     Finding(
                         .warning, .reach, shard: shard.name, replica: replica.name,
                         "it cannot be reached: \(failure)"))
-            case nil: isReachable = false
+            case nil: server.isReachable = false
             }
             let target = (try? replica.connectionString())?.target ?? replica.name
             replicas.append(.init(name: replica.name, target: target, facts: facts))
-            result.servers.append(
-                .init(
-                    shard: shard.name, replica: replica.name, isReachable: isReachable, isStandby: facts?.isStandby,
-                    vectorVersion: facts?.vectorVersion))
+            result.servers.append(server)
         }
         if !isDone, !isWithoutExtension {
             findings.append(
@@ -175,7 +196,28 @@ private struct Examiner: Sendable {
                     .error, .reach, shard: shard.name,
                     "no replica can be reached, and what lies there was not examined"))
         }
-        if scope == .allReplicas { findings += ShardJudge.roles(shard.name, prefer: shard.prefer, replicas) }
+        if scope != .oneReplica { findings += ShardJudge.roles(shard.name, prefer: shard.prefer, replicas) }
         result.findings = findings + result.findings
+    }
+
+    /// What there is to say of a server itself.
+    private func judge(_ server: Examination.Server, _ facts: ServerFacts) -> [Finding] {
+        let version =
+            facts.vectorType == 0 ? nil : ShardJudge.version(facts, shard: server.shard, replica: server.replica)
+        let transport = server.transport.flatMap {
+            TransportJudge.finding(
+                $0, shard: server.shard, replica: server.replica, now: Int64(Date().timeIntervalSince1970))
+        }
+        return [version, transport].compactMap(\.self)
+    }
+}
+
+extension Examination.Server {
+    fileprivate mutating func note(_ facts: ServerFacts, _ transport: TransportFacts, dialTime: Duration?) {
+        isStandby = facts.isStandby
+        vectorVersion = facts.vectorVersion.isEmpty ? nil : facts.vectorVersion
+        version = facts.serverVersion
+        self.transport = transport
+        self.dialTime = dialTime
     }
 }

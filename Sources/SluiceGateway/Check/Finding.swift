@@ -12,6 +12,8 @@ package struct Finding: Hashable, Sendable, CustomStringConvertible {
     package enum Topic: Hashable, Sendable {
         /// A server that cannot be reached, or does not answer.
         case reach
+        /// How a server is reached.
+        case transport
         /// What is not as the configuration says.
         case schema
         /// An index that is not there, or serves another metric.

@@ -166,7 +166,7 @@ struct ConfigReader {
             password = firstLine(of: file, path)
         }
         return .init(
-            name: name, dsn: Secret(dsn ?? ""), password: password,
+            name: name, dsn: Secret(dsn ?? ""), folder: folder, password: password,
             pooler: keys["pooler"]?.choice(GatewayConfig.Pooler.self, or: .none) ?? .none,
             pool: keys["pool"].map { readPool($0, defaults: pool, isOverride: true) } ?? pool,
             weight: keys["weight"]?.integer(1...100, or: 1) ?? 1, zone: keys["zone"]?.name(),

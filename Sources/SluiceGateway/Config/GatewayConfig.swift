@@ -29,6 +29,8 @@ package struct GatewayConfig: Sendable {
         package var name: String
         /// libpq's keywords and values, or a URI.
         package var dsn: Secret
+        /// What relative paths in `dsn` are relative to.
+        package var folder: String
         /// From `password_file`.
         package var password: Secret?
         package var pooler: Pooler

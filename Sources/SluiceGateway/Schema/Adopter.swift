@@ -37,7 +37,7 @@ package struct Adopter: Sendable {
     ///   - tables: nil for all.
     /// - Throws: `ReactorError` if the process gets no thread for it.
     package static func run(_ config: GatewayConfig, schemas: [String], tables: [String]?) async throws -> Result {
-        let adopter = Adopter(config: config, schemas: schemas, dialler: try Dialler())
+        let adopter = Adopter(config: config, schemas: schemas, dialler: try Dialler(config))
         let result = await adopter.run(tables)
         await adopter.dialler.end()
         return result

@@ -51,7 +51,7 @@ package struct SchemaApplication: Sendable {
         _ collection: GatewayConfig.Collection, _ config: GatewayConfig, acceptsExisting: Bool
     ) async throws -> [Report] {
         let application = SchemaApplication(
-            config: config, collection: collection, acceptsExisting: acceptsExisting, dialler: try Dialler())
+            config: config, collection: collection, acceptsExisting: acceptsExisting, dialler: try Dialler(config))
         let reports = await application.run()
         await application.dialler.end()
         return reports

@@ -136,12 +136,13 @@ struct Blueprint {
 
     private func backends(on reactors: [Reactor]) -> [PostgresBackend] {
         let cancels = BlockingWorkers(limit: 2 * places.count, queueLimit: 0)
+        let dials = BlockingWorkers(limit: 2 * places.count, queueLimit: 0)
         return places.map { place in
             PostgresBackend(
                 shardName: place.shard, replicaName: place.replica,
                 settings: ConnectionSettings(
                     target: place.server.target, isPooled: place.server.isPooled, resolver: resolver,
-                    cancels: CancelAllowance(workers: cancels)),
+                    cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials)),
                 reactors: reactors)
         }
     }
@@ -172,7 +173,7 @@ struct Blueprint {
 
 extension GatewayConfig.Replica {
     func connectionString() throws(PostgresFailure) -> ConnectionString {
-        try ConnectionString(dsn.revealed, password: password?.revealed)
+        try ConnectionString(dsn.revealed, password: password?.revealed, folder: folder)
     }
 
     var isPooled: Bool { pooler == .transaction }

@@ -16,6 +16,7 @@ package final class Gateway: Sendable {
     package let tlsAddress: SocketAddress?
 
     private let config: GatewayConfig
+    private let isUnprotected: Bool
     private let logger: Logger
     private let house: House
     private let registry: SessionRegistry
@@ -27,10 +28,12 @@ package final class Gateway: Sendable {
     private let isStopped = Atomic(false)
 
     private init(
-        config: GatewayConfig, logger: Logger, house: House, registry: SessionRegistry, keeper: AccessKeeper,
+        config: GatewayConfig, isUnprotected: Bool, logger: Logger, house: House, registry: SessionRegistry,
+        keeper: AccessKeeper,
         group: MultiThreadedEventLoopGroup, listeners: Listeners.Bound
     ) {
         self.config = config
+        self.isUnprotected = isUnprotected
         self.logger = logger
         self.house = house
         self.registry = registry
@@ -50,7 +53,7 @@ package final class Gateway: Sendable {
     package static func start(
         _ config: GatewayConfig, isUnprotected: Bool = false, logger: Logger
     ) async throws -> Gateway {
-        let objections = ListeningRule.objections(config)
+        let objections = ListeningRule.objections(config.listen, config.access)
         guard objections.isEmpty || isUnprotected else { throw ListeningRefused(reasons: objections) }
         for objection in objections { logger.warning("\(ListeningRule.flag): \(objection)") }
         if config.access.identities.isEmpty {
@@ -85,7 +88,8 @@ package final class Gateway: Sendable {
                 logger: logger)
             let listeners = try await Listeners(config.listen, group: group, sessions: sessions).bind()
             return Gateway(
-                config: config, logger: logger, house: house, registry: registry, keeper: keeper, group: group,
+                config: config, isUnprotected: isUnprotected, logger: logger, house: house, registry: registry,
+                keeper: keeper, group: group,
                 listeners: listeners)
         } catch {
             try? await group.shutdownGracefully()
@@ -123,7 +127,16 @@ package final class Gateway: Sendable {
     }
 
     /// Takes what a configuration says of identities and certificates; sessions that are open have it at once.
-    package func reload(_ config: GatewayConfig) { keeper.reload(config) }
+    ///
+    /// Not if it would open the gateway to other machines without protection.
+    package func reload(_ config: GatewayConfig) {
+        let objections = ListeningRule.objections(self.config.listen, config.access)
+        guard objections.isEmpty || isUnprotected else {
+            for objection in objections { logger.error("what was in force stays so: \(objection)") }
+            return
+        }
+        keeper.reload(config)
+    }
 
     /// Answers of servers that were another request's, and were dropped for that.
     package var integrityFailures: UInt64 { house.shared.integrityFailureCount }

@@ -141,6 +141,8 @@ struct Listeners: Sendable {
     private func bootstrap(_ kind: ListenerKind) -> ServerBootstrap {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1_024)
+            // Between two new sessions come those that are there.
+            .serverChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelInitializer { [sessions] in sessions.configure($0, kind) }
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1_024, high: 1_024 * 1_024))

@@ -4,10 +4,9 @@ package enum ListeningRule {
     package static let flag = "--dangerously-listen-without-protection"
 
     /// What is against the rule, one sentence each; none if nothing is.
-    package static func objections(_ config: GatewayConfig) -> [String] {
+    package static func objections(_ listen: GatewayConfig.Listen, _ access: GatewayConfig.Access) -> [String] {
         var objections: [String] = []
-        let listen = config.listen
-        let hasIdentities = !config.access.identities.isEmpty
+        let hasIdentities = !access.identities.isEmpty
         if let tcp = listen.tcp, !tcp.isLoopback {
             objections.append(
                 "listen.tcp is \(tcp), which other machines may reach, and it has no TLS: use listen.tls")

@@ -12,8 +12,6 @@ final class SessionRegistry: Sendable {
         case accessChanged
         /// Another one needs its place.
         case displaced
-        /// It has to look again at what it may do.
-        case accessChanged
     }
 
     struct Entry: Sendable {

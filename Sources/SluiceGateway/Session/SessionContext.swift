@@ -11,6 +11,7 @@ final class SessionCommons: Sendable {
     let shared: SharedState
     let ingest: IngestLimits
     let registry: SessionRegistry
+    let turns = AllTurns()
     let logger: Logger
 
     init(

@@ -16,6 +16,8 @@ struct SessionBounds {
         static let turn = Pauses(rawValue: 2)
         /// It holds more than others while there is too much.
         static let memory = Pauses(rawValue: 4)
+        /// It sends next to nothing at a time.
+        static let dribble = Pauses(rawValue: 8)
     }
 
     var allowances: SessionAllowances
@@ -35,6 +37,7 @@ struct SessionBounds {
     var inFlightBytes = 0
     /// Frames that have been cut so far.
     var frames: UInt64 = 0
+    var dribble = Dribble()
     /// Bytes that were written so far.
     var flushed: UInt64 = 0
 
@@ -44,6 +47,40 @@ struct SessionBounds {
             inFlight: limits.maxInFlight, now: now)
         watch = SessionWatch(.init(frame: limits.frameTimeout, idle: limits.streamIdle))
     }
+
+    enum Verdict {
+        case within
+        case beyond(SessionAllowances.Kind)
+        /// More has to be asked.
+        case request
+    }
+
+    /// Counts a frame. All of it in one access, because a ping costs not much more than a few of them.
+    mutating func came(_ action: SessionMachine.FrameAction, _ frame: Frame, clock: any LaneExecutor) -> Verdict {
+        let bytes = frame.payload.readableBytes
+        frames &+= 1
+        frameBytes = bytes
+        turn.spend(on: frame.kind, payload: bytes)
+        if let kind = SessionAllowances.kind(of: action, frame.kind, isEmpty: bytes < Self.leastRowBytes) {
+            return takes(kind, clock: clock) ? .within : .beyond(kind)
+        }
+        return action.isRequest ? .request : .within
+    }
+
+    /// A packed row's length, its id, and the length of its vector.
+    private static var leastRowBytes: Int { 16 }
+
+    mutating func takes(_ kind: SessionAllowances.Kind, clock: any LaneExecutor) -> Bool {
+        // Once a turn: to ask for the time costs a tenth of what a ping does.
+        let now = turnTime ?? clock.now()
+        turnTime = now
+        return allowances.take(kind, now: now)
+    }
+
+    mutating func begin() {
+        turn.begin()
+        turnTime = nil
+    }
 }
 
 extension SessionHandler {
@@ -52,28 +89,7 @@ extension SessionHandler {
 
     // MARK: Rates
 
-    /// Counts a frame. False if it goes beyond a limit: it has been answered then, or has ended the session.
-    func allows(_ action: SessionMachine.FrameAction, _ frame: Frame) -> Bool {
-        let bytes = frame.payload.readableBytes
-        bounds.frames &+= 1
-        bounds.frameBytes = bytes
-        bounds.turn.spend(on: frame.kind, payload: bytes)
-        let isEmpty = bytes < Self.leastRowBytes
-        if let kind = SessionAllowances.kind(of: action, frame.kind, isEmpty: isEmpty) {
-            return takesAllowance(kind)
-        }
-        return action.isRequest ? mayBegin(frame.requestID, bytes) : true
-    }
-
-    func spend(since began: Instant) {
-        bounds.turn.spend(measured: began.duration(to: context.lane.executor.now()))
-    }
-
-    /// A packed row's length, its id, and the length of its vector.
-    private static var leastRowBytes: Int { 16 }
-
-    private func takesAllowance(_ kind: SessionAllowances.Kind) -> Bool {
-        if bounds.allowances.take(kind, now: turnTime) { return true }
+    func exceeded(_ kind: SessionAllowances.Kind) {
         let most =
             switch kind {
             case .pings: context.limits.maxPings
@@ -81,21 +97,18 @@ extension SessionHandler {
             case .errors: context.limits.maxErrors
             }
         fail(.limitExceeded, "more than \(most) \(kind.rawValue) a second (limits.max_\(kind.rawValue))")
-        return false
     }
 
-    /// Once a turn: to ask for the time costs a tenth of what a ping does.
-    private var turnTime: Instant {
-        if let time = bounds.turnTime { return time }
-        let now = context.lane.executor.now()
-        bounds.turnTime = now
-        return now
+    func measured(_ work: () -> Void) {
+        let began = context.lane.executor.now()
+        work()
+        bounds.turn.spend(measured: began.duration(to: context.lane.executor.now()))
     }
 
     /// A request has been answered by this error.
     func noteError(_ code: ErrorCode) {
         guard channelContext != nil, code.isClientsFault else { return }
-        _ = takesAllowance(.errors)
+        if !bounds.takes(.errors, clock: context.lane.executor) { exceeded(.errors) }
     }
 
     // MARK: Memory
@@ -116,7 +129,8 @@ extension SessionHandler {
     }
 
     /// Before memory is taken for it, new work is refused if there is too much already.
-    private func mayBegin(_ requestID: UInt32, _ bytes: Int) -> Bool {
+    func mayBegin(_ frame: Frame) -> Bool {
+        let (requestID, bytes) = (frame.requestID, frame.payload.readableBytes)
         if context.memory.isExhausted {
             answer(requestID, context.memory.busy)
             return false
@@ -150,9 +164,12 @@ extension SessionHandler {
     func turnEnded() {
         flush()
         settle()
-        guard !bounds.isYielding else { return }
-        bounds.turn.begin()
-        bounds.turnTime = nil
+        if !bounds.isYielding { beginTurn() }
+    }
+
+    private func beginTurn() {
+        bounds.begin()
+        hasTurn = true
     }
 
     /// The session has had its share of the loop: others come first, then it goes on with what it has.
@@ -160,20 +177,29 @@ extension SessionHandler {
         guard !bounds.isYielding, let channelContext else { return }
         bounds.isYielding = true
         pause(.turn, true)
-        let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
-        // Not `execute`, which would come before anything that has arrived for others.
-        channelContext.eventLoop.scheduleTask(in: .init(bounds.turn.pause)) { handler.value.goOn() }
+        context.commons.turns.turns(of: channelContext.eventLoop).wait(self, bounds.turn.pause)
     }
 
-    private func goOn() {
-        guard channelContext != nil else { return }
+    /// - Returns: how long others have the loop then; nil if the session is over.
+    func goOn() -> Duration? {
+        guard channelContext != nil else { return nil }
         bounds.isYielding = false
-        bounds.turn.begin()
-        bounds.turnTime = nil
+        beginTurn()
         process()
+        let pause = bounds.turn.pause
         received.reclaim()
         turnEnded()
-        if !bounds.isYielding { pause(.turn, false) }
+        if !bounds.isYielding { self.pause(.turn, false) }
+        return pause
+    }
+
+    /// A peer that sends a few bytes at a time, and no frame with them, is read from less often: each read costs the
+    /// loop as much as one of 64 KiB.
+    func arrived(_ bytes: Int, frames before: UInt64) {
+        guard bounds.dribble.arrived(bytes, completed: bounds.frames != before), let channelContext else { return }
+        pause(.dribble, true)
+        let session = NIOLoopBound(WeakSession(handler: self), eventLoop: channelContext.eventLoop)
+        channelContext.eventLoop.scheduleTask(in: .milliseconds(2)) { session.value.handler?.pause(.dribble, false) }
     }
 
     func pause(_ reason: SessionBounds.Pauses, _ isPaused: Bool) {
@@ -189,9 +215,9 @@ extension SessionHandler {
     private func startWatching() {
         guard let channelContext else { return }
         bounds.isWatched = true
-        let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
+        let session = NIOLoopBound(WeakSession(handler: self), eventLoop: channelContext.eventLoop)
         let limits = SessionWatch.Limits(frame: context.limits.frameTimeout, idle: context.limits.streamIdle)
-        channelContext.eventLoop.scheduleTask(in: .init(limits.pause)) { handler.value.look() }
+        channelContext.eventLoop.scheduleTask(in: .init(limits.pause)) { session.value.handler?.look() }
     }
 
     private func look() {

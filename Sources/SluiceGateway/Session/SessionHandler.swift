@@ -24,7 +24,6 @@ final class SessionHandler: ChannelInboundHandler {
     private var isWritable = true
     private var isFlushScheduled = false
     private(set) var channelContext: ChannelHandlerContext?
-    private var handshakeTimeout: Scheduled<Void>?
     private var closing: Scheduled<Void>?
     private var running: [UInt32: RunningRequest] = [:]
     /// Streams that wait until the client has read what there is.
@@ -33,6 +32,8 @@ final class SessionHandler: ChannelInboundHandler {
     var loads: [UInt32: LoadInput] = [:]
     /// What it may do, and what it does just now.
     var bounds: SessionBounds
+    /// It has not had its share of the loop's turn.
+    var hasTurn = true
 
     init(_ context: SessionContext) {
         self.context = context
@@ -49,9 +50,10 @@ final class SessionHandler: ChannelInboundHandler {
     }
 
     func channelActive(context channelContext: ChannelHandlerContext) {
-        let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
-        handshakeTimeout = channelContext.eventLoop.scheduleTask(in: .init(context.limits.handshakeTimeout)) {
-            handler.value.handshakeTimedOut()
+        // Not cancelled after HELLO: among many timers, to find one costs more than to let it come.
+        let session = NIOLoopBound(WeakSession(handler: self), eventLoop: channelContext.eventLoop)
+        channelContext.eventLoop.scheduleTask(in: .init(context.limits.handshakeTimeout)) {
+            session.value.handler?.handshakeTimedOut()
         }
         channelContext.fireChannelActive()
     }
@@ -60,9 +62,12 @@ final class SessionHandler: ChannelInboundHandler {
         // A session that has ended may still be read from for a moment.
         guard self.channelContext != nil else { return }
         var bytes = unwrapInboundIn(data)
+        let count = bytes.readableBytes
+        let frames = count < Dribble.few ? bounds.frames : 0
         if received.readableBytes == 0 { received = bytes } else { received.writeBuffer(&bytes) }
         process()
         received.reclaim()
+        if count < Dribble.few { arrived(count, frames: frames) }
     }
 
     func channelReadComplete(context channelContext: ChannelHandlerContext) {
@@ -96,7 +101,6 @@ final class SessionHandler: ChannelInboundHandler {
     private func ended() {
         machine.closed()
         closeAccount()
-        handshakeTimeout?.cancel()
         closing?.cancel()
         for request in running.values { request.cancel() }
         running.removeAll()
@@ -117,10 +121,10 @@ final class SessionHandler: ChannelInboundHandler {
             while channelContext != nil {
                 if outbound.readableBytes >= Self.flushThreshold { flush() }
                 // Answers that nobody takes must not pile up: what has arrived waits until the peer reads again.
-                guard isWritable, bounds.turn.hasRoom, let frame = try decoder.next(&received) else { break }
+                guard isWritable, hasTurn, let frame = try decoder.next(&received) else { break }
                 handle(frame)
             }
-            if !bounds.turn.hasRoom { yieldTurn() }
+            if !hasTurn { yieldTurn() }
         } catch {
             fail(error.code, error.message)
         }
@@ -128,9 +132,17 @@ final class SessionHandler: ChannelInboundHandler {
 
     private func handle(_ frame: Frame) {
         let action = machine.frameReceived(frame.kind, requestID: frame.requestID)
-        guard allows(action, frame) else { return }
-        let began = action.isRequest ? context.lane.executor.now() : nil
-        defer { if let began { spend(since: began) } }
+        // What costs nothing to ask for is counted, and the rest is measured.
+        switch bounds.came(action, frame, clock: context.lane.executor) {
+        case .within: perform(action, frame)
+        case .beyond(let kind): exceeded(kind)
+        case .request where mayBegin(frame): measured { perform(action, frame) }
+        case .request: break
+        }
+        hasTurn = bounds.turn.hasRoom
+    }
+
+    private func perform(_ action: SessionMachine.FrameAction, _ frame: Frame) {
         switch action {
         case .welcome(let goAway): welcome(frame, goAway: goAway)
         case .pong: pong(frame)
@@ -156,8 +168,6 @@ final class SessionHandler: ChannelInboundHandler {
             do throws(Refusal) { access = try identified(hello) } catch {
                 return fail(.unauthenticated, error.rawValue)
             }
-            handshakeTimeout?.cancel()
-            handshakeTimeout = nil
             let features = hello.features.intersection(.lz4)
             let agreed = features.contains(.lz4)
             decoder = FrameDecoder(

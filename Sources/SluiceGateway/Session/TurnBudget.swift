@@ -1,6 +1,29 @@
 internal import SluiceCore
 package import SluiceWire
 
+/// Whether a peer sends next to nothing at a time.
+package struct Dribble: Sendable {
+    /// So few bytes are no part of a large frame that is on its way.
+    package static let few = 256
+    /// Reads in a row that are nothing unusual.
+    package static let usual = 4
+
+    private var count: UInt8 = 0
+
+    package init() {}
+
+    /// True if the peer should not be read from for a moment.
+    /// - Parameter completed: whether they made a frame complete.
+    package mutating func arrived(_ bytes: Int, completed: Bool) -> Bool {
+        guard !completed, bytes < Self.few else {
+            count = count > 2 && bytes < Self.few ? count - 2 : 0
+            return false
+        }
+        count = min(count + 1, UInt8(Self.usual) + 1)
+        return count > Self.usual
+    }
+}
+
 /// How much of its event loop's time one session may take before others have their turn, in microseconds. For what is
 /// cheap it is an estimate instead of read from a clock: a ping costs not much more than to ask for the time.
 package struct TurnBudget: Sendable {
@@ -16,8 +39,10 @@ package struct TurnBudget: Sendable {
 
     package mutating func begin() { left = Self.size }
 
-    /// How long others have the loop before the next turn: as long as this one was too long, and a little.
-    package var pause: Duration { .microseconds(50 + max(0, -left)) }
+    package static let shortestPause = Duration.microseconds(50)
+
+    /// How long others have the loop after this turn: as long as it took.
+    package var pause: Duration { max(Self.shortestPause, .microseconds(Self.size - left)) }
 
     /// - Parameter payload: in bytes, decompressed.
     package mutating func spend(on kind: FrameKind, payload: Int) {
@@ -32,8 +57,8 @@ package struct TurnBudget: Sendable {
 
     private static func cost(of kind: FrameKind) -> Int {
         switch kind {
-        // Measured.
-        case .search, .get, .count, .next, .load, .write: 0
+        // What it takes on its lane, and the way back; reading it is measured.
+        case .search, .get, .count, .next, .load, .write: 16
         case .collections: 2
         default: 1
         }

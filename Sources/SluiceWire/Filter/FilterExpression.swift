@@ -30,10 +30,12 @@ extension FilterExpression {
     public static let timestamps: Range<Int64> = -211_813_488_000_000_000..<9_223_371_331_200_000_000
 }
 
-/// What a receiver takes of a filter: the protocol's limits, or narrower ones.
+/// What a receiver takes of the filters of a request: the protocol's limits, or narrower ones.
 public struct FilterBounds: Hashable, Sendable {
-    /// Of the encoded filter.
+    /// Of an encoded filter, and of all that a request has for its collections.
     public var bytes: Int
+    /// What filters have taken of that.
+    private var taken = 0
     public var depth: Int
     public var nodes: Int
 
@@ -44,6 +46,15 @@ public struct FilterBounds: Hashable, Sendable {
         self.bytes = min(bytes, FilterExpression.maximumEncodedBytes)
         self.depth = min(depth, FilterExpression.maximumDepth)
         self.nodes = min(nodes, FilterExpression.maximumNodes)
+    }
+
+    /// One more filter.
+    mutating func take(_ count: Int) throws(WireError) {
+        try WireError.checkFilterSize(count <= bytes, bytes)
+        taken += count
+        guard taken <= bytes else {
+            throw WireError(.invalidArgument, "the filters of a request have more than \(bytes) bytes together")
+        }
     }
 }
 

@@ -4,7 +4,8 @@ import Testing
 @Suite struct ListeningRuleTests {
     private func objections(_ listen: String, _ more: String = "") throws -> [String] {
         let text = ConfigErrorTests.right + "listen: \(listen)\n" + more
-        return ListeningRule.objections(try GatewayConfig.parse(text, file: "f", environment: [:]))
+        let config = try GatewayConfig.parse(text, file: "f", environment: [:])
+        return ListeningRule.objections(config.listen, config.access)
     }
 
     private static let tls = "tls: {certificate: c, key: k}\n"
