@@ -1,6 +1,6 @@
 import SluiceGateway
 
-/// A configuration file's text.
+/// A configuration file's text, or a token file's.
 enum ConfigTarget {
     /// Must not show in any message. No input is likely to have it, and one that has it proves nothing.
     private static let secret = "q7Zk-0f:v2@Lw"
@@ -8,12 +8,25 @@ enum ConfigTarget {
 
     static func run(_ input: UnsafeRawBufferPointer) throws(FuzzFinding) {
         guard let text = String(validating: input, as: UTF8.self) else { return }
+        if text.hasPrefix("# Tokens") { return try tokens(text) }
         do throws(ConfigErrors) {
             let config = try GatewayConfig.parse(text, file: "nowhere/fuzz.yaml", environment: environment)
             try check(config).get()
         } catch {
             try check(error, text)
         }
+    }
+
+    /// What is read is written, read again and the same, and no problem quotes the line.
+    private static func tokens(_ text: String) throws(FuzzFinding) {
+        let table: TokenTable
+        do { table = try TokenTable(parsing: text) } catch {
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false).count
+            try expect((1...lines).contains(error.line), "line \(error.line) of \(lines)")
+            return try expect(error.description.utf8.count < 200, "a long problem")
+        }
+        guard let again = try? TokenTable(parsing: table.text) else { throw FuzzFinding("what was written is refused") }
+        try expect(again == table && again.text == table.text, "other tokens came back")
     }
 
     /// A `Result`, as the caller throws only errors of the configuration.
@@ -72,7 +85,11 @@ enum ConfigTarget {
             "shards: [{name: s0, replicas: [{dsn: \"postgres://u:${SECRET}@h/d?sslmode=${SECRET}\"}]}]",
             "shards: [{name: s0, replicas: [{dsn: \"${SECRET}\"}]}]", "pool: {max_size: ${SECRET}}",
         ]
-        return texts.enumerated().map { FuzzSeed("config-\($0)", $1) }
+        let hex = String(repeating: "0f", count: 16)
+        let tokens = "# Tokens\n\n0102030405060708 tenant \(hex) \(hex)\(hex) 1700000000 -\n"
+        let more = "0102030405060709\ttenant \(hex) \(hex)\(hex) -5 1800000000\r\n0g tenant\n"
+        return [FuzzSeed("tokens", tokens), FuzzSeed("tokens-more", tokens + more)]
+            + texts.enumerated().map { FuzzSeed("config-\($0)", $1) }
             + GoldenFrames.files(below: "configs", ending: ".yaml")
     }
 }

@@ -11,6 +11,7 @@ enum FramesTarget {
         let limits: GatewayConfig.Limits
         let goesAway: Bool
         let isDeafAtFirst: Bool
+        let isTenants: Bool
         /// Bytes that arrive together.
         let piece: Int
         let script: UInt8
@@ -30,6 +31,7 @@ enum FramesTarget {
             self.limits = limits
             goesAway = flags & 32 != 0
             isDeafAtFirst = flags & 64 != 0
+            isTenants = flags & 128 != 0
             let piece = Int(control.byte())
             self.piece = piece == 0 ? .max : piece
             script = control.byte()
@@ -47,9 +49,9 @@ enum FramesTarget {
     static func run(_ input: UnsafeRawBufferPointer) throws(FuzzFinding) {
         var control = FuzzControl(input)
         let plan = try Plan(&control)
-        var bytes = plan.shakesHands ? handshake(lz4: plan.lz4) : []
+        var bytes = plan.shakesHands ? handshake(lz4: plan.lz4, isTenants: plan.isTenants) : []
         bytes += control.rest
-        let world = try FuzzWorld(limits: plan.limits, script: plan.script)
+        let world = try FuzzWorld(limits: plan.limits, script: plan.script, isTenants: plan.isTenants)
         var said = Transcript(plan.limits)
         world.setWritable(!plan.isDeafAtFirst)
         var rest = bytes[...]
@@ -67,10 +69,11 @@ enum FramesTarget {
         try world.end()
     }
 
-    private static func handshake(lz4: Bool) -> [UInt8] {
+    private static func handshake(lz4: Bool, isTenants: Bool) -> [UInt8] {
+        let token = isTenants ? ByteBuffer(string: FuzzTenant.token) : nil
         var buffer = ByteBuffer(bytes: Preface.bytes)
         FrameEncoder(lz4: false).write(.hello, requestID: 0, into: &buffer) {
-            Hello(clientName: "fuzz", features: lz4 ? .lz4 : []).encode(into: &$0)
+            Hello(token: token, clientName: "fuzz", features: lz4 ? .lz4 : []).encode(into: &$0)
         }
         return Array(buffer.readableBytesView)
     }
@@ -88,6 +91,9 @@ enum FramesTarget {
             FuzzSeed("made-load-cut", [0, 5, 0, 1] + load), FuzzSeed("made-write", [0, 0, 0, 0] + write),
             FuzzSeed("made-cancel", [0, 0, 99, 0] + searches + frame(.cancel, 1) + frame(.cancel, 2)),
             FuzzSeed("made-going-away", [32, 9, 7, 0] + searches), FuzzSeed("made-deaf", [64, 50, 0, 5] + searches),
+            FuzzSeed("made-tenant", [128, 0, 0, 0] + searches), FuzzSeed("made-tenant-load", [128, 0, 0, 1] + load),
+            FuzzSeed("made-tenant-write", [128, 0, 0, 0] + write),
+            FuzzSeed("made-nobody", [129, 0, 0, 0] + handshake(lz4: false, isTenants: false) + searches),
             FuzzSeed("made-small-limits", [12, 0, 3, 9] + searches),
             FuzzSeed("made-small-replies", [16, 0, 0, 0] + searches),
         ]

@@ -8,9 +8,15 @@ final class FuzzBackend: SearchBackend {
     let replicaName: String
     private let steps: Mutex<SplitMix64>
     private let fails: Bool
+    private let isTenants: Bool
+    /// What no database should have been asked.
+    let complaint = Mutex<String?>(nil)
 
-    /// - Parameter script: 0 for a database that always answers well.
-    init(shard: String, script: UInt8) {
+    /// - Parameters:
+    ///   - script: 0 for a database that always answers well.
+    ///   - isTenants: all that is asked is asked for the tenant.
+    init(shard: String, script: UInt8, isTenants: Bool) {
+        self.isTenants = isTenants
         shardName = shard
         replicaName = "\(shard)-a"
         fails = script != 0
@@ -46,6 +52,9 @@ final class FuzzBackend: SearchBackend {
         }
 
         func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows {
+            if backend.isTenants, let complaint = FuzzTenant.complaint(request) {
+                backend.complaint.withLock { $0 = complaint }
+            }
             try await fail()
             if request.shape.isEstimate { return LegRows(ids: [1_000], distances: [0], offsets: [0, 0]) }
             let further = request.furtherSubjects.map { rows(request, $0) }

@@ -16,11 +16,17 @@ final class FuzzWorld {
     private let searches: SearchLane
     private let shared: SharedState
     private let session: SessionPort
+    private let backends: [FuzzBackend]
 
-    /// - Parameter script: how the databases answer, see `FuzzBackend`.
-    init(limits: GatewayConfig.Limits, script: UInt8) throws(FuzzFinding) {
+    /// - Parameters:
+    ///   - script: how the databases answer, see `FuzzBackend`.
+    ///   - isTenants: only the tenant is let in.
+    init(limits: GatewayConfig.Limits, script: UInt8, isTenants: Bool) throws(FuzzFinding) {
         let shards = ["s0", "s1"]
-        let backends = shards.map { FuzzBackend(shard: $0, script: script) }
+        let backends = shards.map { FuzzBackend(shard: $0, script: script, isTenants: isTenants) }
+        self.backends = backends
+        let rules = isTenants ? FuzzTenant.rules : AccessRules()
+        guard let rules else { throw FuzzFinding("no token can be made") }
         let now = lane.now()
         shared = SharedState(
             catalogue: Self.catalogue(shards), backends: backends,
@@ -41,7 +47,7 @@ final class FuzzWorld {
         do {
             session = try SessionPort(
                 on: channel, lane: searches, shared: shared, limits: limits, collections: Self.listed,
-                logger: Self.logger)
+                access: rules, logger: Self.logger)
         } catch { throw FuzzFinding("no session: \(error)") }
         let (searches, shared) = (searches, shared)
         try finish { await searches.start() }
@@ -126,6 +132,9 @@ final class FuzzWorld {
         try finish { leased.note(await searches.pools) }
         try expect(leased.count == 0, "\(leased.count) connections are still leased")
         try finish { await searches.shutDown() }
+        for backend in backends {
+            if let complaint = backend.complaint.withLock({ $0 }) { throw FuzzFinding(complaint) }
+        }
         // Lanes and what they share know each other.
         shared.introduce([])
     }
@@ -158,7 +167,7 @@ final class FuzzWorld {
             columns: ["name", "section", "n"], shards: [0, 1])
         collection.filterable = [
             "name": .text, "section": .text, "n": .int, "at": .timestamp, "u": .uuid, "tags": .textArray, "b": .bool,
-            "x": .float,
+            "x": .float, "tenant": .int,
         ]
         collection.form = name == "bits" ? .bit : name == "halves" ? .halfvec : .vector
         collection.text = TextColumn(column: "words", language: "simple")

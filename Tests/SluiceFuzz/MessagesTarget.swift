@@ -228,11 +228,15 @@ extension Hello: WireMessage {}
 extension Welcome: WireMessage {}
 extension GoAway: WireMessage {}
 extension ErrorReply: WireMessage {}
-extension SearchRequest: WireMessage {}
+extension SearchRequest: WireMessage {
+    init(decoding payload: ByteBuffer) throws(WireError) { try self.init(decoding: payload, filters: .init()) }
+}
 extension SearchResult: WireMessage {}
 extension CollectionList: WireMessage {}
 extension GetRequest: WireMessage {}
-extension CountRequest: WireMessage {}
+extension CountRequest: WireMessage {
+    init(decoding payload: ByteBuffer) throws(WireError) { try self.init(decoding: payload, filters: .init()) }
+}
 extension CountResult: WireMessage {}
 extension CursorRequest: WireMessage {}
 extension LoadRequest: WireMessage {}
