@@ -4,8 +4,8 @@ import SluiceClient
 import SluiceGateway
 import Testing
 
-/// A gateway with one reactor before a server that does not keep to the protocol and one that does: searches of the first
-/// fail as legs that failed, and those of the second are answered as if it were alone.
+/// A gateway with one reactor before a server that does not keep to the protocol and one that does: searches of the
+/// first fail as legs that failed, and those of the second are answered as if it were alone.
 @Suite(.serialized) struct HostileBackendTests {
     private struct Case: Sendable, CustomTestStringConvertible {
         var testDescription: String
