@@ -21,6 +21,16 @@ let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-ser
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
+// What scripts/fuzz builds: libFuzzer has a `main` of its own, which nothing else can be linked with.
+let isFuzzing = Context.environment["SLUICE_FUZZ"] != nil
+let fuzzer: [Target] =
+    isFuzzing
+    ? [
+        .executableTarget(
+            name: "SluiceFuzzer", dependencies: ["SluiceFuzz"], path: "Tests/SluiceFuzzer",
+            swiftSettings: house + [.unsafeFlags(["-parse-as-library"])])
+    ] : []
+
 let package = Package(
     name: "sluice",
     platforms: [.macOS(.v15)],
@@ -121,5 +131,15 @@ let package = Package(
             ],
             swiftSettings: house),
         .testTarget(name: "SluiceHouseTests", swiftSettings: house),
-    ]
+
+        // What bytes from outside can reach, for a fuzzer and for replaying what it found.
+        .target(
+            name: "SluiceFuzz",
+            dependencies: [
+                "SluiceTools", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres",
+                "SluiceCore", "CLibpq", nio("NIOCore"), nio("NIOEmbedded"), collections, logging,
+            ],
+            path: "Tests/SluiceFuzz", exclude: ["Crashes"], swiftSettings: house),
+        .testTarget(name: "SluiceFuzzTests", dependencies: ["SluiceFuzz"], swiftSettings: house),
+    ] + fuzzer
 )

@@ -1,22 +1,31 @@
-/// Where a gateway listens: `sluice://host:port` (port 7411 if none is named) or `sluice+unix:///path`.
+/// Where a gateway listens: `sluice://host:port` (port 7411 if none is named), `sluice+tls://host:port` (7413) or
+/// `sluice+unix:///path`.
 package enum Address: Hashable, Sendable {
     case tcp(host: String, port: Int)
+    case tls(host: String, port: Int)
     case unix(path: String)
 
     static let defaultPort = 7_411
+    static let defaultTLSPort = 7_413
 
     package init(_ text: String) throws(SluiceError) {
         if let path = Self.rest(of: text, after: "sluice+unix://") {
             guard path.hasPrefix("/") else { throw Self.invalid(text, "the path of a socket must be absolute") }
             self = .unix(path: path)
         } else if let authority = Self.rest(of: text, after: "sluice://") {
-            self = try Self.tcp(authority, text)
+            let (host, port) = try Self.place(authority, text, Self.defaultPort)
+            self = .tcp(host: host, port: port)
+        } else if let authority = Self.rest(of: text, after: "sluice+tls://") {
+            let (host, port) = try Self.place(authority, text, Self.defaultTLSPort)
+            self = .tls(host: host, port: port)
         } else {
-            throw Self.invalid(text, "it must begin with sluice:// or sluice+unix://")
+            throw Self.invalid(text, "it must begin with sluice://, sluice+tls:// or sluice+unix://")
         }
     }
 
-    private static func tcp(_ authority: String, _ text: String) throws(SluiceError) -> Address {
+    private static func place(
+        _ authority: String, _ text: String, _ defaultPort: Int
+    ) throws(SluiceError) -> (host: String, port: Int) {
         let trimmed = authority.hasSuffix("/") ? String(authority.dropLast()) : authority
         var host = trimmed
         var port: Int? = defaultPort
@@ -34,7 +43,7 @@ package enum Address: Hashable, Sendable {
             throw invalid(text, "it has no host, or more than a host and a port")
         }
         guard let port, (1...65_535).contains(port) else { throw invalid(text, "the port must be from 1 to 65535") }
-        return .tcp(host: host, port: port)
+        return (host, port)
     }
 
     private static func rest(of text: String, after scheme: String) -> String? {

@@ -110,7 +110,9 @@ package final class ConnectionHandler: ChannelInboundHandler {
     package func channelReadComplete(context: ChannelHandlerContext) { flush() }
 
     package func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        fail(SluiceError(.connectionLost, "the connection to the gateway failed: \(error)", isRetryable: true))
+        fail(
+            SluiceError(
+                .connectionLost, "the connection to the gateway failed: \(TLSDial.reason(error))", isRetryable: true))
     }
 
     package func channelInactive(context: ChannelHandlerContext) {

@@ -212,6 +212,10 @@ package final class LinkPool: Sendable {
             case .tcp(let host, let port):
                 opening = try await bootstrap.noticingDeadPeers()
                     .connect(host: host, port: port) { self.prepare($0, place) }
+            case .tls(let host, let port):
+                let tls = try TLSDial(options.tls, host: host)
+                opening = try await bootstrap.noticingDeadPeers()
+                    .connect(host: host, port: port) { self.prepare($0, place, tls) }
             case .unix(let path):
                 opening = try await bootstrap.connect(unixDomainSocketPath: path) { self.prepare($0, place) }
             }
@@ -225,12 +229,16 @@ package final class LinkPool: Sendable {
     }
 
     /// The handler is kept from here on: looked up later it may be gone, and with it why the gateway refused.
-    private func prepare(_ channel: any Channel, _ place: Int) -> EventLoopFuture<Opening> {
+    private func prepare(
+        _ channel: any Channel, _ place: Int, _ tls: TLSDial? = nil
+    ) -> EventLoopFuture<Opening> {
         channel.eventLoop.makeCompletedFuture {
             let id = number()
             let ready = channel.eventLoop.makePromise(of: Void.self)
             let handler = ConnectionHandler(
-                hello: Hello(clientName: options.name, features: options.lz4 ? .lz4 : []),
+                hello: Hello(
+                    token: options.token.map { ByteBuffer(string: $0.text) }, clientName: options.name,
+                    features: options.lz4 ? .lz4 : []),
                 welcomeTimeout: TimeAmount(options.connectTimeout), ready: ready
             ) { [weak self] change in self?.note(change, of: id, at: place) }
             let link = Link(
@@ -244,6 +252,7 @@ package final class LinkPool: Sendable {
                 ready.fail(Self.closedError)
                 throw Self.closedError
             }
+            if let tls { try channel.pipeline.syncOperations.addHandler(try tls.handler()) }
             try channel.pipeline.syncOperations.addHandler(handler)
             return Opening(link: link, ready: ready.futureResult)
         }

@@ -15,6 +15,10 @@ public final class SluiceClient: Sendable {
         /// Shown in the gateway's log.
         public var name: String?
         public var connectTimeout: Duration = .seconds(5)
+        /// Whom this application acts for, where the gateway asks for that.
+        public var token: Token?
+        /// For `sluice+tls` addresses.
+        public var tls = TLS()
         /// Whether large frames may be compressed.
         public var lz4 = false
         /// What a call without a limit of its own waits.
@@ -43,7 +47,8 @@ public final class SluiceClient: Sendable {
     deinit { pool.close() }
 
     /// Connects to a gateway.
-    /// - Parameter address: `sluice://host:port` (7411 if no port is given) or `sluice+unix:///path/to.sock`.
+    /// - Parameter address: `sluice://host:port` (7411 if no port is given), `sluice+tls://host:port` (7413) or
+    ///   `sluice+unix:///path/to.sock`.
     /// - Throws: `SluiceError` with the code `invalidArgument` or `notConnected`.
     public static func connect(
         _ address: String, options: Options = Options()

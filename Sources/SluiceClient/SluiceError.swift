@@ -1,4 +1,4 @@
-internal import SluiceWire
+package import SluiceWire
 
 /// Why a call did not succeed: what happened, whether trying again may help, and what each leg of a search came to.
 public struct SluiceError: Error, Sendable, CustomStringConvertible {
@@ -53,6 +53,8 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
         public static let notSupported = Code(ErrorCode.notSupported)
         /// A row that is written is not one of its collection's.
         public static let badRow = Code(ErrorCode.badRow)
+        /// The identity that this client acts for may not do this.
+        public static let permissionDenied = Code(ErrorCode.permissionDenied)
     }
 
     public var code: Code
@@ -78,7 +80,7 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
         self.legs = legs
     }
 
-    init(_ reply: ErrorReply) {
+    package init(_ reply: ErrorReply) {
         self.init(
             Code(reply.code), reply.message, isRetryable: reply.isRetryable, retryAfter: reply.retryAfter,
             legs: reply.legs.map(LegReport.init))

@@ -11,15 +11,26 @@ public enum Version {
 /// What the CLI's `serve` runs.
 public enum GatewayMain {
     /// Serves until SIGTERM or SIGINT, then lets what is in flight finish.
-    /// - Throws: `ConfigErrors` if the configuration is wrong; `StartRefused` if a required index is missing; NIO's
-    ///   errors if an address cannot be bound.
-    public static func serve(configPath: String, environment: [String: String], logger: Logger) async throws {
+    ///
+    /// SIGHUP has it read identities, tokens and certificates anew.
+    /// - Parameter isUnprotected: listen where other machines may come from without TLS or identities.
+    /// - Throws: `ConfigErrors` if the configuration is wrong; `ListeningRefused`; `StartRefused` if a required index
+    ///   is missing; NIO's errors if an address cannot be bound.
+    public static func serve(
+        configPath: String, environment: [String: String], isUnprotected: Bool = false, logger: Logger
+    ) async throws {
         let config = try GatewayConfig.load(path: configPath, environment: environment)
         var logger = logger
         logger.logLevel = config.logLevel
         let services = ServiceGroup(
             configuration: .init(
-                services: [GatewayService(config: config, logger: logger)],
+                services: [
+                    GatewayService(
+                        config: config, isUnprotected: isUnprotected, logger: logger,
+                        reading: { () throws(ConfigErrors) in
+                            try GatewayConfig.load(path: configPath, environment: environment)
+                        })
+                ],
                 gracefulShutdownSignals: [.sigterm, .sigint],
                 logger: logger))
         try await services.run()
@@ -66,12 +77,28 @@ public enum GatewayMain {
 
 private struct GatewayService: Service {
     let config: GatewayConfig
+    let isUnprotected: Bool
     let logger: Logger
+    /// The configuration as its file has it now.
+    let reading: @Sendable () throws(ConfigErrors) -> GatewayConfig
 
     func run() async throws {
-        let gateway = try await Gateway.start(config, logger: logger)
+        let hangups = await UnixSignalsSequence(trapping: .sighup)
+        let gateway = try await Gateway.start(config, isUnprotected: isUnprotected, logger: logger)
         await gateway.logReadiness()
+        let reloading = Task {
+            for await _ in hangups { reload(gateway) }
+        }
         try? await gracefulShutdown()
+        reloading.cancel()
         await gateway.shutDown()
+    }
+
+    private func reload(_ gateway: Gateway) {
+        do throws(ConfigErrors) {
+            gateway.reload(try reading())
+        } catch {
+            for line in error.lines { logger.error("the configuration is not read anew: \(line)") }
+        }
     }
 }

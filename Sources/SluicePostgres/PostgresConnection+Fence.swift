@@ -54,16 +54,15 @@ extension PostgresConnection {
         let now = Reactor.now()
         let limit = now + max(0, settings.fenceTimeout.wholeNanoseconds)
         fence.timer = reactor.schedule(at: limit) { self.assumeIsolated { $0.fenceTimedOut(number) } }
-        // After a deadline, statement_timeout is about to end the statement by itself: a cancel request costs the
-        // server a process, so it is only sent if that does not happen.
-        if failure.kind == .timedOut {
-            _ = reactor.schedule(at: now + Self.statementTimeoutGrace) {
-                self.assumeIsolated { $0.cancelOnServer(number) }
-            }
-        } else {
-            cancelOnServer(number)
-        }
+        // A cancel request costs the server a process, more than most statements do, so it is only sent if the
+        // statement does not end by itself: soon, or after a deadline by statement_timeout. Whoever asks and cancels
+        // for ever must not make the servers do more than whoever only asks.
+        let grace = failure.kind == .timedOut ? Self.statementTimeoutGrace : Self.cancelGrace
+        _ = reactor.schedule(at: now + grace) { self.assumeIsolated { $0.cancelOnServer(number) } }
     }
+
+    /// How long a statement that is not wanted any more may take to end by itself, in nanoseconds.
+    private static var cancelGrace: Int64 { 3_000_000 }
 
     /// How long the server's own `statement_timeout` is waited for, in nanoseconds.
     private static var statementTimeoutGrace: Int64 { 50_000_000 }

@@ -18,14 +18,21 @@ public struct RowBatch: Sendable {
 }
 
 /// Reads `token, id, distance, column…` out of a result, trusting nothing about it.
-struct RowReader {
+package struct RowReader {
     /// What each row must carry.
     let token: Int64
     let maximumRows: Int
     let maximumBytes: Int
     let columnCount: Int
 
-    func read(_ result: OpaquePointer) throws(PostgresFailure) -> RowBatch {
+    package init(token: Int64, maximumRows: Int, maximumBytes: Int, columnCount: Int) {
+        self.token = token
+        self.maximumRows = maximumRows
+        self.maximumBytes = maximumBytes
+        self.columnCount = columnCount
+    }
+
+    package func read(_ result: OpaquePointer) throws(PostgresFailure) -> RowBatch {
         let rows = Int(PQntuples(result))
         guard Int(PQnfields(result)) == columnCount + Self.ownColumns else {
             throw violation("another number of columns")
@@ -110,7 +117,7 @@ struct RowReader {
     }
 
     /// The planner's estimate of a plan in JSON, as the id of a row.
-    static func estimate(_ result: OpaquePointer) throws(PostgresFailure) -> RowBatch {
+    package static func estimate(_ result: OpaquePointer) throws(PostgresFailure) -> RowBatch {
         guard PQntuples(result) == 1, PQnfields(result) == 1, PQgetisnull(result, 0, 0) == 0,
             let start = PQgetvalue(result, 0, 0),
             let rows = planRows(String(cString: start))

@@ -50,7 +50,11 @@ final class ByteSource {
     /// - Returns: false at the end of the file.
     func fill() throws -> Bool {
         guard place == end else { return true }
-        if chunk.isEmpty { chunk = [UInt8](repeating: 0, count: Self.chunkSize) }
+        if chunk.isEmpty {
+            // What is no plain file has no size.
+            let room = size == 0 ? Self.chunkSize : min(size, Self.chunkSize)
+            chunk = [UInt8](repeating: 0, count: room)
+        }
         var count = 0
         repeat {
             count = chunk.withUnsafeMutableBytes { readBytes(handle.fileDescriptor, into: $0) }

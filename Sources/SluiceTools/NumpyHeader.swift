@@ -41,11 +41,13 @@ struct NumpyHeader: Sendable {
         let lengthBytes = isLong ? bytes[8..<12] : bytes[8..<10]
         let headerLength = lengthBytes.reversed().reduce(0) { $0 << 8 | Int($1) }
         let headerStart = isLong ? 12 : 10
-        guard headerLength <= data.count - headerStart else { throw Problem("the header is cut short") }
-        let header = String(decoding: data.dropFirst(headerStart).prefix(headerLength), as: UTF8.self)
+        guard headerLength <= min(data.count, Self.maximumLength) - headerStart else {
+            throw Problem("the header is cut short")
+        }
+        let header = [UInt8](data.dropFirst(headerStart).prefix(headerLength))
         let shape = try Self.shape(header)
         (element, isBigEndian) = try Self.element(header)
-        guard !header.contains("'fortran_order': True") else {
+        guard Self.value(of: "fortran_order", header)?.starts(with: "True".utf8) != true else {
             throw Problem("the array is in Fortran order; save it in C order")
         }
         (rowCount, columnCount) = shape
@@ -85,17 +87,47 @@ struct NumpyHeader: Sendable {
         }
     }
 
-    private static func element(_ header: String) throws -> (Element, Bool) {
-        guard let type = header.firstMatch(of: /'descr':\s*'([<>=|])(\w+)'/),
-            let element = Element(rawValue: String(type.2))
-        else { throw Problem("the elements must be float16, float32 or float64") }
-        return (element, type.1 == ">")
+    // MARK: The text, a Python dictionary
+
+    private typealias Bytes = ArraySlice<UInt8>
+
+    /// What follows a key.
+    private static func value(of key: String, _ header: [UInt8]) -> Bytes? {
+        guard let place = header.firstRange(of: Array("'\(key)':".utf8)) else { return nil }
+        return header[place.upperBound...].drop(while: isSpace)
     }
 
-    private static func shape(_ header: String) throws -> (Int, Int) {
-        guard let shape = header.firstMatch(of: /'shape':\s*\(\s*(\d+)\s*,\s*(\d+)\s*,?\s*\)/),
-            let rows = Int(shape.1), let columns = Int(shape.2), columns > 0
+    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+
+    /// `'<f4'`: the order of the bytes and the type.
+    private static func element(_ header: [UInt8]) throws -> (Element, Bool) {
+        guard let value = value(of: "descr", header), value.first == UInt8(ascii: "'"),
+            let order = value.dropFirst().first, "<>=|".utf8.contains(order),
+            let element = Element(
+                rawValue: String(decoding: value.dropFirst(2).prefix { $0 != UInt8(ascii: "'") }, as: UTF8.self))
+        else { throw Problem("the elements must be float16, float32 or float64") }
+        return (element, order == UInt8(ascii: ">"))
+    }
+
+    /// `(1000, 384)`
+    private static func shape(_ header: [UInt8]) throws -> (Int, Int) {
+        guard var rest = value(of: "shape", header), take("(", &rest), let rows = number(&rest), take(",", &rest),
+            let columns = number(&rest), take(",", &rest) || true, take(")", &rest), columns > 0
         else { throw Problem("the array must have two dimensions") }
         return (rows, columns)
+    }
+
+    private static func take(_ character: Unicode.Scalar, _ rest: inout Bytes) -> Bool {
+        rest = rest.drop(while: isSpace)
+        guard rest.first == UInt8(ascii: character) else { return false }
+        rest = rest.dropFirst()
+        return true
+    }
+
+    private static func number(_ rest: inout Bytes) -> Int? {
+        rest = rest.drop(while: isSpace)
+        let digits = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        rest = rest[digits.endIndex...]
+        return Int(String(decoding: digits, as: UTF8.self))
     }
 }

@@ -62,6 +62,9 @@ public struct CollectionDescription: Hashable, Sendable {
         self.hasText = hasText
     }
 
+    /// What stands for a form without a name here: left out, it would be taken for `vector`.
+    private static let unknownForm = UInt8.max
+
     init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(name: "", metric: "", dimensions: 0, columns: [], shards: [])
         var reader = FieldReader(payload, of: "COLLECTION_LIST", once: [1, 2, 3, 6, 8, 9])
@@ -87,7 +90,7 @@ public struct CollectionDescription: Hashable, Sendable {
         buffer.writeField(3, UInt32(clamping: dimensions))
         for column in columns { buffer.writeField(4, column) }
         for shard in shards { buffer.writeField(5, shard) }
-        if let vectorForm, vectorForm != .vector { buffer.writeField(6, vectorForm.rawValue) }
+        if vectorForm != .vector { buffer.writeField(6, vectorForm?.rawValue ?? Self.unknownForm) }
         for column in filterable { buffer.writeField(7) { column.encode(into: &$0) } }
         if let model { buffer.writeField(8, model) }
         buffer.writeFlag(9, hasText)

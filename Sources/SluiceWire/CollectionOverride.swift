@@ -34,11 +34,12 @@ public struct CollectionOverride: Hashable, Sendable {
 }
 
 extension CollectionOverride {
-    init(decoding payload: ByteBuffer) throws(WireError) {
+    init(decoding payload: ByteBuffer, filters: inout FilterBounds) throws(WireError) {
         var (collection, vector): (String?, ByteBuffer?)
         var form = VectorForm.vector
         self.init(collection: "")
-        var reader = FieldReader(payload, of: "override", once: [1, 2, 3, 4, 6, 7])
+        var reader = FieldReader(
+            payload, of: "override", once: [1, 2, 3, 4, 6, 7], most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("override")
@@ -46,7 +47,9 @@ extension CollectionOverride {
             case 3: form = try field.choice("override")
             case 4: k = try field.count("override")
             case 5: try take(column: try field.text("override"))
-            case 6: filter = try FilterExpression(decoding: field.value)
+            case 6:
+                try filters.take(field.value.readableBytes)
+                filter = try FilterExpression(decoding: field.value, within: filters)
             case 7: if try field.flag("override"), columns == nil { columns = [] }
             default: break
             }

@@ -18,14 +18,15 @@ public struct CountRequest: Hashable, Sendable {
         self.deadline = deadline
     }
 
-    public init(decoding payload: ByteBuffer) throws(WireError) {
+    public init(decoding payload: ByteBuffer, filters: FilterBounds = .init()) throws(WireError) {
         var collection: String?
         self.init(collection: "")
-        var reader = FieldReader(payload, of: "COUNT", once: [1, 2, 3, 5])
+        var reader = FieldReader(
+            payload, of: "COUNT", once: [1, 2, 3, 5], most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("COUNT")
-            case 2: filter = try FilterExpression(decoding: field.value)
+            case 2: filter = try FilterExpression(decoding: field.value, within: filters)
             case 3: exact = try field.flag("COUNT")
             case 5: deadline = try field.microseconds("COUNT")
             default: break

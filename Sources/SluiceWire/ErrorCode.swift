@@ -27,13 +27,14 @@ public struct ErrorCode: RawRepresentable, Hashable, Sendable, CustomStringConve
     public static let notSupported = ErrorCode(rawValue: 21)
     public static let badRow = ErrorCode(rawValue: 22)
     public static let permissionDenied = ErrorCode(rawValue: 23)
+    public static let limitExceeded = ErrorCode(rawValue: 24)
 
     private static let names = [
         "malformed", "unsupported_version", "protocol_violation", "frame_too_large", "invalid_argument",
         "unknown_collection", "unknown_column", "dimension_mismatch", "deadline_exceeded", "cancelled", "unavailable",
         "busy", "backend_error", "internal", "shutting_down", "too_many_in_flight", "unauthenticated",
         "handshake_timeout", "unknown_cursor", "model_mismatch", "not_supported",
-        "bad_row", "permission_denied",
+        "bad_row", "permission_denied", "limit_exceeded",
     ]
 
     /// As the specification writes it; `code_N` for a code without a name here.

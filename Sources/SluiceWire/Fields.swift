@@ -24,19 +24,27 @@ struct FieldReader {
     private var rest: ByteBuffer
     private let message: String
     private let once: Tags
+    private var left: Int
     private var seen: Tags = []
+
+    /// What a request may have: more than all that is known together. Fields that are skipped cost time, too.
+    static let requestFields = 4_096
 
     /// - Parameters:
     ///   - message: what is read, for errors.
     ///   - once: the tags that may come only once.
-    init(_ buffer: ByteBuffer, of message: String, once: Tags) {
+    ///   - most: how many fields there may be.
+    init(_ buffer: ByteBuffer, of message: String, once: Tags, most: Int = .max) {
         rest = buffer
         self.message = message
         self.once = once
+        left = most
     }
 
     mutating func next() throws(WireError) -> Field? {
         guard rest.readableBytes > 0 else { return nil }
+        left -= 1
+        guard left >= 0 else { throw WireError(.malformed, "\(message): too many fields") }
         guard let (tag, length) = rest.readMultipleIntegers(as: (UInt16, UInt32).self),
             Int(length) <= rest.readableBytes, let value = rest.readSlice(length: Int(length))
         else { throw WireError(.malformed, "\(message): a field is longer than the message") }

@@ -82,13 +82,16 @@ public enum Preface {
 public struct FrameDecoder: Sendable {
     private let maximumFrameLength: Int
     private let lz4: Bool
+    private let maximumRatio: Int
 
     /// - Parameters:
     ///   - maximumFrameLength: the largest `length` accepted, and the largest decompressed payload, in bytes.
     ///   - lz4: whether compressed frames have been agreed.
-    public init(maximumFrameLength: Int, lz4: Bool) {
+    ///   - maximumRatio: how many times its own length a compressed block may declare; nil for what LZ4 can do, 255.
+    public init(maximumFrameLength: Int, lz4: Bool, maximumRatio: Int? = nil) {
         self.maximumFrameLength = maximumFrameLength
         self.lz4 = lz4
+        self.maximumRatio = maximumRatio ?? LZ4.largestRatio
     }
 
     /// - Returns: nil if more bytes are needed.
@@ -118,7 +121,7 @@ public struct FrameDecoder: Sendable {
             return Frame(kind: kind, requestID: requestID, payload: payload)
         }
         guard lz4 else { throw WireError(.protocolViolation, "a compressed frame, but LZ4 was not agreed") }
-        let whole = try LZ4.decompress(payload, maximumLength: maximumFrameLength)
+        let whole = try LZ4.decompress(payload, maximumLength: maximumFrameLength, maximumRatio: maximumRatio)
         return Frame(kind: kind, requestID: requestID, payload: whole)
     }
 }

@@ -31,7 +31,8 @@ public struct GetRequest: Hashable, Sendable {
     public init(decoding payload: ByteBuffer) throws(WireError) {
         var (collection, ids): (String?, [Int64]?)
         self.init(collection: "", ids: [])
-        var reader = FieldReader(payload, of: "GET", once: [1, 2, 4, 5, 8, 10, 11])
+        var reader = FieldReader(
+            payload, of: "GET", once: [1, 2, 4, 5, 8, 10, 11], most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("GET")

@@ -21,8 +21,13 @@ enum LZ4 {
         return result
     }
 
-    /// - Throws: if the declared length is above the limit, or is not what comes out.
-    static func decompress(_ payload: ByteBuffer, maximumLength: Int) throws(WireError) -> ByteBuffer {
+    /// LZ4 cannot shrink data by more than this factor (lz4 block format: a length byte extends a match by 255).
+    static let largestRatio = 255
+
+    /// - Throws: if the declared length is above the limit or so many times the block's, or is not what comes out.
+    static func decompress(
+        _ payload: ByteBuffer, maximumLength: Int, maximumRatio: Int = largestRatio
+    ) throws(WireError) -> ByteBuffer {
         var block = payload
         guard let declared = block.readInteger(as: UInt32.self), let count = Int32(exactly: block.readableBytes) else {
             throw WireError(.malformed, "a compressed frame without its uncompressed length")
@@ -31,9 +36,13 @@ enum LZ4 {
             throw WireError(
                 .frameTooLarge, "a frame of \(declared) bytes uncompressed is above the limit of \(maximumLength)")
         }
-        // LZ4 cannot shrink data by more than this factor (lz4 block format: a length byte extends a match by 255).
-        guard Int(declared) <= 255 * max(1, block.readableBytes) else {
+        let least = max(1, block.readableBytes)
+        guard Int(declared) <= largestRatio * least else {
             throw WireError(.malformed, "a compressed frame that declares more than its bytes can hold")
+        }
+        guard Int(declared) <= maximumRatio * least else {
+            throw WireError(
+                .frameTooLarge, "a frame of \(declared) bytes uncompressed is more than \(maximumRatio) times its size")
         }
         var result = ByteBufferAllocator().buffer(capacity: Int(declared))
         let written = block.withUnsafeReadableBytes { source in

@@ -48,7 +48,8 @@ public struct LoadRequest: Hashable, Sendable {
     public init(decoding payload: ByteBuffer) throws(WireError) {
         var (collection, loadID): (String?, RequestKey?)
         self.init(collection: "", loadID: RequestKey(high: 0, low: 0))
-        var reader = FieldReader(payload, of: "LOAD", once: [1, 2, 4, 5, 6])
+        var reader = FieldReader(
+            payload, of: "LOAD", once: [1, 2, 4, 5, 6], most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("LOAD")

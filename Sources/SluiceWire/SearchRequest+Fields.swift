@@ -3,14 +3,16 @@ public import NIOCore
 extension SearchRequest {
     /// - Throws: `malformed` for what cannot be read, `invalidArgument` for what is out of its range. The vectors, and
     ///   whether the fields go together, are for `validate()` to say.
-    public init(decoding payload: ByteBuffer) throws(WireError) {
+    public init(decoding payload: ByteBuffer, filters: FilterBounds = .init()) throws(WireError) {
         self.init(collections: [], vectors: [], k: 0)
         var form = VectorForm.vector
         var (first, further): (ByteBuffer?, [ByteBuffer]) = (nil, [])
         var hasK = false
+        var filters = filters
         var reader = FieldReader(
             payload, of: "SEARCH",
-            once: [2, 3, 5, 6, 7, 8, 9, 10, 11, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31])
+            once: [2, 3, 5, 6, 7, 8, 9, 10, 11, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31],
+            most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
             case 1: try take(collection: field)
@@ -23,7 +25,7 @@ extension SearchRequest {
                 further.append(field.value)
             case 13: form = try field.choice("SEARCH")
             case 4...11: try takeOption(field)
-            case 14...28: try takeQuery(field)
+            case 14...28: try takeQuery(field, &filters)
             case 29...31: try freshness.take(field, field.tag - 29, "SEARCH")
             default: break
             }
@@ -69,14 +71,18 @@ extension SearchRequest {
     }
 
     /// Those of version 1.1.
-    private mutating func takeQuery(_ field: FieldReader.Field) throws(WireError) {
+    private mutating func takeQuery(
+        _ field: FieldReader.Field, _ filters: inout FilterBounds
+    ) throws(WireError) {
         switch field.tag {
-        case 14: filter = try FilterExpression(decoding: field.value)
+        case 14:
+            try filters.take(field.value.readableBytes)
+            filter = try FilterExpression(decoding: field.value, within: filters)
         case 15:
             guard overrides.count < Self.maximumCollections else {
                 throw Rules.wrong("a search has at most \(Self.maximumCollections) overrides")
             }
-            overrides.append(try CollectionOverride(decoding: field.value))
+            overrides.append(try CollectionOverride(decoding: field.value, filters: &filters))
         case 16: separate = try field.flag("SEARCH")
         case 17: settings = try ScanSettings(decoding: field.value)
         case 18:

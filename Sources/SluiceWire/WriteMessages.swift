@@ -31,7 +31,8 @@ public struct WriteRequest: Hashable, Sendable {
     public init(decoding payload: ByteBuffer) throws(WireError) {
         var collection: String?
         self.init(collection: "")
-        var reader = FieldReader(payload, of: "WRITE", once: [1, 3, 4, 5, 6])
+        var reader = FieldReader(
+            payload, of: "WRITE", once: [1, 3, 4, 5, 6], most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("WRITE")

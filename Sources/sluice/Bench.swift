@@ -69,7 +69,7 @@ struct Bench: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await withClient(gateway.gateway, connections: connections) { client in
+        try await withClient(gateway, connections: connections) { client in
             let vectors = ping ? [] : try await self.vectors(client)
             // Calls take the connections in turn: each is made before the clock runs.
             for _ in 0..<connections { try await client.ping() }

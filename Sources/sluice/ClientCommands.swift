@@ -16,7 +16,7 @@ struct Ping: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await withClient(gateway.gateway, timeout: patience.limit) { client in
+        try await withClient(gateway, timeout: patience.limit) { client in
             for _ in 0..<count {
                 print("pong in \(Output.microseconds(try await client.ping(timeout: patience.limit))) us")
             }
@@ -43,7 +43,7 @@ struct Collections: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await withClient(gateway.gateway, timeout: patience.limit) { client in
+        try await withClient(gateway, timeout: patience.limit) { client in
             let list = try await client.collections(timeout: patience.limit)
             if json {
                 return try Output.json(

@@ -49,7 +49,7 @@ struct DeleteCommand: AsyncParsableCommand {
 
     func run() async throws {
         let ids = try self.ids()
-        try await withClient(gateway.gateway) { client in
+        try await withClient(gateway) { client in
             var report = Report()
             for (place, start) in stride(from: 0, to: ids.count, by: Self.batchSize).enumerated() {
                 let batch = Array(ids[start..<min(start + Self.batchSize, ids.count)])

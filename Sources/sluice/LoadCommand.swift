@@ -117,7 +117,7 @@ struct LoadCommand: AsyncParsableCommand {
         var options = LoadOptions()
         (options.mode, options.skipBad, options.buildIndex) = (mode.mode, skipBad, buildIndex)
         if let loadID, let id = WriteKey(loadID) { options.id = id }
-        try await withClient(gateway.gateway) { [options] client in
+        try await withClient(gateway) { [options] client in
             let meter = ProgressMeter(total: total)
             let load = Task {
                 try await client.load(
@@ -145,7 +145,7 @@ struct LoadCommand: AsyncParsableCommand {
                 throw Exit.data
             }
         }
-        if json { try Output.json(summary) } else { summary.show() }
+        if json { try Output.json(summary.withoutTexts) } else { summary.show() }
         if summary.index == LoadReport.Index.failed.rawValue { throw Exit.software }
     }
 
@@ -164,7 +164,7 @@ struct LoadCommand: AsyncParsableCommand {
         Output.complain("sluice: \(error)")
         if let report = error.load {
             let summary = LoadSummary(report, error, plan)
-            if json { try Output.json(summary) } else { summary.showFailure() }
+            if json { try Output.json(summary.withoutTexts) } else { summary.showFailure() }
         }
         if error.code == .badRow { throw Exit.data }
         Output.complain("sluice: run it again with --load-id \(id): shards that have the rows are left as they are")
@@ -235,7 +235,14 @@ struct LoadSummary: Encodable {
         }
     }
 
-    /// A JSON object on each line.
+    /// What is printed goes into logs, where nobody's rows belong. They are for the file that was asked for.
+    var withoutTexts: LoadSummary {
+        var summary = self
+        for place in summary.badRows.indices { summary.badRows[place].text = nil }
+        return summary
+    }
+
+    /// A JSON object on each line, with the row as the file has it.
     func badRowLines() throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

@@ -60,14 +60,15 @@ enum Output {
 /// - Parameter timeout: what the body waits for each answer, if it does not wait for as long as a search may take. A
 ///   gateway that lets it pass counts as one that cannot be reached.
 func withClient(
-    _ gateway: String, connections: Int = 1, timeout: Duration? = nil, _ body: (SluiceClient) async throws -> Void
+    _ gateway: GatewayOption, connections: Int = 1, timeout: Duration? = nil,
+    _ body: (SluiceClient) async throws -> Void
 ) async throws {
     do {
-        var options = SluiceClient.Options()
+        var options = try gateway.options()
         options.connections = connections
         options.name = "sluice-cli"
         if let timeout { options.connectTimeout = timeout }
-        let client = try await SluiceClient.connect(gateway, options: options)
+        let client = try await SluiceClient.connect(gateway.gateway, options: options)
         try await body(client)
         await client.close()
     } catch let error as SluiceError {
@@ -95,8 +96,50 @@ enum Checks {
 }
 
 struct GatewayOption: ParsableArguments {
-    @Option(help: "Where the gateway listens: sluice://HOST:PORT or sluice+unix:///PATH.")
+    @Option(help: "Where the gateway listens: sluice://HOST:PORT, sluice+tls://HOST:PORT or sluice+unix:///PATH.")
     var gateway = "sluice://127.0.0.1:7411"
+
+    @Option(help: "A file whose first line is the token; without it the variable SLUICE_TOKEN is the token.")
+    var tokenFile: String?
+
+    @Option(help: "A PEM file of the authorities to believe, with sluice+tls; the system's without it.")
+    var ca: String?
+
+    @Option(help: "A PEM file with a certificate to show the gateway.")
+    var cert: String?
+
+    @Option(help: "The certificate's key.")
+    var key: String?
+
+    @Option(help: "The name that the gateway's certificate must have, if it is not the address's host.")
+    var serverName: String?
+
+    func validate() throws {
+        guard (cert == nil) == (key == nil) else { throw ValidationError("--cert and --key go together") }
+    }
+
+    /// What a client needs to connect there.
+    func options() throws -> SluiceClient.Options {
+        var options = SluiceClient.Options()
+        options.tls.authorities = ca
+        options.tls.certificate = cert
+        options.tls.key = key
+        options.tls.serverName = serverName
+        options.token = try token().map { SluiceClient.Token($0) }
+        return options
+    }
+
+    private func token() throws -> String? {
+        guard let tokenFile else {
+            return ProcessInfo.processInfo.environment["SLUICE_TOKEN"].flatMap { $0.isEmpty ? nil : $0 }
+        }
+        let text: String
+        do { text = try String(contentsOfFile: tokenFile, encoding: .utf8) } catch {
+            Output.complain("sluice: --token-file \(tokenFile) cannot be read")
+            throw Exit.data
+        }
+        return String(text.prefix { !$0.isNewline })
+    }
 }
 
 struct TimeoutOption: ParsableArguments {

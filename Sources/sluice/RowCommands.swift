@@ -50,7 +50,7 @@ struct GetCommand: AsyncParsableCommand {
 
     func run() async throws {
         let names = SearchCommand.names(columns)
-        try await withClient(gateway.gateway) { client in
+        try await withClient(gateway) { client in
             let reply = try await client.get(
                 collection, ids: id, columns: names, withVectors: vectors, deadline: patience.limit,
                 allowPartial: allowPartial, after: freshness.token, maxStaleness: freshness.limit,
@@ -117,7 +117,7 @@ struct CountCommand: AsyncParsableCommand {
 
     func run() async throws {
         let filter = try condition.parsed()
-        try await withClient(gateway.gateway) { client in
+        try await withClient(gateway) { client in
             let reply = try await client.count(collection, filter: filter, exact: exact, deadline: patience.limit)
             if json {
                 return try Output.json(

@@ -73,7 +73,7 @@ struct SearchCommand: AsyncParsableCommand {
 
     func run() async throws {
         let query = try makeQuery()
-        try await withClient(gateway.gateway) { client in
+        try await withClient(gateway) { client in
             if let pageSize {
                 for try await page in client.pages(query, size: pageSize) { try print(page, query.columns) }
             } else if separate {

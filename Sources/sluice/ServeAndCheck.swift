@@ -9,13 +9,25 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "The configuration file.")
     var config: String
 
+    @Flag(
+        help: """
+            Listen where other machines may come from although there is no TLS, or no identity is configured: whoever \
+            reaches the port can then read and write everything.
+            """)
+    var dangerouslyListenWithoutProtection = false
+
     func run() async throws {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         do {
             try await GatewayMain.serve(
-                configPath: config, environment: ProcessInfo.processInfo.environment, logger: Logger(label: "sluice"))
+                configPath: config, environment: ProcessInfo.processInfo.environment,
+                isUnprotected: dangerouslyListenWithoutProtection, logger: Logger(label: "sluice"))
         } catch let errors as ConfigErrors {
             Output.complain(errors.description)
+            throw Exit.config
+        } catch let refusal as ListeningRefused {
+            Output.complain("sluice: the gateway does not open itself to other machines without protection")
+            for line in refusal.description.split(separator: "\n") { Output.complain("\(config): \(line)") }
             throw Exit.config
         } catch let refusal as StartRefused {
             Output.complain("sluice: the gateway does not start without the indexes that `require_index` asks for")

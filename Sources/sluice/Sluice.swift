@@ -12,9 +12,9 @@ struct Sluice: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            Serve.self, Check.self, Doctor.self, CreateCollection.self, Adopt.self, SearchCommand.self,
-            GetCommand.self, CountCommand.self, LoadCommand.self, DeleteCommand.self, Ping.self, Collections.self,
-            Bench.self,
+            Serve.self, Check.self, Doctor.self, TokenCommand.self, CreateCollection.self, Adopt.self,
+            SearchCommand.self, GetCommand.self, CountCommand.self, LoadCommand.self, DeleteCommand.self, Ping.self,
+            Collections.self, Bench.self,
         ])
 }
 

@@ -8,7 +8,7 @@ import Testing
     /// Answers that nobody takes do not pile up in the gateway: it stops taking requests, and goes on when the peer
     /// reads again.
     @Test func requestsWaitUntilTheirAnswersAreRead() async throws {
-        try await withDeafGateway { gateway in
+        try await withDeafGateway(limits: "{max_pings: 1000000}") { gateway in
             let client = try await RawClient(gateway, isReading: false)
             try await client.send(Preface.bytes)
             try await client.send(.hello, 0) { Hello(clientName: "deaf").encode(into: &$0) }

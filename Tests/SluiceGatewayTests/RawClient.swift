@@ -37,11 +37,14 @@ struct RawClient {
     let channel: any Channel
     private let events: AsyncStream<Event>
 
-    /// - Parameter isReading: false for a peer that takes nothing until `startReading`.
-    init(_ gateway: Gateway, isReading: Bool = true) async throws {
+    /// - Parameters:
+    ///   - isReading: false for a peer that takes nothing until `startReading`.
+    ///   - address: of this machine, to come from.
+    init(_ gateway: Gateway, isReading: Bool = true, from address: String = "127.0.0.1") async throws {
         let (events, continuation) = AsyncStream.makeStream(of: Event.self)
         self.events = events
         channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .bind(to: SocketAddress(ipAddress: address, port: 0))
             .channelOption(.autoRead, value: isReading)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -95,10 +98,13 @@ struct RawClient {
     }
 
     /// The session must have said why, as a whole, and closed.
-    func expectEnd(_ code: ErrorCode, sourceLocation: SourceLocation = #_sourceLocation) async throws {
+    func expectEnd(
+        _ code: ErrorCode, words: String = "", sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
         let (requestID, reply) = try await nextError()
         #expect(requestID == 0, sourceLocation: sourceLocation)
         #expect(reply.code == code, "\(reply.message)", sourceLocation: sourceLocation)
+        if !words.isEmpty { #expect(reply.message.contains(words), sourceLocation: sourceLocation) }
         guard case .closed = await next() else {
             Issue.record("the session is still open", sourceLocation: sourceLocation)
             return

@@ -63,7 +63,9 @@ class Gateway:
     """`with Gateway(cluster) as gateway`: it serves configs/bench.yaml, or another configuration, until the block
     ends, however it ends."""
 
-    def __init__(self, cluster, path=None):
+    def __init__(self, cluster, path=None, client=()):
+        """`client`: options of every command that talks to it, such as its token."""
+        self.client = list(client)
         self.command = [binary(), "serve", "--config", path or configuration(cluster)]
         self.log = os.path.join(cluster.home.logs, "bench-gateway.log")
 
@@ -93,18 +95,18 @@ class Gateway:
                 self.process.wait()
 
     def answers(self):
-        return subprocess.run([self.command[0], "ping", "--gateway", URL], stdout=subprocess.DEVNULL,
+        return subprocess.run([self.command[0], "ping", "--gateway", URL, *self.client], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL).returncode == 0
 
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)
 
-    def bench(self, seconds, concurrency, *arguments, errors=()):
+    def bench(self, seconds, concurrency, *arguments, errors=(), url=URL):
         """`sluice bench`: its JSON, plus the gateway's CPU in microseconds per answer as `cpu_us`. `errors`: the codes
         of those that may be."""
         before = self.cpu_seconds()
         done = subprocess.run(
-            [self.command[0], "bench", "--gateway", URL, "--warmup", "0", "--seconds", str(seconds),
+            [self.command[0], "bench", "--gateway", url, *self.client, "--warmup", "0", "--seconds", str(seconds),
              "--concurrency", str(concurrency), "--json", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
         spent = self.cpu_seconds() - before

@@ -1,4 +1,4 @@
-package import SluiceWire
+public import SluiceWire
 
 /// Which rows a search may find, by the columns that the gateway's configuration calls filterable:
 ///
@@ -21,8 +21,7 @@ public struct Filter: Hashable, Sendable {
     /// `[not] like 'prefix%'` and for arrays `&& ('a', 'b')` or `overlaps ('a', 'b')`. `not`, `and` and `or`, which
     /// bind in this order, and parentheses combine them. Keywords are so in any case; names are as they are written.
     public init(parsing text: String) throws(FilterSyntaxError) {
-        var parser = try FilterParser(text)
-        expression = try parser.filter()
+        expression = try FilterExpression(parsing: text)
     }
 
     public static func column(_ name: String) -> Column { Column(name) }
@@ -34,23 +33,16 @@ public struct Filter: Hashable, Sendable {
     public static prefix func ! (filter: Filter) -> Filter { Filter(.not(filter.expression)) }
 
     /// All of them; at least one, or the search fails with `invalidArgument`.
-    public static func and(_ filters: [Filter]) -> Filter { Filter(joiningAll: filters.map(\.expression)) }
+    public static func and(_ filters: [Filter]) -> Filter { Filter(.all(filters.map(\.expression))) }
 
     /// Any of them; at least one, or the search fails with `invalidArgument`.
-    public static func or(_ filters: [Filter]) -> Filter { Filter(joiningAny: filters.map(\.expression)) }
-
-    /// Operands that are `and`s themselves are taken apart, so that a chain is one level deep.
-    private init(joiningAll operands: [FilterExpression]) {
-        let flat = operands.flatMap { operand in
-            if case .and(let inner) = operand { inner } else { [operand] }
-        }
-        self.init(flat.count == 1 ? flat[0] : .and(flat))
-    }
-
-    private init(joiningAny operands: [FilterExpression]) {
-        let flat = operands.flatMap { operand in
-            if case .or(let inner) = operand { inner } else { [operand] }
-        }
-        self.init(flat.count == 1 ? flat[0] : .or(flat))
-    }
+    public static func or(_ filters: [Filter]) -> Filter { Filter(.any(filters.map(\.expression))) }
 }
+
+extension Filter: CustomStringConvertible {
+    /// The text form; `init(parsing:)` makes the same filter of it.
+    public var description: String { expression.text }
+}
+
+/// Why a text is not a filter, and where.
+public typealias FilterSyntaxError = SluiceWire.FilterSyntaxError

@@ -1,4 +1,4 @@
-package import SluiceWire
+public import SluiceWire
 
 extension Filter {
     /// What a column is compared with; literals of text, numbers, bools and arrays of texts are values.

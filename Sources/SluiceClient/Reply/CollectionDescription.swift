@@ -1,4 +1,4 @@
-internal import SluiceWire
+package import SluiceWire
 
 /// A collection as the gateway describes it.
 public struct CollectionDescription: Hashable, Sendable {
@@ -32,7 +32,7 @@ public struct CollectionDescription: Hashable, Sendable {
         public var type: String
     }
 
-    init(_ description: SluiceWire.CollectionDescription) {
+    package init(_ description: SluiceWire.CollectionDescription) {
         name = description.name
         metric = description.metric
         dimensions = description.dimensions

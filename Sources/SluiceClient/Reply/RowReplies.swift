@@ -1,5 +1,5 @@
 internal import NIOCore
-internal import SluiceWire
+package import SluiceWire
 
 /// Rows by their ids.
 public struct GetReply: Sendable {
@@ -24,7 +24,7 @@ public struct GetReply: Sendable {
     /// What the gateway took.
     public var elapsed: Duration
 
-    init(_ result: SearchResult, withVectors: Bool) throws(WireError) {
+    package init(_ result: SearchResult, withVectors: Bool) throws(WireError) {
         missing = result.missing
         legs = result.legs.map(LegReport.init)
         coverage = result.coverage
@@ -66,7 +66,7 @@ public struct CountReply: Hashable, Sendable {
     public var isExact: Bool
     public var legs: [LegReport]
 
-    init(_ result: CountResult) {
+    package init(_ result: CountResult) {
         rows = result.rows
         isExact = result.isExact
         legs = result.legs.map(LegReport.init)

@@ -1,4 +1,4 @@
-internal import SluiceWire
+package import SluiceWire
 
 /// The nearest neighbours, and what was looked at to find them.
 public struct SearchReply: Sendable {
@@ -82,7 +82,7 @@ extension SearchReply {
     }
 
     /// Of an answer with one list.
-    init(_ result: SearchResult) throws(WireError) {
+    package init(_ result: SearchResult) throws(WireError) {
         try self.init(result, list: result.hits)
         try takeGroups(result.groupSizes)
         guard result.fused.isEmpty || result.fused.count == hits.count else {

@@ -1,4 +1,4 @@
-internal import NIOCore
+package import NIOCore
 
 /// A column's value.
 public enum Value: Hashable, Sendable {
@@ -11,7 +11,7 @@ public enum Value: Hashable, Sendable {
     case bytes([UInt8], typeOID: UInt32)
 
     /// OIDs are PostgreSQL's own (pg_type.dat).
-    init(_ cell: ByteBuffer?, typeOID: UInt32) {
+    package init(_ cell: ByteBuffer?, typeOID: UInt32) {
         guard let cell else {
             self = .null
             return

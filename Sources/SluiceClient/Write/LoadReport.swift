@@ -1,4 +1,4 @@
-internal import SluiceWire
+package import SluiceWire
 
 /// How to load.
 public struct LoadOptions: Sendable {
@@ -119,7 +119,7 @@ public struct LoadReport: Hashable, Sendable {
     /// For searches that are to see these rows.
     public var token: ConsistencyToken
 
-    init(_ result: LoadResult, id: WriteKey) {
+    package init(_ result: LoadResult, id: WriteKey) {
         self.id = id
         rows = result.rows
         shards = result.shards.map(ShardReport.init)
@@ -173,7 +173,7 @@ public struct WriteReport: Hashable, Sendable {
     /// Whether everything that was asked for is done. A write is all or nothing for each shard, not over all of them.
     public var isDone: Bool { (rows + deletes).allSatisfy(\.isDone) }
 
-    init(_ result: WriteResult) {
+    package init(_ result: WriteResult) {
         rows = result.rows.map { Outcome(rawValue: $0.name) ?? .unknown }
         deletes = result.deletes.map { Outcome(rawValue: $0.name) ?? .unknown }
         shards = result.shards.map(ShardReport.init)

@@ -1,5 +1,5 @@
 /// How much may happen a second, with a burst: a bucket that fills at a steady rate and holds no more than its capacity
-/// (the token bucket of RFC 2697, with one rate). Counted in billionths of a unit, in integers, so that it cannot drift.
+/// (the token bucket of RFC 2697, with one rate). Counted in billionths of a unit, in integers: it cannot drift.
 public struct RateAllowance: Hashable, Sendable {
     private static let unit: Int64 = 1_000_000_000
     /// The largest rate and capacity: what can be missing, in billionths, stays within 64 bits.

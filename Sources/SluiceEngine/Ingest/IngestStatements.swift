@@ -115,22 +115,43 @@ struct IngestStatements: Sendable {
     }
 
     /// Tells by the row's xmax whether it is new: only an updated one has been locked.
-    func upsert(_ columns: [String], tellsNew: Bool) -> WriteStatement {
+    /// - Parameter filter: what the row must be like, the new one and the one that it replaces; its values follow the
+    ///   row's. One that is not fails (22012) and its transaction with it.
+    func upsert(_ columns: [String], tellsNew: Bool, _ filter: FilterShape? = nil) -> WriteStatement {
         let values = (1...columns.count + 2).map { "$\($0)" }.joined(separator: ", ")
-        let isNew = tellsNew ? "xmax OPERATOR(pg_catalog.=) 0" : "true"
+        let isNew = tellsNew ? "t.xmax OPERATOR(pg_catalog.=) 0" : "true"
+        let insert = "INSERT INTO \(table) AS t (\(list(columns))) VALUES (\(values)) "
+        guard let condition = filter?.sql(alias: "t", firstParameter: columns.count + 3) else {
+            return WriteStatement(insert + "\(onConflict(columns)) RETURNING \(isNew)")
+        }
         return WriteStatement(
-            "INSERT INTO \(table) (\(list(columns))) VALUES (\(values)) \(onConflict(columns)) RETURNING \(isNew)")
+            """
+            WITH stored AS (\(insert)\(onConflict(columns)) WHERE \(condition)
+            RETURNING \(isNew) AS is_new, \(condition) AS is_inside)
+            SELECT (SELECT is_new FROM stored),
+            1 OPERATOR(pg_catalog./) (SELECT pg_catalog.count(*) FROM stored WHERE is_inside)
+            """)
     }
+
+    /// What a row fails with that is outside of the filter: division by zero, the shortest way to fail a statement that
+    /// is neither a function nor a block of its own.
+    static let outsideState = "22012"
 
     private func onConflict(_ columns: [String]) -> String {
         let changes = ([vector] + columns.map(SearchShape.quoted)).map { "\($0) = EXCLUDED.\($0)" }
         return "ON CONFLICT (\(id)) DO UPDATE SET \(changes.joined(separator: ", "))"
     }
 
-    func delete(_ ids: [Int64]) -> WriteCommand {
-        WriteCommand(
-            "DELETE FROM \(table) WHERE \(id) OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.int8[]) RETURNING \(id)",
-            ["{\(ids.map(String.init).joined(separator: ","))}"])
+    func delete(_ ids: [Int64], _ filter: FilterPlan? = nil) -> WriteCommand {
+        let condition = filter.map { " AND \($0.shape.sql(alias: "t", firstParameter: 2))" } ?? ""
+        let list = ParameterValue(arrayOf: .int8, ids.map { .int($0) })
+        return WriteCommand(
+            WriteStatement(
+                """
+                DELETE FROM \(table) AS t WHERE t.\(id) OPERATOR(pg_catalog.=) ANY ($1)\(condition) RETURNING t.\(id)
+                """),
+            types: [.oid(list.typeOID)] + (filter?.shape.commandTypes ?? []),
+            values: .cells((list.cell + (filter?.cells ?? []))[...]))
     }
 
     // MARK: Upserts of a load
@@ -148,9 +169,23 @@ struct IngestStatements: Sendable {
         ]
     }
 
-    func mergeStage(_ columns: [String]) -> WriteCommand {
-        WriteCommand(
-            "INSERT INTO \(table) (\(list(columns))) SELECT \(list(columns)) FROM \(Self.stage) \(onConflict(columns))")
+    /// - Parameter filter: what every row must be like, as for `upsert`.
+    func mergeStage(_ columns: [String], _ filter: FilterPlan? = nil) -> WriteCommand {
+        let merge =
+            "INSERT INTO \(table) AS t (\(list(columns))) SELECT \(list(columns)) FROM \(Self.stage) "
+            + onConflict(columns)
+        guard let filter else { return WriteCommand(merge) }
+        let condition = filter.shape.sql(alias: "t", firstParameter: 1)
+        return WriteCommand(
+            WriteStatement(
+                """
+                WITH stored AS (\(merge) WHERE \(condition) RETURNING \(condition) AS is_inside)
+                SELECT 1 OPERATOR(pg_catalog./) CASE
+                WHEN (SELECT pg_catalog.count(*) FROM stored WHERE is_inside) OPERATOR(pg_catalog.=)
+                (SELECT pg_catalog.count(*) FROM \(Self.stage)) THEN 1 ELSE 0 END
+                """),
+            types: filter.shape.commandTypes,
+            values: filter.values.isEmpty ? .texts([]) : .cells(filter.cells[...]))
     }
 
     // MARK: The index

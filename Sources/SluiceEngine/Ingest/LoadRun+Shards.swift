@@ -201,7 +201,8 @@ extension LoadRun {
             switch order.mode {
             case .append: break
             case .upsert:
-                _ = try await primary.connection.run([statements.mergeStage(order.columns)], deadline: limit)
+                let merge = statements.mergeStage(order.columns, filter)
+                _ = try await primary.connection.run([merge], deadline: limit)
             case .replace:
                 try await copyParts(place, primary, replacement.others, until: limit)
                 for command in replacement.swap(shards[place].renames) {
@@ -212,6 +213,12 @@ extension LoadRun {
                 [IngestStatements.note(order.key, rows: shards[place].report.rows)], deadline: limit)
             return nil
         } catch {
+            if filter != nil, error.sqlState == IngestStatements.outsideState {
+                return SearchError(
+                    .permissionDenied,
+                    "\(collection.name): a row is, or would be, outside of what this identity may see; nothing was loaded"
+                )
+            }
             return error.error(collection.name, shard: shards[place].name)
         }
     }

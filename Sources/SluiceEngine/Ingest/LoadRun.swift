@@ -16,6 +16,7 @@ public actor LoadRun {
     let limits: IngestLimits
     let statements: IngestStatements
     let replacement: ReplacementStatements
+    let filter: FilterPlan?
     let onEvent: @Sendable (LoadEvent) -> Void
     private let began: Instant
 
@@ -49,6 +50,12 @@ public actor LoadRun {
         onEvent: @escaping @Sendable (LoadEvent) -> Void
     ) throws(SearchError) {
         let collection = try lane.shared.catalogue.writable(order.collection)
+        filter = try order.filter.map { filter throws(SearchError) in try FilterPlan(filter, collection) }
+        guard filter == nil || order.mode == .upsert else {
+            throw SearchError(
+                .permissionDenied,
+                "\(collection.name): this identity sees only a part of it, and can load no other way than by upsert")
+        }
         self.order = order
         self.lane = lane
         self.collection = collection
@@ -159,6 +166,12 @@ public actor LoadRun {
                     SearchError(busyBecause: "the gateway's loads", retryAfter: .seconds(1), depth: nil)))
         }
         defer { lane.shared.loads.end() }
+        // Rows are held as they came and as they leave.
+        let bytes = 2 * window
+        guard lane.shared.memory.reserve(bytes) else {
+            return Outcome(result: .failure(lane.shared.memory.busy))
+        }
+        defer { lane.shared.memory.add(-bytes) }
         armHeartbeat()
         defer { stopHeartbeat() }
         do throws(SearchError) {

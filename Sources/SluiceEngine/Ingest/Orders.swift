@@ -45,6 +45,9 @@ public struct LoadOrder: Sendable {
     /// How many bad rows may be left out.
     public var skippable: Int
     public var buildsIndex: Bool
+    /// Rows of which it is not true may be neither brought nor replaced.
+    public var filter: Filter?
+    public var tenant: Tenant?
 
     public init(
         collection: String, mode: LoadMode, columns: [String], key: WriteKey, skippable: Int = 0,
@@ -68,6 +71,11 @@ public struct WriteOrder: Sendable {
     public var deletes: [Int64]
     public var deadline: Instant
     public var key: WriteKey?
+    /// How many rows and ids it may have.
+    public var most = WriteOrder.mostRows
+    /// Rows of which it is not true may be neither stored, replaced nor deleted.
+    public var filter: Filter?
+    public var tenant: Tenant?
 
     public init(
         collection: String, columns: [String], rows: [UInt8], deletes: [Int64], deadline: Instant,

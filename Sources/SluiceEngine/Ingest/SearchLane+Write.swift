@@ -24,12 +24,13 @@ extension SearchLane {
         let format = try table.format(collection, order.columns)
         let (writes, rowCount) = try split(order, collection, format)
         let statements = IngestStatements(collection: collection)
-        let upsert = upserts.statement(collection, order.columns) {
-            statements.upsert(order.columns, tellsNew: !table.isPartitioned)
+        let filter = try order.filter.map { filter throws(SearchError) in try FilterPlan(filter, collection) }
+        let upsert = upserts.statement(collection, order.columns, filter?.shape) {
+            statements.upsert(order.columns, tellsNew: !table.isPartitioned, filter?.shape)
         }
         let batch = WriteBatch(
             order: order, collection: collection, statements: statements, upsert: upsert,
-            types: table.types(collection, order.columns))
+            types: table.types(collection, order.columns) + (filter?.shape.commandTypes ?? []), filter: filter)
         var answer = WriteAnswer(
             rows: Array(repeating: .notApplied, count: rowCount),
             deletes: Array(repeating: .notApplied, count: order.deletes.count), shards: [], elapsed: .zero,
@@ -55,9 +56,9 @@ extension SearchLane {
             guard seen.insert(id).inserted else {
                 throw SearchError(.invalidArgument, "\(what): its id is in the request twice")
             }
-            guard seen.count <= WriteOrder.mostRows else {
+            guard seen.count <= order.most else {
                 throw SearchError(
-                    .invalidArgument, "a write has at most \(WriteOrder.mostRows) rows and ids; load more of them")
+                    .invalidArgument, "a write has at most \(order.most) rows and ids; load more of them")
             }
             return placement?.shard(of: id) ?? 0
         }
@@ -76,19 +77,19 @@ extension SearchLane {
         _ order: WriteOrder, _ format: RowFormat
     ) throws(SearchError) -> [(id: Int64, cells: [UInt8])] {
         let rows = order.rows.withUnsafeBytes { bytes in
-            Result { () throws(SearchError) in try Self.rows(bytes, format) }
+            Result { () throws(SearchError) in try Self.rows(bytes, format, most: order.most) }
         }
         return try rows.get()
     }
 
     private static func rows(
-        _ bytes: UnsafeRawBufferPointer, _ format: RowFormat
+        _ bytes: UnsafeRawBufferPointer, _ format: RowFormat, most: Int
     ) throws(SearchError) -> [(id: Int64, cells: [UInt8])] {
         var packed = PackedRows(bytes)
         var rows: [(id: Int64, cells: [UInt8])] = []
         while let row = try Self.next(&packed) {
-            guard rows.count < WriteOrder.mostRows else {
-                throw SearchError(.invalidArgument, "a write has at most \(WriteOrder.mostRows) rows; load them")
+            guard rows.count < most else {
+                throw SearchError(.invalidArgument, "a write has at most \(most) rows; load them")
             }
             var cells: [UInt8] = []
             do throws(RowProblem) { try format.append(row, of: bytes, to: &cells) } catch {
@@ -181,6 +182,9 @@ extension SearchLane {
         _ write: ShardWrite, _ batch: WriteBatch, _ primary: PrimaryLease, _ report: ShardReport
     ) async throws(BackendFailure) -> ShardWriteEnd {
         let deadline = batch.order.deadline
+        let share = batch.order.tenant?.share
+        guard share?.take(primary.backend) ?? true else { throw .shareUsedUp }
+        defer { share?.release(primary.backend) }
         let commands = batch.commands(
             write, timeline: primary.timeline, timeout: executor.now().duration(to: deadline))
         let results = try await primary.connection.run(commands, deadline: deadline)

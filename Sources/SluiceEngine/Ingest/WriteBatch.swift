@@ -7,6 +7,8 @@ struct WriteBatch: Sendable {
     let statements: IngestStatements
     let upsert: WriteStatement
     let types: [WriteCommand.ParameterType]
+    /// What rows must be like that are stored, replaced or deleted.
+    var filter: FilterPlan?
 
     /// The guard, the settings, and the journal's entry if there is a key.
     var firstRow: Int { order.key == nil ? 2 : 3 }
@@ -19,9 +21,10 @@ struct WriteBatch: Sendable {
             commands.append(IngestStatements.enter(key, collection, kind: "write", orSkip: false))
         }
         for row in write.rows {
-            commands.append(WriteCommand(upsert, types: types, values: .cells(row.cells[...]), isRepeated: true))
+            let cells = filter.map { row.cells + $0.cells } ?? row.cells
+            commands.append(WriteCommand(upsert, types: types, values: .cells(cells[...]), isRepeated: true))
         }
-        if !write.deletes.isEmpty { commands.append(statements.delete(write.deletes.map(\.id))) }
+        if !write.deletes.isEmpty { commands.append(statements.delete(write.deletes.map(\.id), filter)) }
         return commands
     }
 
@@ -36,12 +39,18 @@ struct WriteBatch: Sendable {
 
     private static let journalCommand = 2
 
+    static let outside = "a row is, or would be, outside of what this identity may see; nothing was written"
+
     /// Marks the row that the server refused.
     func blame(_ error: BackendFailure, _ end: ShardWriteEnd) -> ShardWriteEnd {
         guard error.isRefusal, error.reason == .statement, let command = error.place?.command else { return end }
         var end = end
         let place = command - firstRow
         if end.rows.indices.contains(place) { end.rows[place] = .failed }
+        if filter != nil, place >= 0, error.sqlState == IngestStatements.outsideState {
+            end.report.message = Self.outside
+            end.report.sqlState = nil
+        }
         return end
     }
 }
@@ -51,6 +60,7 @@ struct UpsertCache {
     private struct Key: Hashable {
         var collection: Int
         var columns: [String]
+        var filter: FilterShape?
     }
 
     private var statements: [Key: WriteStatement] = [:]
@@ -60,9 +70,9 @@ struct UpsertCache {
     private static let lifetime = Duration.seconds(30)
 
     mutating func statement(
-        _ collection: Collection, _ columns: [String], _ make: () -> WriteStatement
+        _ collection: Collection, _ columns: [String], _ filter: FilterShape?, _ make: () -> WriteStatement
     ) -> WriteStatement {
-        let key = Key(collection: collection.number, columns: columns)
+        let key = Key(collection: collection.number, columns: columns, filter: filter)
         if let known = statements[key] { return known }
         if statements.count >= Self.mostStatements { statements.removeAll() }
         let made = make()

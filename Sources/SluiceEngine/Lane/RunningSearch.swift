@@ -1,4 +1,5 @@
 internal import SluiceCore
+internal import Synchronization
 
 /// A request that has been admitted; shared by its legs.
 final class RunningSearch: Sendable {
@@ -11,6 +12,8 @@ final class RunningSearch: Sendable {
     /// When work must have ended that is done for a better answer than there is already.
     let lastExtra: Instant
     let mayBePartial: Bool
+    /// Bytes of rows that its legs have brought; below zero once it is over.
+    private let held = Atomic<Int>(0)
 
     init(_ terms: RequestTerms, started: Instant, arrived: Instant) {
         self.terms = terms
@@ -23,6 +26,19 @@ final class RunningSearch: Sendable {
     }
 
     private static let longestReserve = Duration.milliseconds(10)
+
+    /// Counts rows that a leg has brought. Those of a hedge may come when the search is over: nobody keeps them.
+    func hold(_ rows: LegRows, in memory: MemoryBudget) {
+        let bytes = rows.bytes
+        memory.add(bytes)
+        if held.add(bytes, ordering: .relaxed).newValue < 0 { memory.add(-bytes) }
+    }
+
+    /// It is over.
+    func letGo(of memory: MemoryBudget) {
+        let bytes = held.exchange(.min / 2, ordering: .relaxed)
+        if bytes > 0 { memory.add(-bytes) }
+    }
 }
 
 /// How much of the rows each leg of a stage stands for: their estimated number, if a partial answer is possible and all

@@ -10,24 +10,37 @@ extension SearchLane {
         for owner: SlotID?
     ) async -> AttemptEnd {
         let replica = leg.shard.replicas[pick.replica]
+        // What the search holds already may go on to an answer, and be gone; more would only be added to it.
+        guard !shared.memory.isExhausted else {
+            let failure = BackendFailure(.saturated, retryAfter: .milliseconds(100), detail: "the memory is used up")
+            let end = AttemptEnd(pick: pick, result: .failure(failure))
+            _ = noteHealth(end, leg, replica, hasLostRace: false)
+            return end
+        }
         var limit = deadline(of: leg, input, running)
         if let timeout = replica.timeout { limit = min(limit, executor.now().advanced(by: timeout)) }
         let request = AttemptRequest(
             pick: pick, backend: replica.backend, leg: leg, input: input, running: running, limit: limit,
             token: Int64(bitPattern: random.next()))
+        let share = running.terms.tenant?.share
         var end: AttemptEnd
-        if let lease = leaseAtOnce(request.backend) {
+        let isWithinShare = share?.take(request.backend) ?? true
+        if !isWithinShare {
+            end = AttemptEnd(pick: pick, result: .failure(.shareUsedUp))
+        } else if let lease = leaseAtOnce(request.backend) {
             end = await run(request, on: lease, wait: .zero, for: owner)
         } else if let lent = await borrow(request, for: owner) {
             end = lent
         } else {
             end = await execute(request, for: owner)
         }
+        if let share, isWithinShare { end.giveBack(share, request.backend, on: executor) }
         if let need = running.need(of: leg), !pick.isStale, case .success = end.result,
             !shared.shards[leg.shardIndex].hasReplayed(need, pick.replica, now: executor.now())
         {
             end.result = .failure(BackendFailure(.behind, detail: "the replica was started anew, or changed its role"))
         }
+        if case .success(let rows) = end.result { running.hold(rows, in: shared.memory) }
         end.staleness = noteHealth(
             end, leg, replica, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
         if let settling = end.unsettled {
@@ -195,6 +208,26 @@ extension SearchLane {
     private func lend(_ request: AttemptRequest) async -> AttemptEnd? {
         guard backends[request.backend].machine.idleCount > 0 else { return nil }
         return await execute(request, for: nil)
+    }
+}
+
+extension BackendFailure {
+    /// A tenant holds as many connections to the replica as it may.
+    static var shareUsedUp: BackendFailure {
+        BackendFailure(
+            .saturated, retryAfter: .milliseconds(50),
+            detail: "this identity's requests hold their share of the replica's connections")
+    }
+}
+
+extension AttemptEnd {
+    /// The tenant's part of the pool is free when the server's work has ended.
+    fileprivate mutating func giveBack(_ share: PoolShare, _ backend: Int, on executor: any LaneExecutor) {
+        guard let settling = unsettled else { return share.release(backend) }
+        unsettled = Task(executorPreference: executor) {
+            await settling.value
+            share.release(backend)
+        }
     }
 }
 

@@ -48,14 +48,15 @@ extension SearchLane {
     func alike(
         _ search: Search, _ row: SearchExtras.RowReference, _ running: RunningSearch, _ stream: AnswerStream?
     ) async -> SearchOutcome {
-        let request = RowRequest(
+        var request = RowRequest(
             collection: row.collection, ids: [row.id], columns: [], withVector: true, deadline: search.deadline,
             allowsPartial: false)
+        request.filter = row.filter
         let first: Stage
         do { first = try planner.rows(request, ids: request.ids) } catch { return Outcome(result: .failure(error)) }
         // A part of the shards is not enough to find one row, or to say that there is none.
-        var terms = RequestTerms(deadline: search.deadline)
-        terms.freshness = running.terms.freshness
+        let terms = RequestTerms(
+            deadline: search.deadline, freshness: running.terms.freshness, tenant: running.terms.tenant)
         let whole = RunningSearch(terms, started: running.started, arrived: running.arrived)
         let end = await fanOut(first, whole)
         guard case .success = end.verdict else { return end.failed() }

@@ -36,7 +36,8 @@ extension SearchLane {
         do throws(SearchError) {
             let answer = answer.compacted()
             let cursor = try shared.cursors.hold(
-                answer, rest: size..<answer.hits.count, bytes: answer.bytes, now: executor.now())
+                answer, rest: size..<answer.hits.count, bytes: answer.bytes, owner: search.tenant?.name,
+                now: executor.now())
             return Outcome(
                 result: .success(answer.page(0..<size, cursor: cursor, hasMore: true)), unsettled: outcome.unsettled)
         } catch {
@@ -47,9 +48,11 @@ extension SearchLane {
     /// The next hits of a list that is held; from any thread.
     /// - Parameter most: 0 closes the cursor.
     /// - Throws: `unknownCursor`.
-    public nonisolated func nextPage(_ cursor: CursorID, most: Int) throws(SearchError) -> SearchAnswer {
+    public nonisolated func nextPage(
+        _ cursor: CursorID, most: Int, for tenant: Tenant? = nil
+    ) throws(SearchError) -> SearchAnswer {
         let began = executor.now()
-        let page = try shared.cursors.next(cursor, most: most, now: began)
+        let page = try shared.cursors.next(cursor, most: most, owner: tenant?.name, now: began)
         var answer = page.value.page(page.range, cursor: page.hasMore ? cursor : nil, hasMore: page.hasMore)
         answer.elapsed = began.duration(to: executor.now())
         return answer

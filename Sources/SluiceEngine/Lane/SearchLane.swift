@@ -124,6 +124,7 @@ public actor SearchLane {
             }
             var terms = RequestTerms(deadline: request.deadline, allowsPartial: request.allowsPartial)
             terms.freshness = request.freshness
+            terms.tenant = request.tenant
             return await admitted(ticket, terms, started) { await $0.rows(request, ids, stage, $1) }
         } catch {
             return SearchOutcome(result: .failure(error))
@@ -137,7 +138,7 @@ public actor SearchLane {
             let stage = try planned(ticket, question.deadline, started) { () throws(SearchError) in
                 try planner.count(question)
             }
-            let terms = RequestTerms(deadline: question.deadline)
+            let terms = RequestTerms(deadline: question.deadline, tenant: question.tenant)
             return await admitted(ticket, terms, started, isMeasured: false) { await $0.count(question, stage, $1) }
         } catch {
             return Outcome(result: .failure(error))
@@ -171,7 +172,9 @@ public actor SearchLane {
             return Outcome(result: .failure(error))
         }
         let admitted = executor.now()
-        var outcome = await run(self, RunningSearch(terms, started: admitted, arrived: arrived))
+        let running = RunningSearch(terms, started: admitted, arrived: arrived)
+        var outcome = await run(self, running)
+        running.letGo(of: shared.memory)
         let now = executor.now()
         // Too late is of no use to anybody, and says so.
         if now > terms.deadline, !mayBeLate, case .success = outcome.result {

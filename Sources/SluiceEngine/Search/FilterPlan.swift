@@ -20,6 +20,24 @@ public struct FilterPlan: Sendable {
     }
 }
 
+extension FilterPlan {
+    init(_ filter: Filter, _ collection: Collection) throws(SearchError) {
+        try self.init(filter, columns: collection.filterable, collection: collection.name)
+    }
+
+    /// The values as a write's cells.
+    var cells: [UInt8] { values.flatMap(\.cell) }
+}
+
+extension ParameterValue {
+    /// Behind its i32 length.
+    var cell: [UInt8] { withUnsafeBytes(of: Int32(clamping: bytes.count).bigEndian, Array.init) + bytes }
+}
+
+extension FilterShape {
+    var commandTypes: [WriteCommand.ParameterType] { parameterTypes.map { .oid($0) } }
+}
+
 private struct FilterSplitter {
     let columns: [String: FilterColumnType]
     let collection: String

@@ -87,16 +87,20 @@ extension Planner {
             throw SearchError(.invalidArgument, "column \"\(twice)\" is asked for twice")
         }
         try check(request.columns, of: collection.value)
+        let filter = try request.filter.map { filter throws(SearchError) in
+            try FilterPlan(filter, collection.value)
+        }
         var stage = Stage()
         for (place, own) in Self.placed(ids, in: collection.value) {
             let legs = legs(
                 collection, .rows(withVector: request.withVector), columns: request.columns,
-                limit: Self.room(for: own.count), filter: nil)
+                limit: Self.room(for: own.count), filter: filter?.shape)
             stage.legs.append(legs[place])
             stage.inputs.append(
                 LegInput(
                     settings: noSettings,
-                    subject: ParameterValue(arrayOf: .int8, own.map { .int($0) }).bytes))
+                    subject: ParameterValue(arrayOf: .int8, own.map { .int($0) }).bytes,
+                    parameters: filter?.values ?? []))
         }
         return stage
     }
@@ -114,7 +118,7 @@ extension Planner {
     mutating func count(_ question: CountQuestion) throws(SearchError) -> Stage {
         let collection = try collection(question.collection)
         let filter = try question.filter.map { filter throws(SearchError) in
-            try FilterPlan(filter, columns: collection.value.filterable, collection: collection.value.name)
+            try FilterPlan(filter, collection.value)
         }
         let legs = legs(
             collection, question.isExact ? .count : .estimate, columns: [], limit: 1, filter: filter?.shape)

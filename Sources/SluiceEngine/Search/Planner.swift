@@ -88,7 +88,7 @@ struct Planner {
         try check(columns, of: collection)
         var filter: FilterPlan?
         if let asked = own?.filter ?? search.filter {
-            filter = try FilterPlan(asked, columns: collection.filterable, collection: collection.name)
+            filter = try FilterPlan(asked, collection)
         }
         if let extras = search.extras?.value {
             try check(extras, collection)

@@ -11,6 +11,9 @@ public struct RowRequest: Sendable {
     public var deadline: Instant
     public var allowsPartial: Bool
     public var freshness: Boxed<Freshness>?
+    /// Rows of which it is not true are none.
+    public var filter: Filter?
+    public var tenant: Tenant?
 
     public init(
         collection: String, ids: [Int64], columns: [String], withVector: Bool, deadline: Instant, allowsPartial: Bool
@@ -33,6 +36,7 @@ public struct CountQuestion: Sendable {
     /// Count, instead of asking the planner for its estimate.
     public var isExact: Bool
     public var deadline: Instant
+    public var tenant: Tenant?
 
     public init(collection: String, filter: Filter?, isExact: Bool, deadline: Instant) {
         self.collection = collection

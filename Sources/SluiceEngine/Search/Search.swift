@@ -42,6 +42,8 @@ public struct Search: Hashable, Sendable {
     public var priority = SearchPriority.interactive
     /// What few searches ask for; nil for nothing of it.
     public var extras: Boxed<SearchExtras>?
+    /// Nil for nobody in particular.
+    public var tenant: Tenant?
 
     public init(
         collections: [String], vector: QueryVector, k: Int, columns: [String], deadline: Instant, exact: Bool,
@@ -81,6 +83,7 @@ struct RequestTerms: Sendable {
     /// The answer leaves in parts, so it may be larger than a reply.
     var isStreamed = false
     var freshness: Boxed<Freshness>?
+    var tenant: Tenant?
 
     /// The share of the rows that an answer must cover.
     var leastCoverage: Double { minCoverage ?? (allowsPartial ? 0 : 1) }
@@ -90,7 +93,7 @@ extension Search {
     func terms(isStreamed: Bool) -> RequestTerms {
         RequestTerms(
             deadline: deadline, allowsPartial: allowsPartial, minCoverage: minCoverage, allowsHedges: allowsHedges,
-            isStreamed: isStreamed, freshness: extras?.value.freshness)
+            isStreamed: isStreamed, freshness: extras?.value.freshness, tenant: tenant)
     }
 
     /// What two searches must share to have the same answer.
@@ -98,6 +101,8 @@ extension Search {
         var key = self
         key.deadline = Instant(nanoseconds: 0)
         key.allowsHedges = true
+        // What it may not see is in its filters.
+        key.tenant = nil
         return key
     }
 

@@ -21,6 +21,8 @@ public struct SearchError: Error, Sendable {
         case malformed
         /// A row that cannot be stored.
         case badRow
+        /// The identity may not do that.
+        case permissionDenied
     }
 
     public var code: Code

@@ -71,6 +71,8 @@ public struct SearchExtras: Hashable, Sendable {
     public struct RowReference: Hashable, Sendable {
         public var collection: String
         public var id: Int64
+        /// Rows of which it is not true are none.
+        public var filter: Filter?
 
         public init(collection: String, id: Int64) {
             self.collection = collection

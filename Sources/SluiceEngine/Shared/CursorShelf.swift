@@ -17,6 +17,8 @@ public final class CursorShelf<Value: Sendable>: Sendable {
     private struct List: Sendable {
         var value: Value
         var rest: Range<Int>
+        /// Nobody else gets anything of it.
+        var owner: String?
     }
 
     private struct State {
@@ -54,10 +56,11 @@ public final class CursorShelf<Value: Sendable>: Sendable {
     /// - Parameters:
     ///   - rest: the elements that are still to be given.
     ///   - bytes: what the list takes, by the caller's reckoning.
+    ///   - owner: who alone may have the rest.
     /// - Returns: nil if nothing is left to be given.
     /// - Throws: `invalidArgument` if it is larger than a cursor's list may be.
     public func hold(
-        _ value: Value, rest: Range<Int>, bytes: Int, now: Instant
+        _ value: Value, rest: Range<Int>, bytes: Int, owner: String? = nil, now: Instant
     ) throws(SearchError) -> CursorID? {
         guard !rest.isEmpty else { return nil }
         let insertion = state.withLock { state in
@@ -65,7 +68,7 @@ public final class CursorShelf<Value: Sendable>: Sendable {
             var generator = SystemRandomNumberGenerator()
             state.expire(now: now)
             let insertion = state.table.insert(
-                List(value: value, rest: rest), bytes: bytes, now: now, using: &generator)
+                List(value: value, rest: rest, owner: owner), bytes: bytes, now: now, using: &generator)
             if case .held(_, let evicted) = insertion {
                 state.opened &+= 1
                 state.evicted &+= UInt64(evicted)
@@ -81,17 +84,19 @@ public final class CursorShelf<Value: Sendable>: Sendable {
     /// The next elements of a list, which then has its time to live before it again. With the last ones the cursor is
     /// closed.
     /// - Parameter most: how many elements; 0 closes the cursor.
-    /// - Throws: `unknownCursor` if it was closed, has expired, made room, or never was.
-    public func next(_ id: CursorID, most: Int, now: Instant) throws(SearchError) -> Page {
+    /// - Throws: `unknownCursor` if it was closed, has expired, made room, is somebody else's, or never was.
+    public func next(_ id: CursorID, most: Int, owner: String? = nil, now: Instant) throws(SearchError) -> Page {
         let page = state.withLock { state -> Page? in
             state.expire(now: now)
-            let page = state.table.update(id, now: now) { list in
+            let page = state.table.update(id, now: now) { list -> Page? in
+                guard list.owner == owner else { return nil }
                 let end = list.rest.lowerBound + min(max(0, most), list.rest.count)
                 let range = list.rest.lowerBound..<end
                 list.rest = end..<list.rest.upperBound
                 return Page(value: list.value, range: range, hasMore: most > 0 && !list.rest.isEmpty)
             }
-            if page?.hasMore == false { _ = state.table.remove(id) }
+            guard let page = page.flatMap(\.self) else { return nil }
+            if !page.hasMore { _ = state.table.remove(id) }
             return page
         }
         guard let page else { throw unknown }

@@ -9,6 +9,7 @@ public final class SharedState: Sendable {
     /// In the order of the catalogue's shards.
     public let shards: [ShardState]
     public let admission: Admission
+    public let memory: MemoryBudget
     let answers: SharedAnswers<Search, SearchAnswer>
     let cursors: CursorShelf<SearchAnswer>
     let board: LaneBoard
@@ -20,12 +21,13 @@ public final class SharedState: Sendable {
 
     public init(
         catalogue: Catalogue, backends: [any SearchBackend], shards: [ShardState], admission: Admission, lanes: Int,
-        holding: HoldingLimits = .init()
+        holding: HoldingLimits = .init(), memory: MemoryBudget = .init(limit: .max)
     ) {
         self.catalogue = catalogue
         self.backends = backends
         self.shards = shards
         self.admission = admission
+        self.memory = memory
         answers = SharedAnswers(
             cache: holding.cache, size: { $0.bytes + $1.bytes }, mayStore: { $0.coverage >= 1 && !$0.isCurtailed },
             isOwn: { SharedAnswers<Search, SearchAnswer>.isOwnFailure($0) || $0.success?.isCurtailed == true })

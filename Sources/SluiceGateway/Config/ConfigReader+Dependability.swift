@@ -111,7 +111,7 @@ extension ConfigReader {
 
 extension ConfigNode? {
     /// Replaces a default, if the key is there.
-    fileprivate func read<Value>(into value: inout Value, _ read: (ConfigNode, Value) -> Value) {
+    func read<Value>(into value: inout Value, _ read: (ConfigNode, Value) -> Value) {
         if let self { value = read(self, value) }
     }
 }

@@ -44,7 +44,8 @@ struct ConfigReader {
 
     func read(_ root: ConfigNode) -> GatewayConfig {
         let keys = root.table([
-            "listen", "reactors", "pool", "shards", "collections", "limits", "routing", "breaker", "retries",
+            "listen", "tls", "access", "reactors", "pool", "shards", "collections", "limits", "routing", "breaker",
+            "retries",
             "hedging", "laggards", "admission", "cursors", "cache", "freshness", "log",
         ])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
@@ -59,8 +60,12 @@ struct ConfigReader {
                 "max_frame is \(limits.maxFrame) bytes, too little for a vector of \(largest) dimensions; "
                     + "give at least \(Self.requestBytes(dimensions: largest))")
         }
+        let listen = keys["listen"].map(readListen) ?? GatewayConfig.Listen(tcp: .init(host: "127.0.0.1", port: 7_411))
+        if listen.tls != nil, keys["tls"] == nil { root.missing("tls") }
+        if let tls = keys["tls"], listen.tls == nil { tls.complain("is for listen.tls, which is not there") }
         return GatewayConfig(
-            listen: keys["listen"].map(readListen) ?? .init(tcp: .init(host: "127.0.0.1", port: 7_411)),
+            listen: listen, tls: keys["tls"].map(readTLS),
+            access: keys["access"].map { readAccess($0, collections) } ?? .init(),
             reactors: keys["reactors"]?.integer(1...64, or: 1)
                 ?? max(1, ProcessInfo.processInfo.activeProcessorCount / 2),
             pool: pool, shards: shards, collections: collections,
@@ -85,19 +90,24 @@ struct ConfigReader {
     // MARK: Sections
 
     private func readListen(_ node: ConfigNode) -> GatewayConfig.Listen {
-        let keys = node.table(["tcp", "unix"])
+        let keys = node.table(["tcp", "tls", "unix"])
         var listen = GatewayConfig.Listen()
-        if let tcp = keys["tcp"], let text = tcp.text() {
-            listen.tcp = hostPort(text)
-            if listen.tcp == nil { tcp.complain("must be HOST:PORT or [IPv6]:PORT, with a port from 0 to 65535") }
-        }
+        listen.tcp = keys["tcp"].flatMap(address)
+        listen.tls = keys["tls"].flatMap(address)
         if let unix = keys["unix"], let text = unix.text() {
             listen.unixPath = resolved(text)
             // sun_path has 108 bytes, the last one NUL (unix(7)).
             if resolved(text).utf8.count > 107 { unix.complain("the path of a socket has at most 107 bytes") }
         }
-        if keys.isEmpty, node.isTable { node.complain("names no address; give tcp, unix or both") }
+        if keys.isEmpty, node.isTable { node.complain("names no address; give one of tcp, tls and unix, or several") }
         return listen
+    }
+
+    private func address(_ node: ConfigNode) -> GatewayConfig.HostPort? {
+        guard let text = node.text() else { return nil }
+        let address = hostPort(text)
+        if address == nil { node.complain("must be HOST:PORT or [IPv6]:PORT, with a port from 0 to 65535") }
+        return address
     }
 
     private func hostPort(_ text: String) -> GatewayConfig.HostPort? {
@@ -163,47 +173,6 @@ struct ConfigReader {
             timeout: keys["timeout"]?.duration(Self.timeouts, or: .seconds(1)))
     }
 
-    private func readLimits(_ node: ConfigNode) -> GatewayConfig.Limits {
-        let keys = node.table([
-            "max_k", "max_rows", "max_frame", "max_in_flight", "max_reply", "max_stream", "max_unsent",
-            "max_sessions", "default_deadline", "max_deadline", "handshake_timeout", "shutdown_grace",
-        ])
-        let times = Duration.milliseconds(1)...Duration.seconds(3_600)
-        var limits = GatewayConfig.Limits()
-        if let value = keys["max_k"] { limits.maxK = value.integer(1...10_000, or: limits.maxK) }
-        if let value = keys["max_rows"] { limits.maxRows = value.integer(1...1_000_000_000, or: limits.maxRows) }
-        if let value = keys["max_frame"] { limits.maxFrame = value.bytes(4_096...67_108_864, or: limits.maxFrame) }
-        if let value = keys["max_in_flight"] { limits.maxInFlight = value.integer(1...65_536, or: limits.maxInFlight) }
-        if let value = keys["max_reply"] { limits.maxReply = value.bytes(4_096...134_217_728, or: limits.maxReply) }
-        if let value = keys["max_stream"] {
-            limits.maxStream = value.bytes(4_096...4_294_967_296, or: limits.maxStream)
-        }
-        if let value = keys["max_unsent"] {
-            limits.maxUnsent = value.bytes(65_536...1_073_741_824, or: limits.maxUnsent)
-        }
-        if limits.maxUnsent < 2 * limits.maxReply {
-            (keys["max_unsent"] ?? keys["max_reply"])?.complain("max_unsent must be at least twice max_reply")
-        }
-        if let value = keys["max_sessions"] {
-            limits.maxSessions = value.integer(1...1_000_000, or: limits.maxSessions)
-        }
-        if let value = keys["default_deadline"] {
-            limits.defaultDeadline = value.duration(times, or: limits.defaultDeadline)
-        }
-        if let value = keys["max_deadline"] { limits.maxDeadline = value.duration(times, or: limits.maxDeadline) }
-        if let value = keys["handshake_timeout"] {
-            limits.handshakeTimeout = value.duration(times, or: limits.handshakeTimeout)
-        }
-        if let value = keys["shutdown_grace"] {
-            limits.shutdownGrace = value.duration(.zero...Duration.seconds(3_600), or: limits.shutdownGrace)
-        }
-        if limits.maxDeadline < limits.defaultDeadline {
-            (keys["max_deadline"] ?? keys["default_deadline"] ?? node).complain(
-                "max_deadline is below default_deadline")
-        }
-        return limits
-    }
-
     private func readLogLevel(_ node: ConfigNode) -> Logger.Level {
         let keys = node.table(["level"])
         return keys["level"]?.choice(Logger.Level.self, or: .info) ?? .info
@@ -220,7 +189,7 @@ struct ConfigReader {
         }
     }
 
-    private func resolved(_ path: String) -> String { path.hasPrefix("/") ? path : "\(folder)/\(path)" }
+    func resolved(_ path: String) -> String { path.hasPrefix("/") ? path : "\(folder)/\(path)" }
 
     /// The first line of a small file, without its end.
     private func firstLine(of node: ConfigNode, _ path: String) -> Secret? {

@@ -6,10 +6,17 @@ package struct GatewayConfig: Sendable {
     package struct HostPort: Hashable, Sendable {
         package var host: String
         package var port: Int
+
+        package init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
     }
 
     package struct Listen: Hashable, Sendable {
         package var tcp: HostPort?
+        /// TLS from the first byte.
+        package var tls: HostPort?
         package var unixPath: String?
     }
 
@@ -117,28 +124,10 @@ package struct GatewayConfig: Sendable {
         package var maxBytes = 67_108_864
     }
 
-    package struct Limits: Hashable, Sendable {
-        package var maxK = 1_000
-        /// That all legs of a search together are asked for.
-        package var maxRows = 1_000_000
-        /// In bytes.
-        package var maxFrame = 1_048_576
-        package var maxInFlight = 256
-        /// What the columns of one answer's hits may take, in bytes.
-        package var maxReply = 16_777_216
-        /// What the rows of one leg of a streamed search may take, and what a session's streams may hold that the
-        /// client has not read, in bytes.
-        package var maxStream = 134_217_728
-        /// Bytes of answers that may wait for a client to read them.
-        package var maxUnsent = 67_108_864
-        package var maxSessions = 10_000
-        package var defaultDeadline: Duration = .seconds(10)
-        package var maxDeadline: Duration = .seconds(60)
-        package var handshakeTimeout: Duration = .seconds(5)
-        package var shutdownGrace: Duration = .seconds(10)
-    }
-
     package var listen: Listen
+    /// Nil if nothing is listened on with TLS.
+    package var tls: TLS?
+    package var access = Access()
     package var reactors: Int
     package var pool: PoolSettings
     package var shards: [Shard]

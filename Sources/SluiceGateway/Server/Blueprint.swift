@@ -66,7 +66,7 @@ struct Blueprint {
         return SharedState(
             catalogue: catalogue, backends: backends(on: reactors), shards: shards,
             admission: Admission(config.admission.enabled ? admission : nil), lanes: reactors.count,
-            holding: holding)
+            holding: holding, memory: MemoryBudget(limit: config.limits.maxMemory))
     }
 
     private var holding: HoldingLimits {

@@ -12,34 +12,54 @@ internal import Synchronization
 package final class Gateway: Sendable {
     /// Where clients can connect. The TCP port is the one bound, also if the configuration said 0.
     package let tcpAddress: SocketAddress?
+    /// The same with TLS.
+    package let tlsAddress: SocketAddress?
 
     private let config: GatewayConfig
+    private let isUnprotected: Bool
     private let logger: Logger
     private let house: House
     private let registry: SessionRegistry
+    private let keeper: AccessKeeper
+    private let keeping: Task<Void, Never>
     private let group: MultiThreadedEventLoopGroup
     private let listeners: [any Channel]
     private let unixSocket: UnixSocket?
     private let isStopped = Atomic(false)
 
     private init(
-        config: GatewayConfig, logger: Logger, house: House, registry: SessionRegistry,
+        config: GatewayConfig, isUnprotected: Bool, logger: Logger, house: House, registry: SessionRegistry,
+        keeper: AccessKeeper,
         group: MultiThreadedEventLoopGroup, listeners: Listeners.Bound
     ) {
         self.config = config
+        self.isUnprotected = isUnprotected
         self.logger = logger
         self.house = house
         self.registry = registry
+        self.keeper = keeper
+        keeping = Task { await keeper.run() }
         self.group = group
         self.listeners = listeners.channels
         tcpAddress = listeners.tcpAddress
+        tlsAddress = listeners.tlsAddress
         unixSocket = listeners.unixSocket
     }
 
     /// Dials the replicas, examines one of each shard, then listens. A replica that is down makes the gateway degraded,
     /// not dead.
-    /// - Throws: `StartRefused` if a collection that requires an index has none that serves it.
-    package static func start(_ config: GatewayConfig, logger: Logger) async throws -> Gateway {
+    /// - Parameter isUnprotected: listen where other machines may come from, whatever protects it or not.
+    /// - Throws: `ListeningRefused`; `StartRefused` if a collection that requires an index has none that serves it.
+    package static func start(
+        _ config: GatewayConfig, isUnprotected: Bool = false, logger: Logger
+    ) async throws -> Gateway {
+        let objections = ListeningRule.objections(config.listen, config.access)
+        guard objections.isEmpty || isUnprotected else { throw ListeningRefused(reasons: objections) }
+        for objection in objections { logger.warning("\(ListeningRule.flag): \(objection)") }
+        if config.access.identities.isEmpty {
+            let place = objections.isEmpty ? "; listening on loopback only" : ""
+            logger.notice("no identity is configured: whoever can connect may do everything\(place)")
+        }
         let need = DescriptorLimit.need(config)
         if let limit = DescriptorLimit.raise(), limit < need {
             logger.warning(
@@ -50,14 +70,26 @@ package final class Gateway: Sendable {
         // At the same time: neither waits longer than a dial may take.
         async let examination = Examination.run(config, .oneReplica)
         await house.start()
-        let registry = SessionRegistry(limit: config.limits.maxSessions)
+        let registry = SessionRegistry(config.limits.places)
+        let keeper: AccessKeeper
+        do {
+            let sizes = house.poolSizes
+            keeper = try AccessKeeper(config, poolSizes: sizes, registry: registry, logger: logger)
+        } catch {
+            _ = try? await examination
+            await house.shutDown()
+            throw error
+        }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: house.lanes.count)
         do {
             try take(await examination, house.shared.catalogue, logger)
-            let sessions = SessionFactory(config: config, house: house, registry: registry, logger: logger)
+            let sessions = SessionFactory(
+                config: config, house: house, registry: registry, access: keeper.directory, tls: keeper.tls,
+                logger: logger)
             let listeners = try await Listeners(config.listen, group: group, sessions: sessions).bind()
             return Gateway(
-                config: config, logger: logger, house: house, registry: registry, group: group,
+                config: config, isUnprotected: isUnprotected, logger: logger, house: house, registry: registry,
+                keeper: keeper, group: group,
                 listeners: listeners)
         } catch {
             try? await group.shutdownGracefully()
@@ -94,8 +126,23 @@ package final class Gateway: Sendable {
         return await lane.pools.filter { !$0.isReachable }.map { "\($0.shard)/\($0.replica)" }
     }
 
+    /// Takes what a configuration says of identities and certificates; sessions that are open have it at once.
+    ///
+    /// Not if it would open the gateway to other machines without protection.
+    package func reload(_ config: GatewayConfig) {
+        let objections = ListeningRule.objections(self.config.listen, config.access)
+        guard objections.isEmpty || isUnprotected else {
+            for objection in objections { logger.error("what was in force stays so: \(objection)") }
+            return
+        }
+        keeper.reload(config)
+    }
+
     /// Answers of servers that were another request's, and were dropped for that.
     package var integrityFailures: UInt64 { house.shared.integrityFailureCount }
+
+    /// Bytes that are held for clients, and how many sessions are not read from because they hold too many.
+    package var memory: (held: Int, stopped: Int) { (house.shared.memory.held, house.shared.memory.stoppedCount) }
 
     /// Returns when no more than this many sessions are open.
     package func waitForSessions(_ count: Int) async { await registry.wait(untilAtMost: count) }
@@ -119,6 +166,7 @@ package final class Gateway: Sendable {
     /// Stops accepting, sends GOAWAY, waits for what is in flight up to the grace time, and closes everything.
     package func shutDown() async {
         guard !isStopped.exchange(true, ordering: .relaxed) else { return }
+        keeping.cancel()
         for listener in listeners { try? await listener.close() }
         registry.goAway()
         let grace = config.limits.shutdownGrace
@@ -139,6 +187,16 @@ package final class Gateway: Sendable {
         try? await group.shutdownGracefully()
         unixSocket?.remove()
         logger.notice("stopped")
+    }
+}
+
+/// The configuration would open the gateway to other machines without protection.
+public struct ListeningRefused: Error, Sendable, CustomStringConvertible {
+    /// One line each.
+    public var reasons: [String]
+
+    public var description: String {
+        (reasons + ["If that is what you want, say \(ListeningRule.flag)."]).joined(separator: "\n")
     }
 }
 

@@ -7,6 +7,8 @@ internal import SluiceReactor
 struct House: Sendable {
     let lanes: [SearchLane]
     let shared: SharedState
+    /// The most connections to each backend.
+    let poolSizes: [Int]
     private let reactors: [Reactor]
     private let probeInterval: Duration
     private let roleWatch: Task<Void, Never>
@@ -24,6 +26,7 @@ struct House: Sendable {
         shared.introduce(lanes)
         self.reactors = reactors
         self.shared = shared
+        poolSizes = blueprint.pools.map(\.maxSize)
         self.lanes = lanes
         probeInterval = config.routing.probeInterval
         roleWatch = Task { [probeInterval] in

@@ -10,15 +10,22 @@ struct SessionFactory: Sendable {
     let config: GatewayConfig
     let house: House
     let registry: SessionRegistry
+    let access: AccessDirectory
+    let tls: TLSMaterial?
     let logger: Logger
-    private let collections: [CollectionDescription]
+    private let commons: SessionCommons
 
-    init(config: GatewayConfig, house: House, registry: SessionRegistry, logger: Logger) {
+    init(
+        config: GatewayConfig, house: House, registry: SessionRegistry, access: AccessDirectory, tls: TLSMaterial?,
+        logger: Logger
+    ) {
         self.config = config
         self.house = house
         self.registry = registry
+        self.access = access
+        self.tls = tls
         self.logger = logger
-        collections = config.collections.sorted { $0.name < $1.name }.map {
+        let collections = config.collections.sorted { $0.name < $1.name }.map {
             CollectionDescription(
                 name: $0.name, metric: $0.metric.rawValue, dimensions: $0.dimensions, columns: $0.columns,
                 shards: $0.shards, vectorForm: SluiceWire.VectorForm($0.form),
@@ -27,37 +34,62 @@ struct SessionFactory: Sendable {
                 },
                 model: $0.model, hasText: $0.text != nil)
         }
+        commons = SessionCommons(
+            serverName: "sluice/\(Version.current)", limits: config.limits,
+            collections: CollectionLists(collections), access: access, shared: house.shared, registry: registry,
+            logger: logger)
     }
 
-    func configure(_ channel: any Channel) -> EventLoopFuture<Void> {
+    func configure(_ channel: any Channel, _ kind: ListenerKind) -> EventLoopFuture<Void> {
+        guard kind == .unix else { return configure(channel, kind, Peer()) }
+        return PeerInspection.unixUser(of: channel).flatMap { configure(channel, kind, Peer(unixUser: $0)) }
+    }
+
+    private func configure(_ channel: any Channel, _ kind: ListenerKind, _ peer: Peer) -> EventLoopFuture<Void> {
         channel.eventLoop.makeCompletedFuture {
-            guard let id = registry.open() else { return refuse(channel) }
+            let id: UInt64
+            switch registry.open(from: PeerAddress(channel.remoteAddress)) {
+            case .opened(let number): id = number
+            case .closed: return refuse(channel, kind, "the gateway is shutting down")
+            case .refused(let reason): return refuse(channel, kind, reason.message)
+            }
             channel.closeFuture.whenComplete { _ in registry.remove(id) }
+            if kind == .tls, let tls { try channel.pipeline.syncOperations.addHandler(tls.handler()) }
             let handler = SessionHandler(
                 SessionContext(
-                    serverName: "sluice/\(Version.current)", limits: config.limits, collections: collections,
-                    lane: house.lanes[Int(id % UInt64(house.lanes.count))], admission: house.shared.admission,
-                    ingest: IngestLimits(),
-                    sessionID: id, logger: logger))
+                    commons: commons, peer: peer, lane: house.lanes[Int(id % UInt64(house.lanes.count))],
+                    sessionID: id))
             try channel.pipeline.syncOperations.addHandler(handler)
             let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
             registry.add(
                 id,
-                .init(channel: channel) {
-                    channel.eventLoop.execute { bound.value.goAway("the gateway is shutting down") }
+                .init(channel: channel) { notice in
+                    channel.eventLoop.execute {
+                        switch notice {
+                        case .goAway: bound.value.goAway("the gateway is shutting down")
+                        case .displaced: bound.value.displaced()
+                        case .accessChanged: bound.value.accessChanged()
+                        }
+                    }
                 })
         }
     }
 
-    /// Too many sessions: say so, and close.
-    private func refuse(_ channel: any Channel) {
+    /// Too many sessions: say so, and close. With TLS a handshake would have to come before anything can be said.
+    private func refuse(_ channel: any Channel, _ kind: ListenerKind, _ message: String) {
+        guard kind != .tls else { return channel.close(promise: nil) }
         var buffer = channel.allocator.buffer(capacity: 128)
         FrameEncoder(lz4: false).write(.error, requestID: 0, into: &buffer) {
-            ErrorReply(code: .busy, message: "the gateway has as many sessions as it may; try again later")
-                .encode(into: &$0)
+            ErrorReply(code: .busy, message: message).encode(into: &$0)
         }
         channel.writeAndFlush(buffer).whenComplete { _ in channel.close(promise: nil) }
     }
+}
+
+enum ListenerKind: Sendable {
+    case tcp
+    case tls
+    case unix
 }
 
 /// Binds what the configuration says.
@@ -65,6 +97,7 @@ struct Listeners: Sendable {
     struct Bound: Sendable {
         var channels: [any Channel] = []
         var tcpAddress: SocketAddress?
+        var tlsAddress: SocketAddress?
         var unixSocket: UnixSocket?
     }
 
@@ -82,13 +115,18 @@ struct Listeners: Sendable {
         var bound = Bound()
         do {
             if let tcp = listen.tcp {
-                let channel = try await bootstrap(isTCP: true).bind(host: tcp.host, port: tcp.port).get()
+                let channel = try await bootstrap(.tcp).bind(host: tcp.host, port: tcp.port).get()
                 bound.channels.append(channel)
                 bound.tcpAddress = channel.localAddress
             }
+            if let tls = listen.tls {
+                let channel = try await bootstrap(.tls).bind(host: tls.host, port: tls.port).get()
+                bound.channels.append(channel)
+                bound.tlsAddress = channel.localAddress
+            }
             if let path = listen.unixPath {
                 try UnixSocket.checkIsFree(path)
-                let socket = bootstrap(isTCP: false)
+                let socket = bootstrap(.unix)
                 bound.channels.append(
                     try await socket.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get())
                 bound.unixSocket = UnixSocket(bound: path)
@@ -100,13 +138,15 @@ struct Listeners: Sendable {
         }
     }
 
-    private func bootstrap(isTCP: Bool) -> ServerBootstrap {
+    private func bootstrap(_ kind: ListenerKind) -> ServerBootstrap {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1_024)
-            .childChannelInitializer { [sessions] in sessions.configure($0) }
+            // Between two new sessions come those that are there.
+            .serverChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelInitializer { [sessions] in sessions.configure($0, kind) }
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1_024, high: 1_024 * 1_024))
-        guard isTCP else { return bootstrap }
+        guard kind != .unix else { return bootstrap }
         return
             bootstrap
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)

@@ -6,14 +6,20 @@ final class PartQueue: Sendable {
     let stream: AsyncStream<AnswerPart>
     private let continuation: AsyncStream<AnswerPart>.Continuation
     private let backlog: SharedBacklog
+    private let account: MemoryAccount?
     private let most: Int
+    private let untaken: Int
     private let held = Atomic<Int>(0)
     private let isFull = Atomic<Bool>(false)
 
-    /// - Parameter most: bytes that the session's streams may hold together.
-    init(_ backlog: SharedBacklog, most: Int) {
+    /// - Parameters:
+    ///   - most: bytes that the session's streams may hold together.
+    ///   - account: the session's.
+    init(_ backlog: SharedBacklog, most: Int, account: MemoryAccount?) {
         self.backlog = backlog
+        self.account = account
         self.most = most
+        untaken = backlog.untaken.load(ordering: .relaxed)
         (stream, continuation) = AsyncStream.makeStream()
     }
 
@@ -24,6 +30,7 @@ final class PartQueue: Sendable {
             return isFull.store(true, ordering: .relaxed)
         }
         held.add(part.bytes, ordering: .relaxed)
+        account?.add(part.bytes)
         continuation.yield(part)
     }
 
@@ -31,15 +38,24 @@ final class PartQueue: Sendable {
 
     func sent(_ part: AnswerPart) {
         held.subtract(part.bytes, ordering: .relaxed)
-        backlog.bytes.subtract(part.bytes, ordering: .relaxed)
+        letGo(part.bytes)
+    }
+
+    private func letGo(_ bytes: Int) {
+        backlog.bytes.subtract(bytes, ordering: .relaxed)
+        account?.add(-bytes)
     }
 
     /// What has not been sent will not be.
     func drop() {
-        backlog.bytes.subtract(held.exchange(0, ordering: .relaxed), ordering: .relaxed)
+        letGo(held.exchange(0, ordering: .relaxed))
     }
 
     var failure: SearchError? {
+        if backlog.untaken.load(ordering: .relaxed) != untaken {
+            return SearchError(
+                .deadlineExceeded, "the client took nothing of the stream for too long (limits.stream_idle)")
+        }
         guard isFull.load(ordering: .relaxed) else { return nil }
         return SearchError(
             .busy, "this session's streams hold more than \(most) bytes that have not been read; read them first",
@@ -50,4 +66,6 @@ final class PartQueue: Sendable {
 /// Bytes of hits that all streams of a session hold because their client has not read them.
 final class SharedBacklog: Sendable {
     let bytes = Atomic<Int>(0)
+    /// How often the streams were ended because the client took nothing.
+    let untaken = Atomic<Int>(0)
 }

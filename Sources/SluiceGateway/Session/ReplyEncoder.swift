@@ -27,6 +27,8 @@ extension CountAnswer: ReplyMessage {
 struct Reply: Sendable {
     let kind: FrameKind
     let payload: ByteBuffer
+    /// Nil for an answer.
+    let error: ErrorCode?
 
     init<Answer: ReplyMessage>(_ result: Result<Answer, SearchError>) {
         var payload = ByteBufferAllocator().buffer(capacity: 2_048)
@@ -34,9 +36,11 @@ struct Reply: Sendable {
         case .success(let answer):
             answer.write(into: &payload)
             kind = Answer.kind
+            error = nil
         case .failure(let error):
             ReplyEncoder.errorReply(error).encode(into: &payload)
             kind = .error
+            self.error = ReplyEncoder.code(error.code)
         }
         self.payload = payload
     }
@@ -133,6 +137,7 @@ enum ReplyEncoder {
         case .unknownCursor: .unknownCursor
         case .malformed: .malformed
         case .badRow: .badRow
+        case .permissionDenied: .permissionDenied
         }
     }
 }

@@ -9,8 +9,13 @@ final class RunningRequest: Sendable {
         case ended
     }
 
+    /// What it was sent in.
+    let bytes: Int
     private let state = Mutex(State.starting)
     private let cancelled = Atomic<Bool>(false)
+
+    /// - Parameter bytes: the payload that it was sent in.
+    init(bytes: Int) { self.bytes = bytes }
 
     var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
 

@@ -20,7 +20,9 @@ extension SessionHandler {
             return answer(requestID, error)
         }
         do throws(SearchError) {
-            let load = try LoadRun(order, on: context.lane, limits: context.ingest) { event in
+            let load = try LoadRun(
+                try access.permitted(order), on: context.lane, limits: context.commons.ingest
+            ) { event in
                 eventLoop.execute { handler.value.tell(event, of: requestID) }
             }
             loads[requestID] = LoadInput(run: load)
@@ -70,7 +72,9 @@ extension SessionHandler {
     func write(_ frame: Frame) {
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let order = try WriteOrder(WriteRequest(decoding: frame.payload), limits: context.limits, now: now)
+            let asked = try WriteOrder(WriteRequest(decoding: frame.payload), limits: context.limits, now: now)
+            let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
+            guard let order = allowed else { return }
             start(frame.requestID, .interactive, deadline: order.deadline, now: now) { lane, ticket in
                 await lane.write(order, admittedBy: ticket)
             }
@@ -98,10 +102,15 @@ extension LoadOrder {
 extension WriteOrder {
     init(_ request: WriteRequest, limits: GatewayConfig.Limits, now: Instant) throws(WireError) {
         try request.validate()
+        guard request.deletes.count <= limits.maxWriteRows else {
+            throw WireError(
+                .invalidArgument, "a write has at most \(limits.maxWriteRows) rows and ids (limits.max_write_rows)")
+        }
         self.init(
             collection: request.collection, columns: request.columns, rows: Array(request.rows.readableBytesView),
             deletes: request.deletes, deadline: limits.instant(request.deadline, now: now),
             key: request.key.map { WriteKey($0) })
+        most = limits.maxWriteRows
     }
 }
 

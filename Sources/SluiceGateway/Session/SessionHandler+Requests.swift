@@ -9,8 +9,11 @@ extension SessionHandler {
         let requestID = frame.requestID
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let request = try SearchRequest(decoding: frame.payload)
-            let search = try Search(request, limits: context.limits, now: now)
+            let request = try SearchRequest(decoding: frame.payload, filters: context.limits.filters)
+            let asked = try Search(request, limits: context.limits, now: now)
+            guard let search = permitted(requestID, { () throws(SearchError) in try access.permitted(asked) }) else {
+                return
+            }
             if request.stream { return stream(requestID, search, now: now) }
             let most = context.limits.maxReply
             if let use = context.lane.use(of: search) {
@@ -30,13 +33,14 @@ extension SessionHandler {
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
         start(requestID, search.priority, deadline: search.deadline, now: now) {
-            [limits = context.limits, backlog] lane, ticket in
-            let parts = PartQueue(backlog, most: limits.maxStream)
+            [limits = context.limits, backlog, account = bounds.account] lane, ticket in
+            let parts = PartQueue(backlog, most: limits.maxStream, account: account)
             let sending = Task(executorPreference: lane.executor) {
                 for await part in parts.stream where lane.executor.now() < search.deadline {
                     await withCheckedContinuation { resumption in
                         eventLoop.execute {
-                            handler.value.send(part, of: requestID, until: search.deadline, then: resumption)
+                            handler.value.send(
+                                part, from: parts, of: requestID, until: search.deadline, then: resumption)
                         }
                     }
                     parts.sent(part)
@@ -65,7 +69,9 @@ extension SessionHandler {
     func get(_ frame: Frame) {
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let request = try RowRequest(GetRequest(decoding: frame.payload), limits: context.limits, now: now)
+            let asked = try RowRequest(GetRequest(decoding: frame.payload), limits: context.limits, now: now)
+            let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
+            guard let request = allowed else { return }
             start(frame.requestID, .interactive, deadline: request.deadline, now: now) {
                 [most = context.limits.maxReply] lane, ticket in
                 await lane.rows(request, admittedBy: ticket).limited(to: most)
@@ -78,8 +84,10 @@ extension SessionHandler {
     func count(_ frame: Frame) {
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let question = try CountQuestion(
-                CountRequest(decoding: frame.payload), limits: context.limits, now: now)
+            let request = try CountRequest(decoding: frame.payload, filters: context.limits.filters)
+            let asked = try CountQuestion(request, limits: context.limits, now: now)
+            let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
+            guard let question = allowed else { return }
             start(frame.requestID, .interactive, deadline: question.deadline, now: now) { lane, ticket in
                 await lane.count(question, admittedBy: ticket)
             }
@@ -96,7 +104,9 @@ extension SessionHandler {
         }
         do throws(SearchError) {
             let id = CursorID(high: request.cursor.high, low: request.cursor.low)
-            let page = try context.lane.nextPage(id, most: min(request.pageSize, context.limits.maxK))
+            let page = try context.lane.nextPage(
+                id, most: min(request.pageSize, maximumK), for: access.meter.tenant)
+            try access.check(page)
             answer(frame.requestID, .result) { page.write(into: &$0) }
         } catch {
             answer(frame.requestID, error)

@@ -4,18 +4,6 @@ internal import SluiceCore
 internal import SluiceEngine
 internal import SluiceWire
 
-/// What every session of a gateway shares.
-struct SessionContext: Sendable {
-    var serverName: String
-    var limits: GatewayConfig.Limits
-    var collections: [CollectionDescription]
-    var lane: SearchLane
-    var admission: Admission
-    var ingest: IngestLimits
-    var sessionID: UInt64
-    var logger: Logger
-}
-
 /// One client's connection: cuts frames, asks `SessionMachine` what they mean, runs requests on the session's lane and
 /// writes the answers, with one flush for each turn of the event loop.
 final class SessionHandler: ChannelInboundHandler {
@@ -23,65 +11,80 @@ final class SessionHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     let context: SessionContext
-    private var machine: SessionMachine
+    /// Nobody's before HELLO.
+    var access = SessionAccess.nobody
+    var machine: SessionMachine
     private var decoder: FrameDecoder
     private var encoder = FrameEncoder(lz4: false)
     private var hasPreface = false
-    private var received = ByteBuffer()
-    private var outbound = ByteBuffer()
+    var received = ByteBuffer()
+    var outbound = ByteBuffer()
     /// Written, and not yet taken by the kernel.
-    private var unsent = 0
+    var unsent = 0
     private var isWritable = true
     private var isFlushScheduled = false
     private(set) var channelContext: ChannelHandlerContext?
-    private var handshakeTimeout: Scheduled<Void>?
     private var closing: Scheduled<Void>?
     private var running: [UInt32: RunningRequest] = [:]
     /// Streams that wait until the client has read what there is.
     private var drainWaiters: [UInt32: CheckedContinuation<Void, Never>] = [:]
     let backlog = SharedBacklog()
     var loads: [UInt32: LoadInput] = [:]
+    /// What it may do, and what it does just now.
+    var bounds: SessionBounds
+    /// It has not had its share of the loop's turn.
+    var hasTurn = true
 
     init(_ context: SessionContext) {
         self.context = context
         machine = SessionMachine(maximumInFlight: context.limits.maxInFlight)
-        decoder = FrameDecoder(maximumFrameLength: context.limits.maxFrame, lz4: false)
+        decoder = FrameDecoder(maximumFrameLength: Self.helloLength(context.limits), lz4: false)
+        bounds = SessionBounds(context.limits, now: context.lane.executor.now())
     }
 
     // MARK: Channel
 
-    func handlerAdded(context channelContext: ChannelHandlerContext) { self.channelContext = channelContext }
+    func handlerAdded(context channelContext: ChannelHandlerContext) {
+        self.channelContext = channelContext
+        openAccount(channelContext)
+    }
 
     func channelActive(context channelContext: ChannelHandlerContext) {
-        let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
-        handshakeTimeout = channelContext.eventLoop.scheduleTask(in: .init(context.limits.handshakeTimeout)) {
-            handler.value.handshakeTimedOut()
+        // Not cancelled after HELLO: among many timers, to find one costs more than to let it come.
+        let session = NIOLoopBound(WeakSession(handler: self), eventLoop: channelContext.eventLoop)
+        channelContext.eventLoop.scheduleTask(in: .init(context.limits.handshakeTimeout)) {
+            session.value.handler?.handshakeTimedOut()
         }
         channelContext.fireChannelActive()
     }
 
     func channelRead(context channelContext: ChannelHandlerContext, data: NIOAny) {
+        // A session that has ended may still be read from for a moment.
+        guard self.channelContext != nil else { return }
         var bytes = unwrapInboundIn(data)
+        let count = bytes.readableBytes
+        let frames = count < Dribble.few ? bounds.frames : 0
         if received.readableBytes == 0 { received = bytes } else { received.writeBuffer(&bytes) }
         process()
         received.reclaim()
+        if count < Dribble.few { arrived(count, frames: frames) }
     }
 
     func channelReadComplete(context channelContext: ChannelHandlerContext) {
-        flush()
+        turnEnded()
         channelContext.fireChannelReadComplete()
     }
 
     /// A peer that does not read its answers is not read from either.
     func channelWritabilityChanged(context channelContext: ChannelHandlerContext) {
         isWritable = channelContext.channel.isWritable
-        channelContext.channel.setOption(.autoRead, value: isWritable).whenFailure { _ in }
         if isWritable {
             // What had arrived before it stopped reading.
             process()
             received.reclaim()
             scheduleFlush()
         }
+        pause(.unwritable, !isWritable)
         channelContext.fireChannelWritabilityChanged()
     }
 
@@ -97,18 +100,19 @@ final class SessionHandler: ChannelInboundHandler {
 
     private func ended() {
         machine.closed()
-        handshakeTimeout?.cancel()
+        closeAccount()
         closing?.cancel()
         for request in running.values { request.cancel() }
         running.removeAll()
         loads.removeAll()
         channelContext = nil
+        received = ByteBuffer()
         resumeStreams()
     }
 
     // MARK: Frames
 
-    private func process() {
+    func process() {
         do throws(WireError) {
             if !hasPreface {
                 guard try Preface.check(&received) else { return }
@@ -117,26 +121,39 @@ final class SessionHandler: ChannelInboundHandler {
             while channelContext != nil {
                 if outbound.readableBytes >= Self.flushThreshold { flush() }
                 // Answers that nobody takes must not pile up: what has arrived waits until the peer reads again.
-                guard isWritable, let frame = try decoder.next(&received) else { return }
+                guard isWritable, hasTurn, let frame = try decoder.next(&received) else { break }
                 handle(frame)
             }
+            if !hasTurn { yieldTurn() }
         } catch {
             fail(error.code, error.message)
         }
     }
 
     private func handle(_ frame: Frame) {
-        switch machine.frameReceived(frame.kind, requestID: frame.requestID) {
+        let action = machine.frameReceived(frame.kind, requestID: frame.requestID)
+        // What costs nothing to ask for is counted, and the rest is measured.
+        switch bounds.came(action, frame, clock: context.lane.executor) {
+        case .within: perform(action, frame)
+        case .beyond(let kind): exceeded(kind)
+        case .request where mayBegin(frame): measured { perform(action, frame) }
+        case .request: break
+        }
+        hasTurn = bounds.turn.hasRoom
+    }
+
+    private func perform(_ action: SessionMachine.FrameAction, _ frame: Frame) {
+        switch action {
         case .welcome(let goAway): welcome(frame, goAway: goAway)
         case .pong: pong(frame)
-        case .search: search(frame)
-        case .get: get(frame)
-        case .count: count(frame)
-        case .next: next(frame)
-        case .load: load(frame)
+        case .search: metered(frame, search)
+        case .get: metered(frame, get)
+        case .count: metered(frame, count)
+        case .next: metered(frame, next)
+        case .load: metered(frame, load)
         case .loadRows: loadRows(frame)
         case .loadEnd: loadEnd(frame)
-        case .write: write(frame)
+        case .write: metered(frame, write)
         case .listCollections: listCollections(frame)
         case .cancel: running[frame.requestID]?.cancel()
         case .nothing: break
@@ -148,13 +165,17 @@ final class SessionHandler: ChannelInboundHandler {
     private func welcome(_ frame: Frame, goAway: Bool) {
         do throws(WireError) {
             let hello = try Hello(decoding: frame.payload)
-            handshakeTimeout?.cancel()
+            do throws(Refusal) { access = try identified(hello) } catch {
+                return fail(.unauthenticated, error.rawValue)
+            }
             let features = hello.features.intersection(.lz4)
             let agreed = features.contains(.lz4)
-            decoder = FrameDecoder(maximumFrameLength: context.limits.maxFrame, lz4: agreed)
+            decoder = FrameDecoder(
+                maximumFrameLength: context.limits.maxFrame, lz4: agreed, maximumRatio: context.limits.maxLZ4Ratio)
+            context.commons.registry.welcomed(context.sessionID)
             let welcome = Welcome(
-                server: context.serverName, features: features, maximumFrameLength: context.limits.maxFrame,
-                maximumInFlight: context.limits.maxInFlight, maximumK: context.limits.maxK,
+                server: context.commons.serverName, features: features, maximumFrameLength: context.limits.maxFrame,
+                maximumInFlight: context.limits.maxInFlight, maximumK: maximumK,
                 sessionID: context.sessionID)
             // WELCOME itself is never compressed: the client learns of the agreement from it.
             write(.welcome, frame.requestID) { welcome.encode(into: &$0) }
@@ -175,8 +196,9 @@ final class SessionHandler: ChannelInboundHandler {
     private static var maximumPingBytes: Int { 64 }
 
     private func listCollections(_ frame: Frame) {
-        let list = CollectionList(collections: context.collections)
-        answer(frame.requestID, .collectionList) { list.encode(into: &$0) }
+        let list = context.commons.collections.list(for: access.identity)
+        bounds.turn.spend(answer: list.readableBytes)
+        answer(frame.requestID, .collectionList) { $0.writeImmutableBuffer(list) }
     }
 
     // MARK: Requests that take time
@@ -186,30 +208,49 @@ final class SessionHandler: ChannelInboundHandler {
         _ requestID: UInt32, _ priority: SearchPriority, deadline: Instant, now: Instant,
         _ work: @escaping @Sendable (SearchLane, Admission.Ticket) async -> Outcome<Answer>
     ) {
-        guard channelContext != nil else { return }
+        guard channelContext != nil, hasPlace(requestID) else { return }
         let ticket: Admission.Ticket
         do throws(SearchError) {
-            ticket = try context.admission.arrived(priority, deadline: deadline, now: now)
+            ticket = try context.commons.shared.admission.arrived(priority, deadline: deadline, now: now)
         } catch {
+            access.meter.end()
             return answer(requestID, error)
         }
-        run(requestID) { await work($0, ticket) }
+        launch(requestID) { await work($0, ticket) }
     }
 
     /// Runs a request on the session's lane, and answers it.
     func run<Answer: ReplyMessage>(
         _ requestID: UInt32, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
     ) {
+        guard channelContext != nil, hasPlace(requestID) else { return }
+        launch(requestID, work)
+    }
+
+    private func launch<Answer: ReplyMessage>(
+        _ requestID: UInt32, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
+    ) {
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
-        let request = RunningRequest()
+        let request = RunningRequest(bytes: bounds.frameBytes)
+        bounds.inFlightBytes += request.bytes
         running[requestID] = request
-        let task = Task(executorPreference: context.lane.executor) { [lane = context.lane] in
-            defer { request.ended() }
+        let task = Task(executorPreference: context.lane.executor) {
+            [lane = context.lane, account = bounds.account, meter = access.meter] in
+            defer {
+                meter.end()
+                request.ended()
+            }
             let outcome = await work(lane)
             let reply = Reply(outcome.result)
+            let bytes = reply.payload.readableBytes
+            account?.add(bytes)
+            meter.answered(bytes: bytes, now: lane.executor.now())
             let isSettling = !outcome.unsettled.isEmpty
-            eventLoop.execute { handler.value.ended(requestID, reply, isSettling: isSettling) }
+            eventLoop.execute {
+                account?.add(-bytes)
+                handler.value.ended(requestID, reply, isSettling: isSettling)
+            }
             guard isSettling else { return }
             for work in outcome.unsettled { await work.value }
             eventLoop.execute { handler.value.settled() }
@@ -218,12 +259,13 @@ final class SessionHandler: ChannelInboundHandler {
     }
 
     private func ended(_ requestID: UInt32, _ reply: Reply, isSettling: Bool) {
-        running[requestID] = nil
+        bounds.inFlightBytes -= running.removeValue(forKey: requestID)?.bytes ?? 0
         loads[requestID] = nil
         write(reply.kind, requestID) { $0.writeImmutableBuffer(reply.payload) }
         machine.requestAnswered(requestID, isSettling: isSettling)
         scheduleFlush()
         closeIfDone()
+        if let error = reply.error { noteError(error) }
     }
 
     private func settled() {
@@ -248,14 +290,17 @@ final class SessionHandler: ChannelInboundHandler {
 
     func answer(_ requestID: UInt32, _ error: WireError) {
         answer(requestID, .error) { ErrorReply(code: error.code, message: error.message).encode(into: &$0) }
+        noteError(error.code)
     }
 
     func answer(_ requestID: UInt32, _ error: SearchError) {
         answer(requestID, .error) { ReplyEncoder.errorReply(error).encode(into: &$0) }
+        noteError(ReplyEncoder.code(error.code))
     }
 
     private func refuse(_ requestID: UInt32, _ code: ErrorCode, _ message: String) {
         write(.error, requestID) { ErrorReply(code: code, message: message).encode(into: &$0) }
+        noteError(code)
     }
 
     /// Says why, and closes.
@@ -265,7 +310,7 @@ final class SessionHandler: ChannelInboundHandler {
         context.logger.debug("closing a session: \(message)")
         write(.error, 0) { ErrorReply(code: code, message: message).encode(into: &$0) }
         flush()
-        channelContext.close(mode: .all, promise: nil)
+        close(channelContext, code)
         ended()
     }
 
@@ -304,29 +349,36 @@ final class SessionHandler: ChannelInboundHandler {
     private static var linger: TimeAmount { .milliseconds(100) }
 
     private func write(_ kind: FrameKind, _ requestID: UInt32, _ payload: (inout ByteBuffer) -> Void) {
+        // Taken when there is something to say: nearly all sessions are silent.
+        if outbound.capacity == 0, let channelContext {
+            outbound = channelContext.channel.allocator.buffer(capacity: Self.outboundCapacity)
+        }
         encoder.write(kind, requestID: requestID, into: &outbound, payload: payload)
     }
 
+    private static var outboundCapacity: Int { 4_096 }
+
     /// Answers that come from the lane one by one leave together at the end of the loop's turn.
-    private func scheduleFlush() {
+    func scheduleFlush() {
         guard !isFlushScheduled, let channelContext else { return }
         isFlushScheduled = true
         let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
-        channelContext.eventLoop.execute { handler.value.flush() }
+        channelContext.eventLoop.execute { handler.value.turnEnded() }
     }
 
-    private func flush() {
+    func flush() {
         isFlushScheduled = false
         guard let channelContext, outbound.readableBytes > 0 else { return }
         let full = outbound
         let bytes = full.readableBytes
         unsent += bytes
+        bounds.flushed &+= UInt64(bytes)
         guard unsent <= context.limits.maxUnsent else { return givenUp(channelContext) }
         let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
         let sent = channelContext.eventLoop.makePromise(of: Void.self)
         sent.futureResult.whenComplete { _ in handler.value.sent(bytes) }
         // Before the write, which may complete at once and come back here.
-        outbound = channelContext.channel.allocator.buffer(capacity: 4_096)
+        outbound = ByteBuffer()
         channelContext.writeAndFlush(wrapOutboundOut(full), promise: sent)
     }
 
@@ -334,11 +386,11 @@ final class SessionHandler: ChannelInboundHandler {
 
     /// A part of a stream, if its request still runs; the stream goes on once the client has read most of what waits.
     func send(
-        _ part: AnswerPart, of requestID: UInt32, until deadline: Instant,
+        _ part: AnswerPart, from parts: PartQueue, of requestID: UInt32, until deadline: Instant,
         then resumption: CheckedContinuation<Void, Never>
     ) {
         guard channelContext != nil, let request = running[requestID], !request.isCancelled,
-            context.lane.executor.now() < deadline
+            parts.failure == nil, context.lane.executor.now() < deadline
         else { return resumption.resume() }
         write(.resultPart, requestID) { ReplyEncoder.write(part, into: &$0) }
         flush()
@@ -349,7 +401,7 @@ final class SessionHandler: ChannelInboundHandler {
     /// One stream's deadline has come, or it was cancelled.
     func resumeStream(_ requestID: UInt32) { drainWaiters.removeValue(forKey: requestID)?.resume() }
 
-    private func resumeStreams() {
+    func resumeStreams() {
         let waiters = drainWaiters
         drainWaiters.removeAll()
         for waiter in waiters.values { waiter.resume() }
@@ -362,10 +414,11 @@ final class SessionHandler: ChannelInboundHandler {
         unsent -= bytes
         if unsent <= Self.streamWindow / 2, !drainWaiters.isEmpty { resumeStreams() }
         if unsent == 0 { closeIfDone() }
+        settle()
     }
 
     /// The peer asks and does not read.
-    private func givenUp(_ channelContext: ChannelHandlerContext) {
+    func givenUp(_ channelContext: ChannelHandlerContext) {
         context.logger.debug("closing a session: \(unsent) bytes of answers are waiting for it")
         machine.closed()
         outbound.clear()

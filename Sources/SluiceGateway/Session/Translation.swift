@@ -7,6 +7,9 @@ extension Search {
     /// The wire's request as the engine wants it: limits checked, and the time left turned into an instant.
     init(_ request: SearchRequest, limits: GatewayConfig.Limits, now: Instant) throws(WireError) {
         try request.validate()
+        guard request.vectors.count <= limits.maxBatch else {
+            throw WireError(.invalidArgument, "a search has at most \(limits.maxBatch) vectors (limits.max_batch)")
+        }
         // Without a vector of its own, each collection brings one, or the row that is named does.
         let first = request.vectors.first ?? request.overrides.first { $0.vector != nil }?.vector
         let deadline = limits.instant(request.deadline, now: now)
@@ -75,6 +78,9 @@ extension SearchExtras.TextSearch {
 extension RowRequest {
     init(_ request: GetRequest, limits: GatewayConfig.Limits, now: Instant) throws(WireError) {
         try request.validate()
+        guard request.ids.count <= limits.maxIDs else {
+            throw WireError(.invalidArgument, "at most \(limits.maxIDs) ids are asked for (limits.max_ids)")
+        }
         self.init(
             collection: request.collection, ids: request.ids, columns: request.columns,
             withVector: request.withVector, deadline: limits.instant(request.deadline, now: now),

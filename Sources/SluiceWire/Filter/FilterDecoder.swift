@@ -3,8 +3,8 @@ public import NIOCore
 extension FilterExpression {
     /// - Throws: `malformed` if the bytes are not a filter, `invalidArgument` if one of its limits is passed or a value
     ///   is out of its range.
-    public init(decoding payload: ByteBuffer) throws(WireError) {
-        var decoder = FilterDecoder(payload)
+    public init(decoding payload: ByteBuffer, within bounds: FilterBounds = .init()) throws(WireError) {
+        var decoder = FilterDecoder(payload, bounds)
         self = try decoder.filter()
     }
 }
@@ -12,12 +12,16 @@ extension FilterExpression {
 /// Reads the binary form. A count or length is checked against what is left before memory is taken for it.
 private struct FilterDecoder {
     private var rest: ByteBuffer
+    private let bounds: FilterBounds
     private var nodes = 0
 
-    init(_ payload: ByteBuffer) { rest = payload }
+    init(_ payload: ByteBuffer, _ bounds: FilterBounds) {
+        rest = payload
+        self.bounds = bounds
+    }
 
     mutating func filter() throws(WireError) -> FilterExpression {
-        try WireError.checkFilterSize(rest.readableBytes <= FilterExpression.maximumEncodedBytes)
+        try WireError.checkFilterSize(rest.readableBytes <= bounds.bytes, bounds.bytes)
         let filter = try node(depth: 1)
         guard rest.readableBytes == 0 else {
             throw .filterIsMalformed("\(rest.readableBytes) bytes follow after its end")
@@ -26,9 +30,9 @@ private struct FilterDecoder {
     }
 
     private mutating func node(depth: Int) throws(WireError) -> FilterExpression {
-        try WireError.checkFilterDepth(depth)
+        try WireError.checkFilterDepth(depth, within: bounds.depth)
         nodes += 1
-        try WireError.checkFilterNodes(nodes)
+        try WireError.checkFilterNodes(nodes, within: bounds.nodes)
         let byte = try integer(UInt8.self)
         guard let kind = FilterNodeKind(rawValue: byte) else {
             throw .filterIsMalformed("there is no kind of node \(byte)")
@@ -50,7 +54,7 @@ private struct FilterDecoder {
         // The smallest node is `isNull` of a column with one letter.
         let count = try count(ofAtLeast: 3)
         try WireError.checkFilterOperands(count)
-        try WireError.checkFilterNodes(nodes + count)
+        try WireError.checkFilterNodes(nodes + count, within: bounds.nodes)
         var operands: [FilterExpression] = []
         operands.reserveCapacity(count)
         for _ in 0..<count { operands.append(try node(depth: depth + 1)) }

@@ -17,7 +17,7 @@ public struct FilterSyntaxError: Error, Hashable, Sendable, CustomStringConverti
     /// - Parameters:
     ///   - text: the whole text as UTF-8.
     ///   - range: what was found, in bytes; within the text and on the borders of its characters.
-    init(in text: [UInt8], at range: Range<Int>, expected: String) {
+    package init(in text: [UInt8], at range: Range<Int>, expected: String) {
         let lineStart = text[..<range.lowerBound].lastIndex(of: Self.newline).map { $0 + 1 } ?? 0
         let lineEnd = text[range.lowerBound...].firstIndex(of: Self.newline) ?? text.endIndex
         let before = String(decoding: text[lineStart..<range.lowerBound], as: UTF8.self)
@@ -30,7 +30,7 @@ public struct FilterSyntaxError: Error, Hashable, Sendable, CustomStringConverti
         hasLines = text.contains(Self.newline)
     }
 
-    init(in text: [UInt8], at place: Int, expected: String) {
+    package init(in text: [UInt8], at place: Int, expected: String) {
         self.init(in: text, at: place..<text.endIndex, expected: expected)
     }
 
@@ -64,6 +64,6 @@ public struct FilterSyntaxError: Error, Hashable, Sendable, CustomStringConverti
 
 // What several places expect.
 extension FilterSyntaxError {
-    static let timestamp = "a time such as 2024-01-31T12:30:00Z"
-    static let uuid = "a UUID such as 0b4f6c1e-9a3d-4c58-8f21-7d5e2a90c3b6"
+    package static let timestamp = "a time such as 2024-01-31T12:30:00Z"
+    package static let uuid = "a UUID such as 0b4f6c1e-9a3d-4c58-8f21-7d5e2a90c3b6"
 }

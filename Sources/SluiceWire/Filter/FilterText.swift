@@ -1,8 +1,28 @@
-internal import SluiceWire
+extension FilterExpression {
+    /// Reads the text form, which docs/searching.md describes; `text` writes it.
+    public init(parsing text: String) throws(FilterSyntaxError) {
+        var parser = try FilterParser(text)
+        self = try parser.filter()
+    }
 
-extension Filter: CustomStringConvertible {
     /// The text form; `init(parsing:)` makes the same filter of it.
-    public var description: String { FilterText.text(of: expression, binding: .or) }
+    public var text: String { FilterText.text(of: self, binding: .or) }
+
+    /// All of them. Operands that are `and`s themselves are taken apart, so that a chain is one level deep.
+    package static func all(_ operands: [FilterExpression]) -> FilterExpression {
+        let flat = operands.flatMap { operand in
+            if case .and(let inner) = operand { inner } else { [operand] }
+        }
+        return flat.count == 1 ? flat[0] : .and(flat)
+    }
+
+    /// Any of them, in the same way.
+    package static func any(_ operands: [FilterExpression]) -> FilterExpression {
+        let flat = operands.flatMap { operand in
+            if case .or(let inner) = operand { inner } else { [operand] }
+        }
+        return flat.count == 1 ? flat[0] : .or(flat)
+    }
 }
 
 /// How a filter is written.

@@ -30,6 +30,34 @@ extension FilterExpression {
     public static let timestamps: Range<Int64> = -211_813_488_000_000_000..<9_223_371_331_200_000_000
 }
 
+/// What a receiver takes of the filters of a request: the protocol's limits, or narrower ones.
+public struct FilterBounds: Hashable, Sendable {
+    /// Of an encoded filter, and of all that a request has for its collections.
+    public var bytes: Int
+    /// What filters have taken of that.
+    private var taken = 0
+    public var depth: Int
+    public var nodes: Int
+
+    public init(
+        bytes: Int = FilterExpression.maximumEncodedBytes, depth: Int = FilterExpression.maximumDepth,
+        nodes: Int = FilterExpression.maximumNodes
+    ) {
+        self.bytes = min(bytes, FilterExpression.maximumEncodedBytes)
+        self.depth = min(depth, FilterExpression.maximumDepth)
+        self.nodes = min(nodes, FilterExpression.maximumNodes)
+    }
+
+    /// One more filter.
+    mutating func take(_ count: Int) throws(WireError) {
+        try WireError.checkFilterSize(count <= bytes, bytes)
+        taken += count
+        guard taken <= bytes else {
+            throw WireError(.invalidArgument, "the filters of a request have more than \(bytes) bytes together")
+        }
+    }
+}
+
 /// How a column is compared with a value. The raw values are the protocol's.
 public enum FilterComparison: UInt8, Hashable, Sendable, CaseIterable {
     case equal = 1
@@ -85,16 +113,16 @@ extension WireError {
 
     private static func filterIsWrong(_ what: String) -> WireError { WireError(.invalidArgument, "filter: \(what)") }
 
-    static func checkFilterDepth(_ depth: Int) throws(WireError) {
-        guard depth <= FilterExpression.maximumDepth else {
-            throw filterIsWrong("it is more than \(FilterExpression.maximumDepth) levels deep")
-        }
+    static func checkFilterDepth(
+        _ depth: Int, within most: Int = FilterExpression.maximumDepth
+    ) throws(WireError) {
+        guard depth <= most else { throw filterIsWrong("it is more than \(most) levels deep") }
     }
 
-    static func checkFilterNodes(_ count: Int) throws(WireError) {
-        guard count <= FilterExpression.maximumNodes else {
-            throw filterIsWrong("it has more than \(FilterExpression.maximumNodes) nodes")
-        }
+    static func checkFilterNodes(
+        _ count: Int, within most: Int = FilterExpression.maximumNodes
+    ) throws(WireError) {
+        guard count <= most else { throw filterIsWrong("it has more than \(most) nodes") }
     }
 
     static func checkFilterOperands(_ count: Int) throws(WireError) {
@@ -124,7 +152,9 @@ extension WireError {
         }
     }
 
-    static func checkFilterSize(_ isWithin: Bool) throws(WireError) {
-        guard isWithin else { throw filterIsWrong("it has more than \(FilterExpression.maximumEncodedBytes) bytes") }
+    static func checkFilterSize(
+        _ isWithin: Bool, _ most: Int = FilterExpression.maximumEncodedBytes
+    ) throws(WireError) {
+        guard isWithin else { throw filterIsWrong("it has more than \(most) bytes") }
     }
 }

@@ -1,5 +1,3 @@
-internal import SluiceWire
-
 /// Reads a filter's text by recursive descent, with one token of look-ahead.
 struct FilterParser {
     private var lexer: FilterLexer
@@ -18,33 +16,33 @@ struct FilterParser {
     mutating func filter() throws(FilterSyntaxError) -> FilterExpression {
         let filter = try disjunction()
         guard token.kind == .end else { throw expected("\"and\", \"or\" or the end") }
-        return filter.expression
+        return filter
     }
 
     // MARK: Structure
 
-    private mutating func disjunction() throws(FilterSyntaxError) -> Filter {
+    private mutating func disjunction() throws(FilterSyntaxError) -> FilterExpression {
         let start = token
         var operands = [try conjunction()]
         while try take("or") { operands.append(try conjunction()) }
-        return try checked(Filter.or(operands), from: start)
+        return try checked(.any(operands), from: start)
     }
 
-    private mutating func conjunction() throws(FilterSyntaxError) -> Filter {
+    private mutating func conjunction() throws(FilterSyntaxError) -> FilterExpression {
         let start = token
         var operands = [try negation()]
         while try take("and") { operands.append(try negation()) }
-        return try checked(Filter.and(operands), from: start)
+        return try checked(.all(operands), from: start)
     }
 
-    private mutating func negation() throws(FilterSyntaxError) -> Filter {
+    private mutating func negation() throws(FilterSyntaxError) -> FilterExpression {
         let start = token
         if try take("not") {
             try enter(start)
             defer { nesting -= 1 }
-            return try checked(!(try negation()), from: start)
+            return try checked(.not(try negation()), from: start)
         }
-        guard try take(.leftParenthesis) else { return Filter(try condition()) }
+        guard try take(.leftParenthesis) else { return try condition() }
         try enter(start)
         defer { nesting -= 1 }
         let inner = try disjunction()
@@ -59,8 +57,10 @@ struct FilterParser {
         }
     }
 
-    private func checked(_ filter: Filter, from start: FilterToken) throws(FilterSyntaxError) -> Filter {
-        guard filter.expression.depth <= FilterExpression.maximumDepth else {
+    private func checked(
+        _ filter: FilterExpression, from start: FilterToken
+    ) throws(FilterSyntaxError) -> FilterExpression {
+        guard filter.depth <= FilterExpression.maximumDepth else {
             throw expected("a filter that is at most \(FilterExpression.maximumDepth) levels deep", at: start)
         }
         return filter

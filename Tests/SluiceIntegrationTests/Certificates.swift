@@ -27,22 +27,26 @@ final class Certificates: Sendable {
 
     private static let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
-    private func authority(_ name: String) throws {
+    func authority(_ name: String) throws {
         try Shell.run(
             ["openssl", "req", "-x509"] + Self.key + [
                 "-keyout", path("\(name).key"), "-out", path("\(name).pem"), "-subj", "/CN=\(name)", "-days", "30",
             ])
     }
 
-    private func certificate(_ name: String, _ common: String, _ alternatives: String, days: Int) throws {
+    /// Makes `NAME.pem` and `NAME.key`, instead of those that are there.
+    /// - Parameter alternatives: like `DNS:localhost,IP:127.0.0.1`.
+    func certificate(
+        _ name: String, _ common: String, _ alternatives: String? = nil, days: Int = 30, by authority: String = "ca"
+    ) throws {
+        let names = alternatives.map { ["-addext", "subjectAltName=\($0)"] } ?? []
         try Shell.run(
             ["openssl", "req"] + Self.key + [
                 "-keyout", path("\(name).key"), "-out", path("\(name).csr"), "-subj", "/O=Sluice/CN=\(common)",
-                "-addext", "subjectAltName=\(alternatives)",
-            ])
+            ] + names)
         try Shell.run([
-            "openssl", "x509", "-req", "-in", path("\(name).csr"), "-CA", path("ca.pem"), "-CAkey", path("ca.key"),
-            "-days", String(days), "-copy_extensions", "copy", "-out", path("\(name).pem"),
+            "openssl", "x509", "-req", "-in", path("\(name).csr"), "-CA", path("\(authority).pem"), "-CAkey",
+            path("\(authority).key"), "-days", String(days), "-copy_extensions", "copy", "-out", path("\(name).pem"),
         ])
     }
 

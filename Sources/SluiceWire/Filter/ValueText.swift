@@ -1,9 +1,9 @@
-// The gateway reads these texts too (SluiceCore/Filter/ValueText.swift), but the client stands without the core.
+// The gateway reads these texts too (SluiceCore/Filter/ValueText.swift), but the core stands without the protocol.
 
 /// A UUID as 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12.
-enum UUIDText {
+package enum UUIDText {
     /// Its first and last eight bytes, big-endian; nil if the text is not one.
-    static func parse(_ text: String) -> (high: UInt64, low: UInt64)? {
+    package static func parse(_ text: String) -> (high: UInt64, low: UInt64)? {
         var words: [UInt64] = [0, 0]
         var digits = 0
         for (place, byte) in text.utf8.enumerated() {
@@ -18,7 +18,7 @@ enum UUIDText {
         return digits == 32 ? (words[0], words[1]) : nil
     }
 
-    static func format(high: UInt64, low: UInt64) -> String {
+    package static func format(high: UInt64, low: UInt64) -> String {
         let digits = [high, low].flatMap { word in
             stride(from: 60, through: 0, by: -4).map { String(word >> UInt64($0) & 15, radix: 16) }
         }
@@ -29,9 +29,9 @@ enum UUIDText {
 
 /// A time as ISO 8601 writes it: `2024-01-31`, `2024-01-31T12:30:05.25Z`, `2024-01-31 12:30+01:00`. Without a zone it
 /// is UTC; the years are 0001 to 9999, a fraction has at most six digits.
-enum TimestampText {
+package enum TimestampText {
     /// In microseconds since 2000-01-01 UTC; nil if the text is not a time.
-    static func microseconds(_ text: String) -> Int64? {
+    package static func microseconds(_ text: String) -> Int64? {
         var rest = text.utf8[...]
         guard let day = day(&rest) else { return nil }
         if rest.isEmpty { return day * 86_400_000_000 }
@@ -42,7 +42,7 @@ enum TimestampText {
     }
 
     /// Nil for a year that is not 0001 to 9999.
-    static func format(_ microseconds: Int64) -> String? {
+    package static func format(_ microseconds: Int64) -> String? {
         let remainder = microseconds % 86_400_000_000
         let time = remainder < 0 ? remainder + 86_400_000_000 : remainder
         let day = (microseconds - remainder) / 86_400_000_000 - (remainder < 0 ? 1 : 0)

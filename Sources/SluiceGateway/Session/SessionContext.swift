@@ -1,0 +1,43 @@
+internal import Logging
+internal import SluiceEngine
+internal import SluiceWire
+
+/// What every session of a gateway shares.
+final class SessionCommons: Sendable {
+    let serverName: String
+    let limits: GatewayConfig.Limits
+    let collections: CollectionLists
+    let access: AccessDirectory
+    let shared: SharedState
+    let ingest: IngestLimits
+    let registry: SessionRegistry
+    let turns = AllTurns()
+    let logger: Logger
+
+    init(
+        serverName: String, limits: GatewayConfig.Limits, collections: CollectionLists,
+        access: AccessDirectory, shared: SharedState, registry: SessionRegistry, logger: Logger
+    ) {
+        self.serverName = serverName
+        self.limits = limits
+        self.collections = collections
+        self.access = access
+        self.shared = shared
+        ingest = IngestLimits(limits.loads)
+        self.registry = registry
+        self.logger = logger
+    }
+}
+
+/// Whose a session is.
+struct SessionContext: Sendable {
+    var commons: SessionCommons
+    /// What the connection itself shows; the certificate's names come with the handshake.
+    var peer: Peer
+    var lane: SearchLane
+    var sessionID: UInt64
+
+    var limits: GatewayConfig.Limits { commons.limits }
+    var memory: MemoryBudget { commons.shared.memory }
+    var logger: Logger { commons.logger }
+}
