@@ -4,8 +4,8 @@ internal import Glibc
 internal import SluiceReactor
 internal import Synchronization
 
-/// A libpq connection while it is made: each of libpq's steps runs on a worker's thread, and the waiting between them is
-/// the reactor's.
+/// A libpq connection while it is made: each of libpq's steps runs on a worker's thread, and the waiting between them
+/// is the reactor's.
 ///
 /// `@unchecked Sendable`: `handle`, `watch` and `readBefore` are touched by the worker that runs a step and, between
 /// steps, by the reactor that asked for it; `phase`, a mutex, hands them over and says which of the two ends the

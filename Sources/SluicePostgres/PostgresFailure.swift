@@ -17,7 +17,8 @@ public struct PostgresFailure: Error, Hashable, Sendable, CustomStringConvertibl
         case protocolViolation
         /// The rows were not this request's own: the connection is closed.
         case integrity
-        /// The rows have more bytes than the statement may bring; the connection is clean, or closed if they are far more.
+        /// The rows have more bytes than the statement may bring; the connection is clean, or closed if they are far
+        /// more.
         case tooLarge
         /// The server cannot be used as it is set up.
         case unusable

@@ -40,7 +40,7 @@ package struct ReadBudget {
 
     /// Reading rows takes 1 to 5 ns a byte, and some 100 ns for each row; the rest is for busy machines.
     private static var workPerByte: Int64 { 200 }
-    private static var anyWork: Int64 { 100_000_000 }
+    private static var anyWork: Int64 { 50_000_000 }
 
     /// Of what a server says without being asked, until it is asked again.
     static var idleBytes: Int { 65_536 }

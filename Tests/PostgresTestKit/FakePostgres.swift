@@ -36,7 +36,8 @@ public final class FakePostgres: Sendable {
         var counts = Counts()
         var sockets: Set<Int32> = []
         var isStopped = false
-        var waiters: [(condition: @Sendable (Counts) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+        var waiters: [UUID: (condition: @Sendable (Counts) -> Bool, continuation: CheckedContinuation<Void, Never>)] =
+            [:]
     }
 
     public let port: Int
@@ -46,7 +47,7 @@ public final class FakePostgres: Sendable {
 
     public init(_ script: Script = Script()) throws {
         self.script = script
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
@@ -68,15 +69,20 @@ public final class FakePostgres: Sendable {
 
     public var counts: Counts { state.withLock { $0.counts } }
 
-    /// Returns once what has been counted is so.
+    /// Returns once what has been counted is so, or the task is cancelled.
     public func wait(until condition: @escaping @Sendable (Counts) -> Bool) async {
-        await withCheckedContinuation { continuation in
-            let isMet = state.withLock { state in
-                if condition(state.counts) { return true }
-                state.waiters.append((condition, continuation))
-                return false
+        let name = UUID()
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLock { state in
+                    if condition(state.counts) || Task.isCancelled { return true }
+                    state.waiters[name] = (condition: condition, continuation: continuation)
+                    return false
+                }
+                if isOver { continuation.resume() }
             }
-            if isMet { continuation.resume() }
+        } onCancel: {
+            state.withLock { $0.waiters.removeValue(forKey: name)?.continuation }?.resume()
         }
     }
 
@@ -93,9 +99,9 @@ public final class FakePostgres: Sendable {
     func count(_ change: (inout Counts) -> Void) {
         let met = state.withLock { state in
             change(&state.counts)
-            let met = state.waiters.filter { $0.condition(state.counts) }.map(\.continuation)
-            state.waiters.removeAll { $0.condition(state.counts) }
-            return met
+            let met = state.waiters.filter { $0.value.condition(state.counts) }
+            for name in met.keys { state.waiters[name] = nil }
+            return met.values.map(\.continuation)
         }
         for continuation in met { continuation.resume() }
     }
@@ -104,6 +110,8 @@ public final class FakePostgres: Sendable {
         while true {
             let socket = Glibc.accept(listener, nil, nil)
             guard socket >= 0 else { break }
+            // A program that a test starts must not keep the connection open.
+            _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
             let isStopped = state.withLock { state in
                 if !state.isStopped { state.sockets.insert(socket) }
                 return state.isStopped

@@ -53,6 +53,35 @@ final class Certificates: Sendable {
     func remove() { try? FileManager.default.removeItem(at: folder) }
 }
 
+/// A server in a process of its own.
+final class Background: Sendable {
+    private let process = Process()
+
+    /// Returns once it has said these words on standard error.
+    init(_ words: [String], environment: [String] = [], saying announcement: String) throws {
+        let errors = Pipe()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = environment + Shell.unprivileged + words
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = errors
+        try process.run()
+        var said = ""
+        while !said.contains(announcement) {
+            let data = errors.fileHandleForReading.availableData
+            guard !data.isEmpty else { throw Certificates.Failed(words: words, output: said) }
+            said += String(decoding: data, as: UTF8.self)
+        }
+        Thread.detachNewThread { while !errors.fileHandleForReading.availableData.isEmpty {} }
+    }
+
+    /// - Parameter signal: a process that a test has started may have every other one blocked.
+    func stop(_ signal: Int32 = SIGKILL) {
+        kill(process.processIdentifier, signal)
+        process.waitUntilExit()
+    }
+}
+
 /// Programs of other people's.
 enum Shell {
     /// Runs a program to its end and returns what it printed.

@@ -43,7 +43,7 @@ struct Companion {
     private let connection: PostgresConnection
 
     /// What a search of an idle, good server may take on a busy machine, at most.
-    static let bound: Duration = .milliseconds(250)
+    static let bound: Duration = .milliseconds(500)
 
     init(on reactor: Reactor) async throws {
         server = try FakePostgres()

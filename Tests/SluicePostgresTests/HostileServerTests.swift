@@ -92,6 +92,25 @@ import Testing
         await connection.close()
     }
 
+    /// libpq drops what comes between a command's end and the Sync's answer.
+    @Test(.timeLimit(.minutes(1))) func rowsAfterAnAnswerAreNobodys() async throws {
+        let server = try FakePostgres(
+            .init { peer, question in
+                try peer.answer(question)
+                peer.write(.description(Peer.fields), Peer.row(question, id: 9, distance: 0))
+            })
+        defer { server.stop() }
+        let reactor = try Reactor(name: "hostile")
+        defer { reactor.stop() }
+        let connection = try await PostgresConnection.connect(
+            server.settings(), on: reactor, deadline: Reactor.now() + 5_000_000_000, onClose: {})
+        for _ in 0..<10 {
+            let rows = try await connection.search(FakeSearch.statement(), deadline: Reactor.now() + 5_000_000_000)
+            #expect(rows.ids == [1, 2, 3])
+        }
+        await connection.close()
+    }
+
     /// Rows that are a little more than may come cost the request, and many more the connection.
     @Test(.timeLimit(.minutes(1)), arguments: [(100_000, true), (4_000_000, false)])
     func rowsThatAreTooLargeAreRefused(bytes: Int, isConnectionKept: Bool) async throws {

@@ -22,9 +22,6 @@ extension Mischief {
         .init("an error after a row, without SQLSTATE", .connectionLost) { after($0, .error([("M", "no code")])) },
         .init("nothing where rows belong", .protocolViolation) { _ in [Message("n"), .complete("SELECT 0")] },
         .init("the Sync's answer too early", .protocolViolation, .connectionLost) { after($0, .ready) },
-        .init("more than the Sync's answer", .protocolViolation, .integrity, .connectionLost) {
-            after($0, .complete("SELECT 1"), .description(Peer.fields), Peer.row($0, id: 2, distance: 0))
-        },
         .init("hangs up in the middle of a row", .connectionLost) { peer, question in
             peer.write(description, Message("D", [0, 4], length: 60))
             try peer.hangUp()

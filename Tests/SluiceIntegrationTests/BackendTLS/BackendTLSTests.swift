@@ -85,8 +85,8 @@ import Testing
         await expired.close()
     }
 
-    /// A TLS record has up to 16 KiB, and libpq has room for 8 KiB at least: what is left of a record is no event of the
-    /// descriptor's. The lengths are such that the last record does not fit in many of them.
+    /// A TLS record has up to 16 KiB, and libpq has room for 8 KiB at least: what is left of a record is no event of
+    /// the descriptor's. The lengths are such that the last record does not fit in many of them.
     @Test(.timeLimit(.minutes(1))) func rowsThatStraddleLibpqsBufferArrive() async throws {
         let certificates = try Certificates()
         defer { certificates.remove() }
@@ -154,13 +154,14 @@ extension PostgreSQL {
             let server = try #require(replicas.topology.shards.first?.replicas.first)
             let pooler = try TLSPooler(certificates, server: server.port, password: password)
             defer { pooler.stop() }
+            let target = "host=localhost port=\(pooler.port) dbname=sluice user=sluice"
             let text = """
                 pool: {min_size: 1, max_size: 4}
                 shards:
                   - name: s0
                     replicas:
                       - name: s0-a
-                        dsn: "host=localhost port=\(pooler.port) dbname=sluice user=sluice sslmode=verify-full sslrootcert=CA"
+                        dsn: "\(target) sslmode=verify-full sslrootcert=CA"
                         password_file: \(replicas.topology.passwordFile)
                         pooler: transaction
                 collections:

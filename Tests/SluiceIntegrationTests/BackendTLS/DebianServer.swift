@@ -1,6 +1,7 @@
 import Foundation
 import SluicePostgres
 import SluiceReactor
+import Synchronization
 
 /// Debian's own PostgreSQL, which has TLS (the one with pgvector has none), with a data folder of its own.
 ///
@@ -16,6 +17,7 @@ final class DebianServer: Sendable {
     private let programs: URL
     private let data: String
     private let certificates: Certificates
+    private let process = Mutex<Background?>(nil)
 
     /// Returns once it accepts connections.
     init(_ certificates: Certificates) async throws {
@@ -51,20 +53,22 @@ final class DebianServer: Sendable {
         reactor.stop()
     }
 
+    /// Returns once it accepts connections.
     /// - Parameter certificate: the name of the one that it shows.
     func start(_ certificate: String) throws {
         let options = [
-            "port=\(port)", "listen_addresses=127.0.0.1", "unix_socket_directories=''", "fsync=off", "ssl=on",
+            "port=\(port)", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "ssl=on",
             "ssl_cert_file=\(certificates.path("\(certificate).pem"))",
             "ssl_key_file=\(certificates.path("\(certificate).key"))", "ssl_ca_file=\(certificates.path("ca.pem"))",
             "hba_file=\(certificates.path("rules"))",
         ]
-        try run(
-            "pg_ctl", "-D", data, "-w", "-l", "\(data)/log", "-o", options.map { "-c \($0)" }.joined(separator: " "),
-            "start")
+        let words = [programs.appending(path: "postgres").path, "-D", data] + options.flatMap { ["-c", $0] }
+        let started = try Background(words, saying: "ready to accept connections")
+        process.withLock { $0 = started }
     }
 
-    func stop() { _ = try? run("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop") }
+    /// At once, children included.
+    func stop() { process.withLock { $0 }?.stop(SIGQUIT) }
 
     @discardableResult
     private func run(_ program: String, _ words: String...) throws -> String {

@@ -3,7 +3,7 @@ import Foundation
 /// PgBouncer, which speaks TLS for a server that does not.
 final class TLSPooler: Sendable {
     let port: Int
-    private let process = Process()
+    private let process: Background
 
     /// Returns once it listens.
     /// - Parameter server: the port of a local server with a role `sluice`.
@@ -31,27 +31,11 @@ final class TLSPooler: Sendable {
             try Shell.run(["chmod", "600", file])
             try Shell.giveAway(file)
         }
-        let errors = Pipe()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["PATH=\(Self.path)"] + Shell.unprivileged + ["pgbouncer", settings]
-        process.standardInput = FileHandle.nullDevice
-        process.standardError = errors
-        try process.run()
-        // It says what it does on standard error; "process up" comes last.
-        var said = ""
-        while !said.contains("process up") {
-            let data = errors.fileHandleForReading.availableData
-            guard !data.isEmpty else { throw Certificates.Failed(words: ["pgbouncer"], output: said) }
-            said += String(decoding: data, as: UTF8.self)
-        }
-        Thread.detachNewThread { while !errors.fileHandleForReading.availableData.isEmpty {} }
+        process = try Background(["pgbouncer", settings], environment: ["PATH=\(Self.path)"], saying: "process up")
     }
 
     /// Debian puts it where only root's PATH leads.
     private static let path = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin") + ":/usr/sbin:/usr/local/sbin"
 
-    func stop() {
-        process.terminate()
-        process.waitUntilExit()
-    }
+    func stop() { process.stop() }
 }
