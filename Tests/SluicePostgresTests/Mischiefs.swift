@@ -42,10 +42,10 @@ extension Mischief {
         .init("a short message with a great length", .connectionLost) {
             after($0, Message("C", Message.text("SELECT 1"), length: 100_000))
         },
-        .init("a row that ends within a field", .connectionLost) {
+        .init("a row that ends within a field", .connectionLost, .protocolViolation) {
             after($0, Message("D", Message.joined(Message.int16(4), Message.int32(8), [1, 2, 3])))
         },
-        .init("a field that is longer than its row", .connectionLost) {
+        .init("a field that is longer than its row", .connectionLost, .protocolViolation) {
             after($0, Message("D", Message.joined(Message.int16(4), Message.int32(.max), $0.token)))
         },
         .init("a row with more than its fields", .connectionLost) {
@@ -57,7 +57,7 @@ extension Mischief {
             let rest = Message.joined(Message.int32(8), Message.float8(1), Message.int32(0))
             return after($0, Message("D", Message.joined(Message.int16(4), id, rest)), .complete("SELECT 2"))
         },
-        .init("a description that ends within a field", .connectionLost) { _ in
+        .init("a description that ends within a field", .connectionLost, .protocolViolation) { _ in
             [Message("T", Message.joined(Message.int16(4), Message.text("token"), [0, 0]))]
         },
     ]
@@ -76,7 +76,7 @@ extension Mischief {
         .init("-1 columns", .protocolViolation, .connectionLost) { _ in
             [Message("T", Message.int16(-1)), .complete("SELECT 0")]
         },
-        .init("rows of another number of columns", .connectionLost) { after($0, .row([$0.token])) },
+        .init("rows of another number of columns", .connectionLost, .protocolViolation) { after($0, .row([$0.token])) },
         .init("rows without a description", .connectionLost, .protocolViolation) {
             [Peer.row($0, id: 1, distance: 0), .complete("SELECT 1")]
         },
@@ -128,7 +128,7 @@ extension Mischief {
             try peer.flood(Message(raw: Array(repeating: 7, count: 65_536)))
         },
         .init("notices without end", .tooLarge, .timedOut) { peer, _ in try peer.flood(.notice("and so on")) },
-        .init("parameters without end", .protocolViolation, .tooLarge) { peer, _ in
+        .init("parameters without end", .protocolViolation, .tooLarge, .timedOut) { peer, _ in
             var number = 0
             try peer.flood {
                 Message(

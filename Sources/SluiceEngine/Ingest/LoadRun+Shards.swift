@@ -41,6 +41,10 @@ extension LoadRun {
         }
     }
 
+    private static var outside: String {
+        "a row is, or would be, outside of what this identity may see; nothing was loaded"
+    }
+
     private static var openingTime: Duration { .seconds(5) }
     private static var mostOpenings: Int { 5 }
     /// Their places in what opens the transaction.

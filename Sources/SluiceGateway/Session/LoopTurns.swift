@@ -2,11 +2,11 @@ internal import NIOCore
 internal import SluiceCore
 internal import Synchronization
 
-/// The sessions of one event loop that have had their share of it and have more to do. One at a time goes on, and between
-/// two of them the loop looks at everything else. On its event loop only.
+/// The sessions of one event loop that have had their share of it and have more to do. One at a time goes on, and
+/// between two of them the loop looks at everything else. On its event loop only.
 ///
-/// One timer for all of them: a loop runs every timer that is due before it looks at its sockets again, so that sessions
-/// with timers of their own, each due when the others have had their turns, would keep it from them for ever.
+/// One timer for all of them: a loop runs every timer that is due before it looks at its sockets again, so that
+/// sessions with timers of their own, each due when the others have had their turns, would keep it from them for ever.
 final class LoopTurns {
     private let eventLoop: any EventLoop
     private var waiting = CircularBuffer<WeakSession>()

@@ -77,7 +77,9 @@ import Testing
 
         server.stop()
         try server.start("expired")
-        #expect(try await refusal(server.settings(verified, host: here), reactor).contains("expired"))
+        // libpq 15 does not say what of it; later ones name the reason.
+        let tooOld = try await refusal(server.settings(verified, host: here), reactor)
+        #expect(tooOld.contains("certificate verify failed") || tooOld.contains("expired"))
         // Without verification it is taken, and `doctor` says so.
         let expired = try await dial(server.settings("sslmode=require"), reactor)
         let end = try #require(await expired.transport.encryption?.certificate?.expiry)
