@@ -18,7 +18,8 @@ enum FilterTarget {
         try checkBytes(filter.expression, again.expression)
     }
 
-    /// Texts that are canonically equivalent are equal, and their bytes must be, too. A filter can be too large to send.
+    /// Texts that are canonically equivalent are equal, and their bytes must be, too. A filter can be too large to be
+    /// sent.
     private static func checkBytes(_ filter: FilterExpression, _ again: FilterExpression) throws(FuzzFinding) {
         var (bytes, same) = (ByteBuffer(), ByteBuffer())
         guard (try? filter.encode(into: &bytes)) != nil else { return }

@@ -222,7 +222,9 @@ import Testing
     }
 
     static let listening: [Wrong] = [
-        .init("no address", right + "listen: {}", "f:12: listen: names no address; give one of tcp, tls and unix, or several"),
+        .init(
+            "no address", right + "listen: {}",
+            "f:12: listen: names no address; give one of tcp, tls and unix, or several"),
         .init(
             "socket's path", right + "listen: {unix: /\(String(repeating: "x", count: 107))}",
             "f:12: listen.unix: the path of a socket has at most 107 bytes"),

@@ -185,7 +185,8 @@ extension PostgreSQL {
         }
 
         private func row(_ id: Int, name: String, size: String = "1", vector: String? = nil) -> String {
-            "{\"id\": \(id), \"e\": \(vector ?? "[\(canaries.component), 1, 2]"), \"name\": \"\(name)\", \"size\": \(size)}"
+            let vector = vector ?? "[\(canaries.component), 1, 2]"
+            return "{\"id\": \(id), \"e\": \(vector), \"name\": \"\(name)\", \"size\": \(size)}"
         }
 
         private func load(_ gateway: RealGateway, _ path: String, _ more: String...) throws -> Binary.Outcome {

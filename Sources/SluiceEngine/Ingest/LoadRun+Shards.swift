@@ -218,10 +218,7 @@ extension LoadRun {
             return nil
         } catch {
             if filter != nil, error.sqlState == IngestStatements.outsideState {
-                return SearchError(
-                    .permissionDenied,
-                    "\(collection.name): a row is, or would be, outside of what this identity may see; nothing was loaded"
-                )
+                return SearchError(.permissionDenied, "\(collection.name): \(Self.outside)")
             }
             return error.error(collection.name, shard: shards[place].name)
         }
