@@ -101,32 +101,4 @@ import Testing
             #expect(try await code(good).code == .unavailable)
         }
     }
-
-    /// Requests at work hold what they were sent in.
-    @Test func whatIsInFlightIsCounted() async throws {
-        let limits = "{max_in_flight_bytes: 5000, max_frame: 4KiB, max_in_flight: 3}"
-        try await withDeafGateway(limits: limits) { gateway in
-            let client = try await RawClient(gateway)
-            try await client.shakeHands()
-            var three = ByteBuffer()
-            for number in 1...3 {
-                three.writeImmutableBuffer(
-                    RawClient.frame(.search, UInt32(number)) { buffer in
-                        Self.search.encode(into: &buffer)
-                        // A field of a later version, which is skipped.
-                        buffer.writeMultipleIntegers(UInt16(60_000), UInt32(2_000))
-                        buffer.writeRepeatingByte(0, count: 2_000)
-                    })
-            }
-            // No database answers while the third is read.
-            try await client.channel.writeAndFlush(three).get()
-            var codes: [UInt32: ErrorReply] = [:]
-            for _ in 1...3 {
-                let (requestID, reply) = try await client.nextError()
-                codes[requestID] = reply
-            }
-            #expect(codes[1]?.code == .unavailable && codes[2]?.code == .unavailable)
-            #expect(codes[3]?.code == .tooManyInFlight && codes[3]?.message.contains("max_in_flight_bytes") == true)
-        }
-    }
 }
