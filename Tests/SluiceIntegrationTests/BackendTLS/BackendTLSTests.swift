@@ -213,7 +213,7 @@ extension PostgreSQL {
                 #expect(transport["protocol"] as? String == "TLSv1.3" && transport["encrypted"] as? Bool == true)
                 #expect(transport["channel_binding"] as? Bool == false)
                 let certificate = try #require(transport["certificate"] as? [String: Any])
-                #expect(certificate["days_left"] as? Int == 29)
+                #expect((certificate["days_left"] as? Int ?? 0) >= 29)
 
                 try Data(text.replacing("CA", with: "other-ca.pem").utf8).write(to: file)
                 let other = try Binary.run(["doctor", "--config", file.path])
