@@ -163,13 +163,13 @@ import Testing
     }
 
     @Test func aDuplicateRequestID() async throws {
-        let request = search()
+        // A load, because it waits for a primary to come: the first is not answered when the second is read.
+        let request = LoadRequest(collection: "programs", loadID: RequestKey(high: 1, low: 5))
         try await withDeafGateway { gateway in
             let client = try await RawClient(gateway)
             try await client.shakeHands()
-            // Both in one write: the first cannot have been answered when the second is read.
-            var both = RawClient.frame(.search, 5) { request.encode(into: &$0) }
-            both.writeImmutableBuffer(RawClient.frame(.search, 5) { request.encode(into: &$0) })
+            var both = RawClient.frame(.load, 5) { request.encode(into: &$0) }
+            both.writeImmutableBuffer(RawClient.frame(.load, 5) { request.encode(into: &$0) })
             try await client.channel.writeAndFlush(both).get()
             let (requestID, reply) = try await client.nextError()
             #expect(requestID == 0 && reply.code == .protocolViolation)
