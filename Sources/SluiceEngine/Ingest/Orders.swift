@@ -47,7 +47,6 @@ public struct LoadOrder: Sendable {
     public var buildsIndex: Bool
     /// Rows of which it is not true may be neither brought nor replaced.
     public var filter: Filter?
-    public var tenant: Tenant?
 
     public init(
         collection: String, mode: LoadMode, columns: [String], key: WriteKey, skippable: Int = 0,

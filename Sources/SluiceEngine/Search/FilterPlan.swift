@@ -31,7 +31,11 @@ extension FilterPlan {
 
 extension ParameterValue {
     /// Behind its i32 length.
-    var cell: [UInt8] { withUnsafeBytes(of: Int32(clamping: bytes.count).bigEndian, Array.init) + bytes }
+    var cell: [UInt8] {
+        var cell: [UInt8] = []
+        cell.append(bigEndian: Int32(clamping: bytes.count))
+        return cell + bytes
+    }
 }
 
 extension FilterShape {

@@ -43,7 +43,7 @@ package struct AccessRules: Hashable, Sendable {
             return (.token(entry.id), identity)
         }
         if let name = peer.certificateNames.first(where: { certificates[$0] != nil }),
-            let identity = identity(ofCertificate: peer.certificateNames)
+            let identity = identity(ofCertificate: [name])
         {
             return (.certificate([name]), identity)
         }

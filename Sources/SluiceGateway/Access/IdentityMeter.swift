@@ -36,8 +36,9 @@ package final class IdentityMeter: Sendable {
 
     /// Counts a request of so many bytes.
     /// - Throws: `busy` with a time after which it is worth trying again.
-    func requested(bytes: Int, now: Instant) throws(SearchError) {
+    func requested(bytes: Int, now clock: @autoclosure () -> Instant) throws(SearchError) {
         guard hasRates else { return }
+        let now = clock()
         let refusal = rates.withLock { rates -> SearchError? in
             if rates.requests?.tryTake(now: now) == false {
                 return busy("requests", rates.requests?.wait() ?? .zero)
@@ -53,8 +54,9 @@ package final class IdentityMeter: Sendable {
     }
 
     /// Counts an answer.
-    func answered(bytes: Int, now: Instant) {
+    func answered(bytes: Int, now clock: @autoclosure () -> Instant) {
         guard limits.bytesPerSecond != nil else { return }
+        let now = clock()
         rates.withLock { $0.bytes?.take(bytes, now: now) }
     }
 
