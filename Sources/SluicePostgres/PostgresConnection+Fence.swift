@@ -46,11 +46,10 @@ extension PostgresConnection {
         guard state == .running, let current = operation, current.number == number else { return }
         if let timer = current.timer { reactor.cancel(timer) }
         current.timer = nil
-        let waiter = current.waiter.take()
         state = .fencing
         fence.isDrained = false
         fence.isCancelEnded = true
-        waiter?.resume(returning: .failure(failure))
+        current.finish(.failure(failure))
         let now = Reactor.now()
         let limit = now + max(0, settings.fenceTimeout.wholeNanoseconds)
         fence.timer = reactor.schedule(at: limit) { self.assumeIsolated { $0.fenceTimedOut(number) } }

@@ -44,7 +44,9 @@ final class Operation {
     /// A first read has not brought all of it.
     var isLong = false
     var timer: TimerID?
-    var waiter: CheckedContinuation<Result<Outcome, PostgresFailure>, Never>?
+    /// It may end before anybody waits for it: a task that does not prefer the reactor is let in again at each call.
+    private var waiter: CheckedContinuation<Result<Outcome, PostgresFailure>, Never>?
+    private var result: Result<Outcome, PostgresFailure>?
 
     init(number: UInt64) {
         self.number = number
@@ -79,6 +81,17 @@ final class Operation {
     }
 
     var isAnswered: Bool { answered >= steps.count }
+
+    func wait(_ continuation: CheckedContinuation<Result<Outcome, PostgresFailure>, Never>) {
+        if let result { continuation.resume(returning: result) } else { waiter = continuation }
+    }
+
+    /// Tells the waiter. It keeps what it was told first: after an abandoned one the server may end by itself.
+    func finish(_ result: Result<Outcome, PostgresFailure>) {
+        guard self.result == nil else { return }
+        self.result = result
+        waiter.take()?.resume(returning: result)
+    }
 }
 
 extension PostgresConnection {
@@ -113,14 +126,7 @@ extension PostgresConnection {
         }
         flush()
         return try await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                if operation === next {
-                    next.waiter = continuation
-                } else {
-                    // The flush has already found the connection dead.
-                    continuation.resume(returning: .failure(PostgresFailure(.connectionLost, "the connection broke")))
-                }
-            }
+            await withCheckedContinuation { next.wait($0) }
         } onCancel: {
             reactor.execute {
                 self.assumeIsolated { $0.abandon(number, PostgresFailure(.cancelled, "cancelled")) }
@@ -364,9 +370,9 @@ extension PostgresConnection {
 
     /// Tells the waiter, at most once, and forgets the operation.
     func finishOperation(_ result: Result<Operation.Outcome, PostgresFailure>) {
-        guard let ended = operation else { return }
+        guard let finished = operation else { return }
         operation = nil
-        if let timer = ended.timer { reactor.cancel(timer) }
-        ended.waiter?.resume(returning: result)
+        if let timer = finished.timer { reactor.cancel(timer) }
+        finished.finish(result)
     }
 }

@@ -222,6 +222,36 @@ import Testing
 
     // MARK: Compression
 
+    /// Both requests come in one piece, so the first is in flight still when the second is looked at.
+    @Test(arguments: [(0, ErrorCode.unavailable), (1, .tooManyInFlight)])
+    func bytesInFlight(beyond: Int, code: ErrorCode) async throws {
+        let search = SearchRequest(
+            collections: ["programs"], vector: VectorBytes([1, 2, 3] as [Float]), k: 1)
+        let first = RawClient.frame(.search, 1) { search.encode(into: &$0) }
+        var payload = ByteBuffer()
+        search.encode(into: &payload)
+        // An unknown field, of 6 bytes and so many, fills the limit.
+        let filling = 4_096 + beyond - 2 * payload.readableBytes - 6
+        let second = RawClient.frame(.search, 2) { buffer in
+            search.encode(into: &buffer)
+            buffer.writeInteger(UInt16(999))
+            buffer.writeInteger(UInt32(filling))
+            buffer.writeRepeatingByte(0, count: filling)
+        }
+        try await withDeafGateway(limits: "{max_frame: 4KiB, max_in_flight_bytes: 4KiB}") { gateway in
+            let client = try await RawClient(gateway)
+            try await client.shakeHands()
+            try await client.channel.writeAndFlush(ByteBuffer(bytes: first.readableBytesView + second.readableBytesView))
+                .get()
+            var codes: [UInt32: ErrorCode] = [:]
+            for _ in 0..<2 {
+                let (requestID, reply) = try await client.nextError()
+                codes[requestID] = reply.code
+            }
+            #expect(codes == [1: .unavailable, 2: code])
+        }
+    }
+
     /// 4,096 equal bytes become 4 of length, and a block of which the ratio is known.
     @Test(arguments: [0, 1])
     func theRatioOfACompressedFrame(beyond: Int) async throws {

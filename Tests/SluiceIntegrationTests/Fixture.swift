@@ -7,7 +7,7 @@ import SluiceTools
 import Testing
 
 /// Everything against real PostgreSQL runs one after another: the tests stop servers that others need.
-@Suite(.serialized) enum PostgreSQL {}
+@Suite(.serialized, .timeLimit(.minutes(20))) enum PostgreSQL {}
 
 /// The local replicas that `scripts/test` has brought up. Without them these tests fail; they are never skipped.
 struct Replicas {

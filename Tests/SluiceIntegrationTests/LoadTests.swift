@@ -224,9 +224,11 @@ extension PostgreSQL {
                     let session = try await RawSession(gateway)
                     let request = LoadRequest(
                         collection: table.name, columns: LoadTable.columns, loadID: RequestKey(high: 1, low: 7))
-                    try await session.send(.load, 1) { request.encode(into: &$0) }
                     // Before there is any.
-                    try await session.send(.loadRows, 1) { $0.writeRepeatingByte(0, count: 100) }
+                    try await session.send([
+                        RawSession.frame(.load, 1) { request.encode(into: &$0) },
+                        RawSession.frame(.loadRows, 1) { $0.writeRepeatingByte(0, count: 100) },
+                    ])
                     var frame = try await session.next()
                     while frame.kind != .error { frame = try await session.next() }
                     #expect(frame.requestID == 0)

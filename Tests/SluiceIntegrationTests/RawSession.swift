@@ -48,9 +48,22 @@ struct RawSession {
     func send(
         _ kind: FrameKind, _ requestID: UInt32, _ payload: (inout ByteBuffer) -> Void
     ) async throws {
+        try await send([Self.frame(kind, requestID, payload)])
+    }
+
+    /// In one piece, so that the gateway has them all before it answers the first.
+    func send(_ frames: [ByteBuffer]) async throws {
+        var all = ByteBuffer()
+        for frame in frames { all.writeImmutableBuffer(frame) }
+        try await channel.writeAndFlush(all).get()
+    }
+
+    static func frame(
+        _ kind: FrameKind, _ requestID: UInt32, _ payload: (inout ByteBuffer) -> Void
+    ) -> ByteBuffer {
         var buffer = ByteBuffer()
         FrameEncoder(lz4: false).write(kind, requestID: requestID, into: &buffer, payload: payload)
-        try await channel.writeAndFlush(buffer).get()
+        return buffer
     }
 
     func next() async throws -> Frame {

@@ -234,9 +234,8 @@ public actor LoadRun {
 
     /// Nil when there are no more.
     private func nextBatch(_ place: Int) async -> RowBatchBuffer? {
-        let least = min(Self.batchBytes / 16, window / (2 * shards.count))
-        while failure == nil, shards[place].waiting.bytes.count < least, !hasEnded {
-            await withCheckedContinuation { shards[place].writer = $0 }
+        while mustWait(place) {
+            await withCheckedContinuation { if mustWait(place) { shards[place].writer = $0 } else { $0.resume() } }
         }
         guard failure == nil, !shards[place].waiting.isEmpty else {
             giveBack(credit: shards[place].waiting.credit)
@@ -248,6 +247,12 @@ public actor LoadRun {
         shards[place].waiting.bytes.reserveCapacity(batch.bytes.count)
         batch.bytes.append(contentsOf: RowFormat.copyTrailer)
         return batch
+    }
+
+    /// Too few rows have come for a batch, and more may.
+    private func mustWait(_ place: Int) -> Bool {
+        let least = min(Self.batchBytes / 16, window / (2 * shards.count))
+        return failure == nil && shards[place].waiting.bytes.count < least && !hasEnded
     }
 
     private func wake(_ place: Int) { shards[place].writer.take()?.resume() }

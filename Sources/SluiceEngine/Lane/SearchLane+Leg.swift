@@ -140,6 +140,7 @@ extension SearchLane {
     func pause(_ place: SlotID, until due: Instant) async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
+                guard !Task.isCancelled else { return continuation.resume() }
                 let timer = executor.schedule(at: due) { self.assumeIsolated { $0.resume(place) } }
                 legs[place]?.current = .pausing(continuation, timer)
             }

@@ -126,36 +126,37 @@ extension SearchLane {
     /// A connection of this backend for one use, now or when one is free before the limit.
     /// - Parameter owner: the leg's entry, which the wait is noted in so that it can be interrupted.
     func lease(_ backend: Int, until limit: Instant, for owner: SlotID?) async throws(BackendFailure) -> Lease {
-        let now = executor.now()
         nextWaiter += 1
         let waiter = WaiterID(nextWaiter)
+        return try await withTaskCancellationHandler {
+            await withCheckedContinuation { requestLease(backend, waiter, until: limit, for: owner, $0) }
+        } onCancel: {
+            executor.execute { self.assumeIsolated { $0.cancelWait(waiter) } }
+        }.get()
+    }
+
+    /// Asks the machine and notes the wait in one go. With an `await` between them the wait could be over before it was
+    /// noted: a task that does not prefer this executor is let in again at each of its calls.
+    private func requestLease(
+        _ backend: Int, _ waiter: WaiterID, until limit: Instant, for owner: SlotID?,
+        _ continuation: CheckedContinuation<Result<Lease, BackendFailure>, Never>
+    ) {
+        guard !Task.isCancelled else { return continuation.resume(returning: .failure(.cancelledWait)) }
+        let now = executor.now()
         let patience = min(limit, now.advanced(by: configuration.acquireTimeout))
         switch backends[backend].machine.leaseRequested(by: waiter, deadline: patience, now: now) {
         case .grant(let id, let mustCheck):
             noteSlice(backend)
-            return try granted(backend, id, mustCheck)
+            continuation.resume(returning: granted(backend, id, mustCheck))
         case .refuse(let refusal):
-            throw failure(refusal, of: backend)
+            continuation.resume(returning: .failure(failure(refusal, of: backend)))
         case .wait(let dial):
-            if let dial { _ = self.dial(backend, dial) }
+            let timer = executor.schedule(at: patience) { self.assumeIsolated { $0.waitedTooLong(waiter) } }
+            waiters[waiter] = PendingLease(backend: backend, continuation: continuation, timer: timer)
             if let owner { legs[owner]?.current = .waiting(waiter) }
-            return try await wait(waiter, on: backend, until: patience).get()
-        }
-    }
-
-    private func wait(
-        _ waiter: WaiterID, on backend: Int, until patience: Instant
-    ) async -> Result<Lease, BackendFailure> {
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let timer = executor.schedule(at: patience) { self.assumeIsolated { $0.waitedTooLong(waiter) } }
-                waiters[waiter] = PendingLease(backend: backend, continuation: continuation, timer: timer)
-                noteSlice(backend)
-                askSibling(for: backend)
-            }
-        } onCancel: {
-            // Runs on the lane after the registration above, because both are jobs of one thread; so it cannot be lost.
-            executor.execute { self.assumeIsolated { $0.cancelWait(waiter) } }
+            if let dial { _ = self.dial(backend, dial) }
+            noteSlice(backend)
+            askSibling(for: backend)
         }
     }
 
@@ -171,7 +172,7 @@ extension SearchLane {
                 : BackendFailure(.unreachable, detail: "no connection could be made in time"))
     }
 
-    func cancelWait(_ waiter: WaiterID) { giveUp(waiter, BackendFailure(.cancelled, detail: "cancelled")) }
+    func cancelWait(_ waiter: WaiterID) { giveUp(waiter, .cancelledWait) }
 
     /// Ends a wait that has not been served yet.
     private func giveUp(_ waiter: WaiterID, _ failure: BackendFailure) {
@@ -214,12 +215,13 @@ extension SearchLane {
         home.executor.execute { home.assumeIsolated { body($0) } }
     }
 
-    private func granted(_ backend: Int, _ id: ConnectionID, _ mustCheck: Bool) throws(BackendFailure) -> Lease {
+    private func granted(_ backend: Int, _ id: ConnectionID, _ mustCheck: Bool) -> Result<Lease, BackendFailure> {
         guard let connection = backends[backend].connections[id] else {
             lost(backend, id)
-            throw BackendFailure(.connectionLost, detail: "the connection had gone")
+            return .failure(BackendFailure(.connectionLost, detail: "the connection had gone"))
         }
-        return Lease(lane: index, backend: backend, id: id, connection: connection, mustCheck: mustCheck)
+        return .success(
+            Lease(lane: index, backend: backend, id: id, connection: connection, mustCheck: mustCheck))
     }
 
     func release(_ lease: Lease) {
@@ -436,6 +438,10 @@ extension SearchLane {
             logger.warning("replica cannot be reached: \(failure?.detail ?? "lost")", metadata: metadata)
         }
     }
+}
+
+extension BackendFailure {
+    fileprivate static var cancelledWait: BackendFailure { BackendFailure(.cancelled, detail: "cancelled") }
 }
 
 /// A pool's slice on one lane, for reports.

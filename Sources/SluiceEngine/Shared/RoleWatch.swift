@@ -49,7 +49,12 @@ public final class RoleWatch: Sendable {
 
     /// On the first lane that has a connection.
     static func inspect(_ backend: Int, _ lanes: [SearchLane], withTables: Bool = true) async {
-        for lane in lanes where await lane.inspect(backend, withTables: withTables) { return }
+        for lane in lanes {
+            let hasAsked = await withTaskExecutorPreference(lane.executor) {
+                await lane.inspect(backend, withTables: withTables)
+            }
+            if hasAsked { return }
+        }
     }
 }
 
