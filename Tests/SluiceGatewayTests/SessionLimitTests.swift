@@ -241,8 +241,10 @@ import Testing
         try await withDeafGateway(limits: "{max_frame: 4KiB, max_in_flight_bytes: 4KiB}") { gateway in
             let client = try await RawClient(gateway)
             try await client.shakeHands()
-            try await client.channel.writeAndFlush(ByteBuffer(bytes: first.readableBytesView + second.readableBytesView))
-                .get()
+            try await client.channel.writeAndFlush(
+                ByteBuffer(bytes: first.readableBytesView + second.readableBytesView)
+            )
+            .get()
             var codes: [UInt32: ErrorCode] = [:]
             for _ in 0..<2 {
                 let (requestID, reply) = try await client.nextError()
