@@ -75,7 +75,9 @@ public enum GatewayMain {
     }
 }
 
-private struct GatewayService: Service {
+private struct GatewayService: Service, CustomStringConvertible {
+    /// Logs name a service by this; what it holds is not for them.
+    let description = "gateway"
     let config: GatewayConfig
     let isUnprotected: Bool
     let logger: Logger
