@@ -143,6 +143,11 @@ struct Listeners: Sendable {
             .serverChannelOption(.backlog, value: 1_024)
             // Between two new sessions come those that are there.
             .serverChannelOption(.maxMessagesPerRead, value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptGate())
+                }
+            }
             .childChannelInitializer { [sessions] in sessions.configure($0, kind) }
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1_024, high: 1_024 * 1_024))

@@ -18,6 +18,8 @@ struct SessionBounds {
         static let memory = Pauses(rawValue: 4)
         /// It sends next to nothing at a time.
         static let dribble = Pauses(rawValue: 8)
+        /// Its lane has enough of its requests to begin.
+        static let lane = Pauses(rawValue: 16)
     }
 
     var allowances: SessionAllowances
@@ -193,6 +195,16 @@ extension SessionHandler {
         return pause
     }
 
+    /// The lane has begun most of the session's requests.
+    func laneHasRoom() {
+        guard channelContext != nil else { return }
+        bounds.pauses.remove(.lane)
+        process()
+        received.reclaim()
+        scheduleFlush()
+        setReading()
+    }
+
     /// A peer that sends a few bytes at a time, and no frame with them, is read from less often: each read costs the
     /// loop as much as one of 64 KiB.
     func arrived(_ bytes: Int, frames before: UInt64) {
@@ -205,7 +217,12 @@ extension SessionHandler {
     func pause(_ reason: SessionBounds.Pauses, _ isPaused: Bool) {
         let before = bounds.pauses.isEmpty
         if isPaused { bounds.pauses.insert(reason) } else { bounds.pauses.remove(reason) }
-        guard before != bounds.pauses.isEmpty, let channelContext else { return }
+        guard before != bounds.pauses.isEmpty else { return }
+        setReading()
+    }
+
+    private func setReading() {
+        guard let channelContext else { return }
         // Fails only if the channel is closed.
         try? channelContext.channel.syncOptions?.setOption(.autoRead, value: bounds.pauses.isEmpty)
     }
@@ -227,7 +244,7 @@ extension SessionHandler {
         let signs = SessionWatch.Signs(
             frames: bounds.frames,
             // What has arrived may also wait for its turn, or until the answers before it have been read.
-            isWithinFrame: received.readableBytes > 0 && bounds.pauses.isDisjoint(with: [.unwritable, .turn]),
+            isWithinFrame: received.readableBytes > 0 && bounds.pauses.isDisjoint(with: [.unwritable, .turn, .lane]),
             taken: bounds.flushed &- UInt64(clamping: buffered), isOwed: unsent > 0)
         switch bounds.watch.looked(signs, now: context.lane.executor.now()) {
         case .rest: break
@@ -249,10 +266,13 @@ extension SessionHandler {
         fail(.busy, "the gateway has as many sessions as it may that have not said HELLO; this was the oldest")
     }
 
-    /// Whoever floods has sent more, and a socket with unread bytes is reset when it is closed: the reason for the end
-    /// needs a moment to be read before that.
+    /// Whoever breaks the rules has as a rule sent more, and a socket with unread bytes is reset when it is closed: the
+    /// reason for the end needs a moment to be read before that. Nor can a peer that comes again each time have the
+    /// loop set up more than some sessions a second.
     func close(_ channelContext: ChannelHandlerContext, _ code: ErrorCode) {
-        guard code == .limitExceeded else { return channelContext.close(mode: .all, promise: nil) }
+        if [.busy, .shuttingDown, .handshakeTimeout].contains(code) {
+            return channelContext.close(mode: .all, promise: nil)
+        }
         let channel = channelContext.channel
         try? channel.syncOptions?.setOption(.autoRead, value: false)
         channelContext.eventLoop.scheduleTask(in: .milliseconds(50)) { channel.close(mode: .all, promise: nil) }

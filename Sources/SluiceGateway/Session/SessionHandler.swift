@@ -29,6 +29,7 @@ final class SessionHandler: ChannelInboundHandler {
     /// Streams that wait until the client has read what there is.
     private var drainWaiters: [UInt32: CheckedContinuation<Void, Never>] = [:]
     let backlog = SharedBacklog()
+    private let queue = LaneQueue()
     var loads: [UInt32: LoadInput] = [:]
     /// What it may do, and what it does just now.
     var bounds: SessionBounds
@@ -121,7 +122,8 @@ final class SessionHandler: ChannelInboundHandler {
             while channelContext != nil {
                 if outbound.readableBytes >= Self.flushThreshold { flush() }
                 // Answers that nobody takes must not pile up: what has arrived waits until the peer reads again.
-                guard isWritable, hasTurn, let frame = try decoder.next(&received) else { break }
+                guard isWritable, hasTurn, !bounds.pauses.contains(.lane), let frame = try decoder.next(&received)
+                else { break }
                 handle(frame)
             }
             if !hasTurn { yieldTurn() }
@@ -235,8 +237,10 @@ final class SessionHandler: ChannelInboundHandler {
         let request = RunningRequest(bytes: bounds.frameBytes)
         bounds.inFlightBytes += request.bytes
         running[requestID] = request
+        if !queue.added() { pause(.lane, true) }
         let task = Task(executorPreference: context.lane.executor) {
-            [lane = context.lane, account = bounds.account, meter = access.meter] in
+            [lane = context.lane, account = bounds.account, meter = access.meter, queue] in
+            if queue.began() { eventLoop.execute { handler.value.laneHasRoom() } }
             defer {
                 meter.end()
                 request.ended()
