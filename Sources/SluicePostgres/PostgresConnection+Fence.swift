@@ -61,7 +61,7 @@ extension PostgresConnection {
     }
 
     /// How long a statement that is not wanted any more may take to end by itself, in nanoseconds.
-    private static var cancelGrace: Int64 { 3_000_000 }
+    private static var cancelGrace: Int64 { 10_000_000 }
 
     /// How long the server's own `statement_timeout` is waited for, in nanoseconds.
     private static var statementTimeoutGrace: Int64 { 50_000_000 }
@@ -74,7 +74,11 @@ extension PostgresConnection {
             request.send()
             reactor.execute { self.assumeIsolated { $0.cancelEnded(number) } }
         }
-        if !isAccepted { giveUpFence() }
+        guard !isAccepted else { return }
+        // As many as this server may have at a time are under way. The statement may end by itself before its turn; to
+        // close the connection would cost the server more than either.
+        fence.isCancelEnded = true
+        _ = reactor.schedule(at: Reactor.now() + Self.cancelPause) { self.assumeIsolated { $0.cancelOnServer(number) } }
     }
 
     private func cancelEnded(_ number: UInt64) {

@@ -95,9 +95,11 @@ public struct AdmissionMachine: Sendable {
 
     // MARK: Events
 
-    /// - Parameter id: not in use by any search that waits; one that is, stays where it is.
+    /// - Parameters:
+    ///   - id: not in use by any search that waits; one that is, stays where it is.
+    ///   - session: whose it is; sessions take turns.
     public mutating func searchArrived(
-        id: UInt64, priority: SearchPriority, deadline: Instant, now: Instant
+        id: UInt64, priority: SearchPriority, session: UInt64 = 0, deadline: Instant, now: Instant
     ) -> Arrival {
         if queue.count == 0 || (priority == .interactive && queue.count(of: .interactive) == 0 && !queue.contains(id)),
             hasRoom(for: priority, now: now)
@@ -108,14 +110,15 @@ public struct AdmissionMachine: Sendable {
         if queue.contains(id) { return .queue(displaced: nil) }
         if priority == .interactive { pressureUntil = now.later(byNanoseconds: Self.pressureNanoseconds) }
         let patience = min(lastStart(for: deadline), now.later(byNanoseconds: maxWaitNanoseconds))
-        let ahead = priority == .interactive ? queue.count(of: .interactive) : queue.count
+        let ahead =
+            (priority == .interactive ? 0 : queue.count(of: .interactive)) + queue.ahead(of: session, priority)
         guard now.later(byNanoseconds: waitNanoseconds(behind: ahead)) < patience else { return shed }
         var displaced: UInt64?
         if queue.count >= max(0, configuration.maxWaiting) {
-            displaced = displaceable(by: priority, now: now)
+            displaced = displaceable(by: priority, of: session, now: now)
             guard let displaced, queue.remove(displaced) else { return shed }
         }
-        _ = queue.append(id, priority, deadline: patience)
+        _ = queue.append(id, priority, of: session, deadline: patience)
         return .queue(displaced: displaced)
     }
 
@@ -159,12 +162,17 @@ public struct AdmissionMachine: Sendable {
         return inFlight < max(1, Int(Double(currentLimit) * configuration.batchShare.clampedShare))
     }
 
-    /// One that is too late anyway, or else the batch search that came last.
-    private func displaceable(by priority: SearchPriority, now: Instant) -> UInt64? {
+    /// One that is too late anyway; else, for an interactive search, a batch search; else one of a session that has
+    /// more waiting than this one will have. Of several the one that came last.
+    private func displaceable(by priority: SearchPriority, of session: UInt64, now: Instant) -> UInt64? {
         for other in SearchPriority.allCases {
             if let first = queue.first(other), first.deadline <= now { return first.id }
         }
-        return priority == .interactive ? queue.last(.batch) : nil
+        if priority == .interactive, let last = queue.lastOfMost(.batch) { return last.id }
+        guard let last = queue.lastOfMost(priority), last.count > queue.count(of: session, priority) + 1 else {
+            return nil
+        }
+        return last.id
     }
 
     private mutating func admitWaiting(now: Instant) -> Departure {
@@ -172,7 +180,9 @@ public struct AdmissionMachine: Sendable {
         for priority in SearchPriority.allCases {
             while let next = queue.first(priority) {
                 let isLate = next.deadline <= now
-                guard isLate || hasRoom(for: priority, now: now), queue.remove(next.id) else { break }
+                guard isLate || hasRoom(for: priority, now: now), queue.remove(next.id, isServed: !isLate) else {
+                    break
+                }
                 if isLate {
                     departure.expired.append(next.id)
                 } else {

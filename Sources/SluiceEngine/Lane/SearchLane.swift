@@ -145,7 +145,7 @@ public actor SearchLane {
         }
     }
 
-    /// A request's plan. One that is at fault itself, or too late, gives its place back.
+    /// A request's plan. One that is at fault itself, too late or not wanted any more gives its place back.
     private func planned<Plan>(
         _ ticket: Admission.Ticket, _ deadline: Instant, _ arrived: Instant,
         _ plan: () throws(SearchError) -> Plan
@@ -154,6 +154,7 @@ public actor SearchLane {
             guard deadline > arrived else {
                 throw SearchError(.deadlineExceeded, "the deadline had passed when the request arrived")
             }
+            guard !Task.isCancelled else { throw SearchError(.cancelled, "the search was cancelled") }
             return try plan()
         } catch {
             shared.admission.turnedAway(ticket, now: arrived)

@@ -42,15 +42,17 @@ public final class Admission: Sendable {
 
     /// Decides about a search on whatever thread it arrives, so that a refusal costs next to nothing. Who gets a ticket
     /// must `enter` with it.
+    /// - Parameter session: whose it is; sessions take turns.
     /// - Throws: `busy`.
     public func arrived(
-        _ priority: SearchPriority, deadline: Instant, now: Instant
+        _ priority: SearchPriority, of session: UInt64 = 0, deadline: Instant, now: Instant
     ) throws(SearchError) -> Ticket {
         guard isEnabled else { return .letIn(at: now) }
         let (ticket, arrival) = state.withLock { state in
             state.nextWaiter += 1
             let waiter = state.nextWaiter
-            let arrival = state.machine.searchArrived(id: waiter, priority: priority, deadline: deadline, now: now)
+            let arrival = state.machine.searchArrived(
+                id: waiter, priority: priority, session: session, deadline: deadline, now: now)
             guard case .queue = arrival else { return (Ticket.letIn(at: now), arrival) }
             state.seats[waiter] = .expected
             return (Ticket(waiter: waiter, latestStart: state.machine.latestStart(of: waiter) ?? now), arrival)

@@ -20,6 +20,11 @@ struct Dialler: Sendable {
         dials = BlockingWorkers(limit: config.shards.reduce(0) { $0 + $1.replicas.count }, queueLimit: 0)
     }
 
+    /// Runs tasks where the connections live, so that a call of theirs goes on at once (docs/decisions/0009).
+    func besideConnections<Value: Sendable>(_ work: @Sendable () async -> Value) async -> Value {
+        await withTaskExecutorPreference(reactor) { await work() }
+    }
+
     /// - Parameter needsVector: a server without pgvector counts as a failure.
     func dial(_ replica: GatewayConfig.Replica, until deadline: Instant, needsVector: Bool = true) async -> Dial {
         do throws(PostgresFailure) {

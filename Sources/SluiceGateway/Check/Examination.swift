@@ -46,11 +46,13 @@ package struct Examination: Sendable {
     /// - Throws: `ReactorError` if the process gets no thread for it.
     package static func run(_ config: GatewayConfig, _ scope: Scope) async throws -> Examination {
         let examiner = try Examiner(config, scope)
-        let parts = await withTaskGroup(of: (Int, Examination).self) { group in
-            for (place, shard) in config.shards.enumerated() {
-                group.addTask { (place, await examiner.examine(shard, at: place)) }
+        let parts = await examiner.dialler.besideConnections {
+            await withTaskGroup(of: (Int, Examination).self) { group in
+                for (place, shard) in config.shards.enumerated() {
+                    group.addTask { (place, await examiner.examine(shard, at: place)) }
+                }
+                return await group.reduce(into: [Int: Examination]()) { $0[$1.0] = $1.1 }
             }
-            return await group.reduce(into: [Int: Examination]()) { $0[$1.0] = $1.1 }
         }
         await examiner.end()
         return config.shards.indices.compactMap { parts[$0] }.reduce(into: Examination()) { whole, part in
@@ -70,7 +72,7 @@ private struct Examiner: Sendable {
 
     let config: GatewayConfig
     let scope: Examination.Scope
-    private let dialler: Dialler
+    let dialler: Dialler
     private let deadline: Instant
 
     init(_ config: GatewayConfig, _ scope: Examination.Scope) throws {

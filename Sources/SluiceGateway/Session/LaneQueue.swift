@@ -4,7 +4,7 @@ internal import Synchronization
 /// stays in the session's socket: the loop is faster than the lane, and another session's request would come after
 /// hundreds of them.
 package final class LaneQueue: Sendable {
-    package static let most = 16
+    package static let most = 8
 
     private let count = Atomic<Int>(0)
     private let isFull = Atomic<Bool>(false)

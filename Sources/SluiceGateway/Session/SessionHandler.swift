@@ -213,7 +213,8 @@ final class SessionHandler: ChannelInboundHandler {
         guard channelContext != nil, hasPlace(requestID) else { return }
         let ticket: Admission.Ticket
         do throws(SearchError) {
-            ticket = try context.commons.shared.admission.arrived(priority, deadline: deadline, now: now)
+            ticket = try context.commons.shared.admission.arrived(
+                priority, of: context.sessionID, deadline: deadline, now: now)
         } catch {
             access.meter.end()
             return answer(requestID, error)

@@ -17,9 +17,10 @@ import Testing
 
     private func arrive(
         _ machine: inout AdmissionMachine, _ id: UInt64, _ priority: SearchPriority = .interactive,
-        deadline: Int64 = 1_000_000, at now: Int64 = 0
+        of session: UInt64 = 0, deadline: Int64 = 1_000_000, at now: Int64 = 0
     ) -> Arrival {
-        machine.searchArrived(id: id, priority: priority, deadline: Self.at(deadline), now: Self.at(now))
+        machine.searchArrived(
+            id: id, priority: priority, session: session, deadline: Self.at(deadline), now: Self.at(now))
     }
 
     private func end(
@@ -38,6 +39,35 @@ import Testing
         #expect(end(&machine).admitted == [4])
         #expect(end(&machine) == .init() && end(&machine) == .init() && end(&machine) == .init())
         #expect(machine.inFlight == 0)
+    }
+
+    @Test func sessionsTakeTurns() {
+        var machine = machine(limit: 1, waiting: 10)
+        _ = arrive(&machine, 1, of: 7)
+        for id: UInt64 in 2...4 { _ = arrive(&machine, id, of: 7) }
+        _ = arrive(&machine, 5, of: 8)
+        _ = arrive(&machine, 6, .batch, of: 9)
+        _ = arrive(&machine, 7, of: 9)
+        #expect((0..<6).map { _ in end(&machine).admitted } == [[2], [5], [7], [3], [4], [6]])
+    }
+
+    @Test func whoHasMostWaitingMakesRoomForWhoHasLess() {
+        var machine = machine(limit: 1, waiting: 3)
+        for id: UInt64 in 1...4 { _ = arrive(&machine, id, of: 1) }
+        #expect(arrive(&machine, 5, of: 2) == .queue(displaced: 4))
+        #expect(arrive(&machine, 6, of: 2) == .shed(retryAfter: .milliseconds(10), depth: 3))
+        #expect(arrive(&machine, 7, of: 1) == .shed(retryAfter: .milliseconds(10), depth: 3))
+        #expect((0..<3).map { _ in end(&machine).admitted } == [[2], [5], [3]])
+    }
+
+    /// Who waits for an estimate of its turn is not put off by what another session has waiting.
+    @Test func theWaitIsThatForItsOwnTurn() {
+        var machine = machine(limit: 1, waiting: 100)
+        _ = arrive(&machine, 1, of: 1)
+        _ = end(&machine, took: 10)
+        for id: UInt64 in 1...50 { _ = arrive(&machine, id, of: 1) }
+        #expect(arrive(&machine, 60, of: 1, deadline: 100) == .shed(retryAfter: .milliseconds(500), depth: 49))
+        #expect(arrive(&machine, 61, of: 2, deadline: 100) == .queue(displaced: nil))
     }
 
     @Test func aTimeOutLowersTheLimitOnlyIfTheSearchHadTime() {

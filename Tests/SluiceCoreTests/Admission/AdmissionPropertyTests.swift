@@ -20,7 +20,10 @@ import Testing
             case 0..<5:
                 let deadline = now.advanced(by: .milliseconds(Int64.random(in: -1...60, using: &generator)))
                 let priority = SearchPriority.allCases.randomElement(using: &generator) ?? .batch
-                switch machine.searchArrived(id: id, priority: priority, deadline: deadline, now: now) {
+                let session = UInt64.random(in: 0..<5, using: &generator)
+                switch machine.searchArrived(
+                    id: id, priority: priority, session: session, deadline: deadline, now: now)
+                {
                 case .admit:
                     inFlight += 1
                     #expect(inFlight <= machine.currentLimit)
