@@ -47,8 +47,9 @@ extension PostgresConnection {
             throw error
         }
         operation.expect(step)
+        begin(operation, deadline: deadline)
         do throws(PostgresFailure) {
-            _ = try await wait(for: operation, deadline: deadline)
+            _ = try await outcome(of: operation)
         } catch {
             // After an error of the statement itself the connection is clean; else it has been closed, or is behind
             // its fence, from where it does not come back in pipeline mode.

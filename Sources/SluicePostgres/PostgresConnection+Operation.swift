@@ -112,11 +112,13 @@ extension PostgresConnection {
             throw error
         }
         next.expect(.sync)
-        return try await wait(for: next, deadline: deadline)
+        begin(next, deadline: deadline)
+        return try await outcome(of: next)
     }
 
-    /// Waits for what has been put into libpq's buffer.
-    func wait(for next: Operation, deadline: Int64) async throws(PostgresFailure) -> Operation.Outcome {
+    /// From here on what comes is the operation's. Before any `await`: libpq may have sent already what was put into its
+    /// buffer, and what is read while nothing is asked for is dropped or makes no event a second time.
+    func begin(_ next: Operation, deadline: Int64) {
         let number = next.number
         operationNumber = number
         operation = next
@@ -125,8 +127,12 @@ extension PostgresConnection {
             self.assumeIsolated { $0.abandon(number, PostgresFailure(.timedOut, "no answer before the deadline")) }
         }
         flush()
+    }
+
+    func outcome(of begun: Operation) async throws(PostgresFailure) -> Operation.Outcome {
+        let number = begun.number
         return try await withTaskCancellationHandler {
-            await withCheckedContinuation { next.wait($0) }
+            await withCheckedContinuation { begun.wait($0) }
         } onCancel: {
             reactor.execute {
                 self.assumeIsolated { $0.abandon(number, PostgresFailure(.cancelled, "cancelled")) }
