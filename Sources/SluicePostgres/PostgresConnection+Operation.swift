@@ -116,8 +116,8 @@ extension PostgresConnection {
         return try await outcome(of: next)
     }
 
-    /// From here on what comes is the operation's. Before any `await`: libpq may have sent already what was put into its
-    /// buffer, and what is read while nothing is asked for is dropped or makes no event a second time.
+    /// From here on what comes is the operation's. Before any `await`: libpq may have sent already what was put into
+    /// its buffer, and what is read while nothing is asked for is dropped or makes no event a second time.
     func begin(_ next: Operation, deadline: Int64) {
         let number = next.number
         operationNumber = number
