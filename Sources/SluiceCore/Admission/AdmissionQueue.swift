@@ -15,20 +15,18 @@ struct AdmissionQueue: Sendable {
         var priority: SearchPriority
     }
 
-    /// What one session has waiting, and its place among the sessions that take turns.
+    /// What one session has waiting.
     private struct Flow: Sendable {
         var key: FlowKey
         var first = none
         var last = none
         var count = 0
-        var previous = none
-        var next = none
     }
 
-    /// The sessions of one priority, the one whose turn it is first.
+    /// The sessions of one priority.
     private struct Ring: Sendable {
-        var first = none
-        var last = none
+        /// The oldest is the one whose turn it is.
+        var turns = SlotList()
         var flows = 0
         var waiters = 0
     }
@@ -41,8 +39,8 @@ struct AdmissionQueue: Sendable {
     private var flows: [Flow] = []
     private var vacantFlows: [Int] = []
     private var flowOf: [FlowKey: Int] = [:]
-    private var interactive = Ring()
-    private var batch = Ring()
+    /// By the priority's raw value.
+    private var rings = SearchPriority.allCases.map { _ in Ring() }
 
     /// - Parameter capacity: waiters that are expected at most.
     init(capacity: Int) {
@@ -53,7 +51,7 @@ struct AdmissionQueue: Sendable {
     }
 
     var count: Int { placeOf.count }
-    func count(of priority: SearchPriority) -> Int { self[priority].waiters }
+    func count(of priority: SearchPriority) -> Int { rings[priority.place].waiters }
     func contains(_ id: UInt64) -> Bool { placeOf[id] != nil }
     func deadline(of id: UInt64) -> Instant? { placeOf[id].map { places[$0].deadline } }
 
@@ -64,25 +62,25 @@ struct AdmissionQueue: Sendable {
 
     /// How many of the same priority would be admitted before another one of this session.
     func ahead(of session: UInt64, _ priority: SearchPriority) -> Int {
-        let ring = self[priority]
+        let ring = rings[priority.place]
         return min(ring.waiters, ring.flows * (count(of: session, priority) + 1))
     }
 
     func first(_ priority: SearchPriority) -> (id: UInt64, deadline: Instant)? {
-        let flow = self[priority].first
-        guard flows.indices.contains(flow), places.indices.contains(flows[flow].first) else { return nil }
+        guard let flow = rings[priority.place].turns.oldest else { return nil }
         let place = places[flows[flow].first]
         return (place.id, place.deadline)
     }
 
     /// The one that came last of the session that has most of a priority waiting, and how many those are.
     func lastOfMost(_ priority: SearchPriority) -> (id: UInt64, count: Int)? {
-        var (flow, most) = (self[priority].first, Self.none)
-        while flow != Self.none {
-            if most == Self.none || flows[flow].count > flows[most].count { most = flow }
-            flow = flows[flow].next
+        let turns = rings[priority.place].turns
+        guard var most = turns.oldest else { return nil }
+        var next = turns.next(after: most)
+        while let flow = next {
+            if flows[flow].count > flows[most].count { most = flow }
+            next = turns.next(after: flow)
         }
-        guard flows.indices.contains(most), places.indices.contains(flows[most].last) else { return nil }
         return (places[flows[most].last].id, flows[most].count)
     }
 
@@ -97,7 +95,7 @@ struct AdmissionQueue: Sendable {
         if last == Self.none { flows[flow].first = place } else { places[last].next = place }
         flows[flow].last = place
         flows[flow].count += 1
-        self[priority].waiters += 1
+        rings[priority.place].waiters += 1
         return true
     }
 
@@ -116,27 +114,29 @@ struct AdmissionQueue: Sendable {
         } else {
             places[entry.next].previous = entry.previous
         }
-        flows[entry.flow].count -= 1
-        self[flows[entry.flow].key.priority].waiters -= 1
         vacant.append(place)
+        flows[entry.flow].count -= 1
+        let key = flows[entry.flow].key
+        rings[key.priority.place].waiters -= 1
         if flows[entry.flow].count == 0 {
-            unlink(entry.flow)
-            flowOf[flows[entry.flow].key] = nil
+            rings[key.priority.place].turns.remove(entry.flow)
+            rings[key.priority.place].flows -= 1
+            flowOf[key] = nil
             vacantFlows.append(entry.flow)
         } else if isServed {
-            unlink(entry.flow)
-            link(entry.flow)
+            rings[key.priority.place].turns.remove(entry.flow)
+            rings[key.priority.place].turns.append(entry.flow)
         }
         return true
     }
 
-    // MARK: Sessions
-
+    /// What a session has waiting; a new one has its turn after all others.
     private mutating func flow(_ key: FlowKey) -> Int {
         if let known = flowOf[key] { return known }
         let flow = Self.insert(Flow(key: key), &flows, &vacantFlows)
         flowOf[key] = flow
-        link(flow)
+        rings[key.priority.place].turns.append(flow)
+        rings[key.priority.place].flows += 1
         return flow
     }
 
@@ -148,27 +148,9 @@ struct AdmissionQueue: Sendable {
         table[reused] = entry
         return reused
     }
+}
 
-    /// Behind all others of its priority.
-    private mutating func link(_ flow: Int) {
-        let priority = flows[flow].key.priority
-        let last = self[priority].last
-        flows[flow].previous = last
-        flows[flow].next = Self.none
-        if last == Self.none { self[priority].first = flow } else { flows[last].next = flow }
-        self[priority].last = flow
-        self[priority].flows += 1
-    }
-
-    private mutating func unlink(_ flow: Int) {
-        let (key, previous, next) = (flows[flow].key, flows[flow].previous, flows[flow].next)
-        if previous == Self.none { self[key.priority].first = next } else { flows[previous].next = next }
-        if next == Self.none { self[key.priority].last = previous } else { flows[next].previous = previous }
-        self[key.priority].flows -= 1
-    }
-
-    private subscript(priority: SearchPriority) -> Ring {
-        get { priority == .interactive ? interactive : batch }
-        set { if priority == .interactive { interactive = newValue } else { batch = newValue } }
-    }
+extension SearchPriority {
+    /// Among all of them.
+    fileprivate var place: Int { Int(rawValue) }
 }

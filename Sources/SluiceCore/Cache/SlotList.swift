@@ -14,6 +14,10 @@ struct SlotList: Sendable {
 
     var oldest: Int? { oldestSlot == Self.none ? nil : oldestSlot }
 
+    /// Nil for the newest. In a loop from `oldest` on it gives them all.
+    /// - Parameter slot: one that is in the list.
+    func next(after slot: Int) -> Int? { links[slot].newer == Self.none ? nil : links[slot].newer }
+
     /// - Parameter slot: 0 or more, and not in the list.
     mutating func append(_ slot: Int) {
         while links.count <= slot { links.append(Link()) }
