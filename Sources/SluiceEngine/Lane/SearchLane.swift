@@ -154,7 +154,7 @@ public actor SearchLane {
             guard deadline > arrived else {
                 throw SearchError(.deadlineExceeded, "the deadline had passed when the request arrived")
             }
-            guard !Task.isCancelled else { throw SearchError(.cancelled, "the search was cancelled") }
+            guard !Task.isCancelled else { throw .cancelled }
             return try plan()
         } catch {
             shared.admission.turnedAway(ticket, now: arrived)

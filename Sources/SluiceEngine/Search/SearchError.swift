@@ -73,6 +73,8 @@ extension SearchError {
         }
     }
 
+    static var cancelled: SearchError { SearchError(.cancelled, "the search was cancelled") }
+
     /// What a client that came while we are full is told.
     init(busyBecause place: String, retryAfter: Duration?, depth: Int?, legs: [LegReport] = []) {
         let pause = retryAfter ?? .milliseconds(100)

@@ -133,7 +133,7 @@ public final class Admission: Sendable {
                 if case .decided(let error) = fate { continuation.resume(returning: error) }
             }
         } onCancel: {
-            giveUp(waiter, SearchError(.cancelled, "the search was cancelled"))
+            giveUp(waiter, .cancelled)
         }
     }
 

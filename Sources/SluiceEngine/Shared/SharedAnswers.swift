@@ -139,11 +139,10 @@ public final class SharedAnswers<Key: Hashable & Sendable, Answer: Sendable>: Se
     /// Why a search that may lead now need not be executed any more.
     private func reasonToEnd(_ deadline: Instant, now: Instant) -> SearchError? {
         if now >= deadline { return late }
-        return Task.isCancelled ? cancelled : nil
+        return Task.isCancelled ? .cancelled : nil
     }
 
     private var late: SearchError { SearchError(.deadlineExceeded, "the answer was not ready by the deadline") }
-    private var cancelled: SearchError { SearchError(.cancelled, "the search was cancelled") }
 
     // MARK: Leading
 
@@ -205,7 +204,7 @@ public final class SharedAnswers<Key: Hashable & Sendable, Answer: Sendable>: Se
                 if let fate { continuation.resume(returning: fate) }
             }
         } onCancel: {
-            giveUp(id, cancelled)
+            giveUp(id, .cancelled)
         }
     }
 

@@ -81,9 +81,7 @@ final class SessionHandler: ChannelInboundHandler {
         isWritable = channelContext.channel.isWritable
         if isWritable {
             // What had arrived before it stopped reading.
-            process()
-            received.reclaim()
-            scheduleFlush()
+            catchUp()
         }
         pause(.unwritable, !isWritable)
         channelContext.fireChannelWritabilityChanged()
@@ -130,6 +128,13 @@ final class SessionHandler: ChannelInboundHandler {
         } catch {
             fail(error.code, error.message)
         }
+    }
+
+    /// Goes on with what has arrived, outside of a read.
+    func catchUp() {
+        process()
+        received.reclaim()
+        scheduleFlush()
     }
 
     private func handle(_ frame: Frame) {
