@@ -199,9 +199,7 @@ extension SessionHandler {
     func laneHasRoom() {
         guard channelContext != nil else { return }
         bounds.pauses.remove(.lane)
-        process()
-        received.reclaim()
-        scheduleFlush()
+        catchUp()
         setReading()
     }
 
@@ -275,6 +273,10 @@ extension SessionHandler {
         }
         let channel = channelContext.channel
         try? channel.syncOptions?.setOption(.autoRead, value: false)
-        channelContext.eventLoop.scheduleTask(in: .milliseconds(50)) { channel.close(mode: .all, promise: nil) }
+        channelContext.eventLoop.scheduleTask(in: .milliseconds(50)) {
+            // TLS ends when it has read the peer's end, too.
+            try? channel.syncOptions?.setOption(.autoRead, value: true)
+            channel.close(mode: .all, promise: nil)
+        }
     }
 }
