@@ -185,14 +185,17 @@ import Testing
             for requestID in 1...3 {
                 // Loads, because they wait for a primary to come.
                 let load = LoadRequest(
-                    collection: "programs", mode: .append, columns: [],
-                    loadID: RequestKey(high: 1, low: UInt64(requestID)), skipBad: 0, buildIndex: false)
+                    collection: "programs", loadID: RequestKey(high: 1, low: UInt64(requestID)))
                 three.writeImmutableBuffer(RawClient.frame(.load, UInt32(requestID)) { load.encode(into: &$0) })
             }
             try await client.channel.writeAndFlush(three).get()
-            let (requestID, reply) = try await client.nextError()
-            #expect(requestID == 3 && reply.code == .tooManyInFlight && reply.isRetryable)
-            try await client.channel.close()
+            var replies: [UInt32: ErrorReply] = [:]
+            for _ in 1...3 {
+                let (requestID, reply) = try await client.nextError()
+                replies[requestID] = reply
+            }
+            #expect(replies[3]?.code == .tooManyInFlight && replies[3]?.isRetryable == true)
+            #expect(replies[1]?.code == .unavailable && replies[2]?.code == .unavailable)
         }
     }
 

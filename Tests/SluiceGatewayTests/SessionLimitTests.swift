@@ -222,35 +222,31 @@ import Testing
 
     // MARK: Compression
 
-    /// Both requests come in one piece, so the first is in flight still when the second is looked at.
+    /// A load stays in flight while it waits for a primary to come.
     @Test(arguments: [(0, ErrorCode.unavailable), (1, .tooManyInFlight)])
     func bytesInFlight(beyond: Int, code: ErrorCode) async throws {
+        let load = LoadRequest(collection: "programs", loadID: RequestKey(high: 1, low: 5))
         let search = SearchRequest(
             collections: ["programs"], vector: VectorBytes([1, 2, 3] as [Float]), k: 1)
-        let first = RawClient.frame(.search, 1) { search.encode(into: &$0) }
-        var payload = ByteBuffer()
-        search.encode(into: &payload)
+        var payloads = ByteBuffer()
+        load.encode(into: &payloads)
+        search.encode(into: &payloads)
         // An unknown field, of 6 bytes and so many, fills the limit.
-        let filling = 4_096 + beyond - 2 * payload.readableBytes - 6
-        let second = RawClient.frame(.search, 2) { buffer in
-            search.encode(into: &buffer)
-            buffer.writeInteger(UInt16(999))
-            buffer.writeInteger(UInt32(filling))
-            buffer.writeRepeatingByte(0, count: filling)
-        }
+        let filling = 4_096 + beyond - payloads.readableBytes - 6
         try await withDeafGateway(limits: "{max_frame: 4KiB, max_in_flight_bytes: 4KiB}") { gateway in
             let client = try await RawClient(gateway)
             try await client.shakeHands()
-            try await client.channel.writeAndFlush(
-                ByteBuffer(bytes: first.readableBytesView + second.readableBytesView)
-            )
-            .get()
-            var codes: [UInt32: ErrorCode] = [:]
-            for _ in 0..<2 {
-                let (requestID, reply) = try await client.nextError()
-                codes[requestID] = reply.code
+            try await client.send(.load, 1) { load.encode(into: &$0) }
+            try await client.send(.search, 2) { buffer in
+                search.encode(into: &buffer)
+                buffer.writeInteger(UInt16(999))
+                buffer.writeInteger(UInt32(filling))
+                buffer.writeRepeatingByte(0, count: filling)
             }
-            #expect(codes == [1: .unavailable, 2: code])
+            let (requestID, reply) = try await client.nextError()
+            #expect(requestID == 2 && reply.code == code)
+            #expect(reply.message.contains("max_in_flight_bytes") == (beyond > 0))
+            try await client.channel.close()
         }
     }
 

@@ -71,7 +71,7 @@ extension PostgreSQL {
                         return try sockets.map { try $0.lastError(within: 20_000) }
                     }
                     let grown = try gateway.residentBytes() - before
-                    #expect(grown < 640 << 20, "\(grown) bytes where 200 MiB were begun")
+                    #expect(grown < 160 << 20, "\(grown) bytes where 200 MiB were begun")
                     for error in errors {
                         #expect(error?.code == .limitExceeded)
                         #expect(error?.message.contains("frame_timeout") == true)
