@@ -1,3 +1,4 @@
+internal import COpenSSL
 public import SluiceReactor
 internal import Synchronization
 
@@ -11,6 +12,9 @@ public final class DialAllowance: Sendable {
         var waiting: [@Sendable () -> Void] = []
     }
 
+    /// Otherwise OpenSSL would free what it has when the program exits, under a worker that computes with it.
+    private static let isOpenSSLKeptAtExit = OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil) == 1
+
     private let workers: BlockingWorkers
     private let limit: Int
     private let steps = Mutex(Steps())
@@ -21,6 +25,8 @@ public final class DialAllowance: Sendable {
     public init(workers: BlockingWorkers, limit: Int = 2) {
         self.workers = workers
         self.limit = max(1, limit)
+        // Before the program's first use of OpenSSL, which decides it.
+        _ = Self.isOpenSSLKeptAtExit
     }
 
     /// Runs `step` on a thread of its own, after those that wait. False if there is no thread for it.
