@@ -132,13 +132,18 @@ extension PostgresConnection {
     func outcome(of begun: Operation) async throws(PostgresFailure) -> Operation.Outcome {
         let number = begun.number
         return try await withTaskCancellationHandler {
-            await withCheckedContinuation { begun.wait($0) }
+            await withCheckedContinuation { wait($0, for: begun) }
         } onCancel: {
             reactor.execute {
                 self.assumeIsolated { $0.abandon(number, PostgresFailure(.cancelled, "cancelled")) }
             }
         }.get()
     }
+
+    /// A closure is the connection's own, and runs on its thread, only if it names something of the connection's.
+    private func wait(
+        _ waiter: CheckedContinuation<Result<Operation.Outcome, PostgresFailure>, Never>, for begun: Operation
+    ) { begun.wait(waiter) }
 
     // MARK: Reading and writing
 
