@@ -12,7 +12,7 @@ package struct AuthenticationWatch {
     /// Nothing that comes from now on can make libpq compute.
     package private(set) var isOver = false
     /// How many bytes it was fed with.
-    package private(set) var fed: Int64 = 0
+    package private(set) var fed = 0
 
     package init() {}
 
@@ -20,7 +20,7 @@ package struct AuthenticationWatch {
     package mutating func complaint(about bytes: some Sequence<UInt8>) -> String? {
         let before = unfinished.count
         unfinished.append(contentsOf: bytes)
-        fed += Int64(unfinished.count - before)
+        fed += unfinished.count - before
         while !isOver, unfinished.count >= Self.headerBytes {
             let length = Int(Self.number(unfinished[1...]))
             // libpq refuses any other message here, and any other length.

@@ -7,7 +7,7 @@ internal import Synchronization
 /// A libpq connection while it is made: each of libpq's steps runs on a worker's thread, and the waiting between them
 /// is the reactor's.
 ///
-/// `@unchecked Sendable`: `handle`, `watch` and `readBefore` are touched by the worker that runs a step and, between
+/// `@unchecked Sendable`: `handle`, `watch` and `bytesRead` are touched by the worker that runs a step and, between
 /// steps, by the reactor that asked for it; `phase`, a mutex, hands them over and says which of the two ends the
 /// connection.
 final class ConnectionDial: @unchecked Sendable {
@@ -30,8 +30,7 @@ final class ConnectionDial: @unchecked Sendable {
     private let phase = Mutex(Phase.resting)
     private var handle: OpaquePointer?
     private var watch = AuthenticationWatch()
-    /// What had been read from the socket before the server's first word.
-    private var readBefore: Int64?
+    private var bytesRead = 0
 
     /// - Parameter parameters: libpq's keywords and values.
     init(_ parameters: [(String, String)]) { self.parameters = parameters }
@@ -92,17 +91,19 @@ final class ConnectionDial: @unchecked Sendable {
     private func work() -> Progress {
         guard handle != nil else { return start() }
         let isSpeaking = PQstatus(handle) == CONNECTION_AWAITING_RESPONSE
-        if isSpeaking, let progress = listen() { return progress }
-        if Self.isBeforeAnyWord(PQstatus(handle)) {
-            // The same server again, say without TLS: libpq tries several ways.
-            watch = AuthenticationWatch()
-            readBefore = nil
+        var allowed = Self.mostBytes
+        if isSpeaking {
+            switch listen() {
+            case .wait(let progress): return progress
+            case .read(let seen): allowed = seen
+            case .readAny: break
+            }
         }
-        let polling = PQconnectPoll(handle)
-        if isSpeaking, !watch.isOver, PQstatus(handle) == CONNECTION_AWAITING_RESPONSE, !hasReadWhatWasSeen {
-            return .failed(Self.outOfTurn)
-        }
-        if let count = SocketCounts.received(PQsocket(handle)), count > Self.mostBytes {
+        // The same server again, say without TLS: libpq tries several ways.
+        if Self.isBeforeAnyWord(PQstatus(handle)) { watch = AuthenticationWatch() }
+        let (polling, bytes) = SocketReads.bounded(to: allowed) { PQconnectPoll(handle) }
+        bytesRead += bytes
+        if bytesRead > Self.mostBytes {
             return .failed("the server sent more than \(Self.mostBytes) bytes before it let the connection in")
         }
         return progress(polling)
@@ -145,43 +146,43 @@ final class ConnectionDial: @unchecked Sendable {
     // MARK: Listening
 
     /// A server of the gateway's kind says a few hundred bytes.
-    private static var mostBytes: Int64 { 1_048_576 }
+    private static let mostBytes = 1_048_576
+
+    private enum Heard {
+        case wait(Progress)
+        /// So many bytes of the socket, which have been looked at.
+        case read(Int)
+        /// Nothing that comes now can do harm, or TLS gives libpq exactly what was looked at.
+        case readAny
+    }
 
     /// Looks at what libpq is about to read.
-    /// - Returns: nil if libpq may read it.
-    private func listen() -> Progress? {
-        guard !watch.isOver else { return nil }
+    private func listen() -> Heard {
+        guard !watch.isOver else { return .readAny }
         let descriptor = PQsocket(handle)
-        if readBefore == nil { readBefore = SocketCounts.read(descriptor) }
         var bytes = [UInt8](repeating: 0, count: Self.mostHeard)
+        let tls = TransportFacts.tls(of: handle)
         let count: Int
-        if let tls = TransportFacts.tls(of: handle) {
+        if let tls {
             count = Int(SSL_peek(tls, &bytes, Int32(bytes.count)))
             let wanted = count > 0 ? SSL_ERROR_NONE : SSL_get_error(tls, Int32(count))
             ERR_clear_error()
-            if wanted == SSL_ERROR_WANT_READ { return .waiting(descriptor, for: .read) }
-            if wanted == SSL_ERROR_WANT_WRITE { return .waiting(descriptor, for: .write) }
+            if wanted == SSL_ERROR_WANT_READ { return .wait(.waiting(descriptor, for: .read)) }
+            if wanted == SSL_ERROR_WANT_WRITE { return .wait(.waiting(descriptor, for: .write)) }
         } else {
             count = recv(descriptor, &bytes, bytes.count, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
-            if count < 0, errno == EAGAIN || errno == EINTR { return .waiting(descriptor, for: .read) }
+            if count < 0, errno == EAGAIN || errno == EINTR { return .wait(.waiting(descriptor, for: .read)) }
         }
         // Its end, and errors, are libpq's to find.
-        guard count > 0 else { return nil }
-        if let complaint = watch.complaint(about: bytes.prefix(count)) { return .failed(complaint) }
-        guard watch.isOver || watch.fed < Self.mostHeard else { return .failed(Self.outOfTurn) }
-        return nil
+        guard count > 0 else { return .readAny }
+        if let complaint = watch.complaint(about: bytes.prefix(count)) { return .wait(.failed(complaint)) }
+        guard watch.isOver || watch.fed < Self.mostHeard else {
+            return .wait(.failed("the server says too much before it lets the connection in"))
+        }
+        return tls == nil ? .read(count) : .readAny
     }
 
-    private static let outOfTurn = "the server's answers come out of turn"
-
-    /// All requests for authentication together, in bytes: half of what libpq has room for.
-    private static var mostHeard: Int { 8_192 }
-
-    /// False if more came between the look and the reading, so that it is not known where in a message the server is.
-    /// One that keeps to the protocol waits for its answers. TLS gives libpq exactly what was looked at.
-    private var hasReadWhatWasSeen: Bool {
-        guard TransportFacts.tls(of: handle) == nil, let readBefore, let read = SocketCounts.read(PQsocket(handle))
-        else { return true }
-        return read - readBefore == watch.fed
-    }
+    /// All requests for authentication together, in bytes: half of what libpq has room for, so that it reads in one go
+    /// what was looked at.
+    private static let mostHeard = 8_192
 }

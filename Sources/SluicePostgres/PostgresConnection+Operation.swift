@@ -171,8 +171,8 @@ extension PostgresConnection {
     func pump() {
         for _ in 0..<Self.readsAtATime {
             let asked = operation
-            let work = read()
-            if handle != nil, operation === asked { watchBudget(work) }
+            let reading = read()
+            if handle != nil, operation === asked { watchBudget(reading) }
             // What TLS has decrypted and libpq had no room for is no event of the descriptor's.
             guard let tls, SSL_pending(tls) > 0 else { return }
         }
@@ -182,13 +182,25 @@ extension PostgresConnection {
 
     private static let readsAtATime = 16
 
-    /// - Returns: what it took to understand what has come, in nanoseconds of the thread's time; 0 of a first read.
-    private func read() -> Int64 {
-        guard handle != nil else { return 0 }
-        guard PQconsumeInput(handle) == 1 else {
+    /// What a read has brought.
+    private struct Reading {
+        /// From the socket.
+        var bytes: Int
+        /// Of OpenSSL's, decrypted before.
+        var hasMore = false
+        /// What it took to understand it, in nanoseconds of the thread's time; 0 of a first read.
+        var work: Int64 = 0
+    }
+
+    private func read() -> Reading {
+        guard handle != nil else { return Reading(bytes: 0) }
+        let wasPending = tls.map { SSL_pending($0) > 0 } ?? false
+        let (isRead, bytes) = SocketReads.bounded(to: ReadBudget.bytesAtATime) { PQconsumeInput(handle) == 1 }
+        var reading = Reading(bytes: bytes, hasMore: wasPending)
+        guard isRead else {
             let failure = PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle)))
             close(lastWords() ?? failure)
-            return 0
+            return reading
         }
         if isWriteWatched { flush() }
         if !isWriteWatched { resumeDrainWaiter() }
@@ -198,7 +210,8 @@ extension PostgresConnection {
         if handle != nil, PQstatus(handle) == CONNECTION_BAD {
             close(PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle))))
         }
-        return isFirst ? 0 : Reactor.threadTime() - start
+        if !isFirst { reading.work = Reactor.threadTime() - start }
+        return reading
     }
 
     /// Notices, changed parameters and notifications may come at any time; libpq keeps what it is not asked for.
@@ -209,14 +222,15 @@ extension PostgresConnection {
     }
 
     /// After a read that has not brought all that was asked for, or that brought what was not.
-    private func watchBudget(_ work: Int64) {
-        let received = SocketCounts.received(PQsocket(handle))
+    private func watchBudget(_ reading: Reading) {
+        // Nothing has come: it was room to send that was told of.
+        guard reading.bytes > 0 || reading.hasMore else { return }
         let verdict: ReadBudget.Verdict
         if let operation {
             operation.isLong = true
-            verdict = operation.budget.spent(received: received, work: work)
+            verdict = operation.budget.spent(bytes: reading.bytes, work: reading.work)
         } else {
-            verdict = unasked.spent(received: received, work: work)
+            verdict = unasked.spent(bytes: reading.bytes, work: reading.work)
         }
         switch verdict {
         case .within: break

@@ -1,8 +1,7 @@
 /// What one server may make libpq hold and compute, in bytes and nanoseconds, until it has answered.
 ///
 /// libpq keeps whatever a server sends: a row of 2 GiB, rows without end, a list of parameters that it walks through
-/// for each new one. Counting begins when a first read has not brought the whole answer, so that an answer that comes
-/// in one read costs nothing.
+/// for each new one.
 package struct ReadBudget {
     package enum Verdict {
         case within
@@ -12,35 +11,29 @@ package struct ReadBudget {
 
     /// In bytes.
     package let limit: Int
-    /// The socket's count when counting began.
-    private var start: Int64?
-    private var last: Int64?
+    private var bytes = 0
     private var work: Int64 = 0
 
     package init(limit: Int) { self.limit = limit }
 
-    /// After a read that has not brought all.
+    /// After a read that has brought something, and not all.
     /// - Parameters:
-    ///   - received: the socket's count of received bytes; nil where it has none.
+    ///   - bytes: what was read from the socket.
     ///   - work: what the read took of the thread's time, in nanoseconds.
-    package mutating func spent(received: Int64?, work: Int64) -> Verdict {
-        // Nothing has come: it was room to send that was told of.
-        if let received, received == last { return .within }
-        last = received
+    package mutating func spent(bytes: Int, work: Int64) -> Verdict {
+        self.bytes += bytes
         self.work += work
-        var bytes: Int64 = 0
-        if let received {
-            let start = self.start ?? received
-            self.start = start
-            bytes = received - start
-        }
-        if bytes > Int64(limit) { return .tooManyBytes }
-        return self.work > Self.anyWork + Self.workPerByte * bytes ? .tooMuchWork : .within
+        if self.bytes > limit { return .tooManyBytes }
+        return self.work > Self.anyWork + Self.workPerByte * Int64(self.bytes) ? .tooMuchWork : .within
     }
 
     /// Reading rows takes 1 to 5 ns a byte, and some 100 ns for each row; the rest is for busy machines.
     private static var workPerByte: Int64 { 200 }
     private static var anyWork: Int64 { 50_000_000 }
+
+    /// What one read may bring: other connections wait for the thread meanwhile. What is left in the socket is read in
+    /// the reactor's next turn.
+    static var bytesAtATime: Int { 262_144 }
 
     /// Of what a server says without being asked, until it is asked again.
     static var idleBytes: Int { 65_536 }

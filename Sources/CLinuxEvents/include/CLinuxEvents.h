@@ -1,4 +1,4 @@
-// What the Glibc module leaves out: epoll and eventfd (and the thread id that glibc's pthread_self cannot give safely
+// What the Glibc module leaves out: epoll, eventfd and a bound for what libpq reads (and the thread id that glibc's pthread_self cannot give safely
 // across an await, because it is marked const).
 #pragma once
 
@@ -19,10 +19,10 @@ void sluice_event_drain(int event);
 int64_t sluice_monotonic_nanoseconds(void);
 // How long the calling thread has been running, in nanoseconds.
 int64_t sluice_thread_nanoseconds(void);
-// How many bytes a TCP socket has received, read or not; -1 of a socket that does not count them.
-int64_t sluice_received_bytes(int descriptor);
-// How many received bytes have not been read; -1 of a descriptor that does not say.
-int64_t sluice_unread_bytes(int descriptor);
+// From here on this thread's `recv` reads at most so many bytes, of all sockets together, and then says EAGAIN.
+void sluice_bound_reads(int64_t bytes);
+// Takes the bound away. Returns what was left of it.
+int64_t sluice_unbound_reads(void);
 int sluice_thread_id(void);
 // At most 15 characters; longer names are not set.
 void sluice_name_this_thread(const char *name);
