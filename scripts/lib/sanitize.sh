@@ -25,7 +25,7 @@ test_for_races() {
     cd "$root"
     # Run as it is, and not by \`swift test\`, which would make 1 of every exit code.
     export TSAN_OPTIONS="halt_on_error=1 exitcode=66 second_deadlock_stack=1 suppressions=$root/scripts/lib/tsan.supp"
-    step "$bundle" --testing-library swift-testing --skip SluiceIntegrationTests "$@" || code=$?
+    step "$bundle" --testing-library swift-testing --no-parallel --skip SluiceIntegrationTests "$@" || code=$?
     say "the thread sanitizer took $(($(date +%s) - began)) s"
     return "$code"
 }
