@@ -111,8 +111,9 @@ import Testing
         let gateway = try await ScriptedGateway.start { session, frame in
             if frame.kind == .hello { sessions.withLock { $0 += 1 } }
             ScriptedGateway.welcoming { session, frame in
-                session.answer(frame.requestID, id: Int64(sessions.withLock { $0 }))
+                // Before the answer: the next call comes when that has come.
                 session.send(.goAway, 0) { GoAway(code: .shuttingDown, message: "moving").encode(into: &$0) }
+                session.answer(frame.requestID, id: Int64(sessions.withLock { $0 }))
             }(session, frame)
         }
         let client = try await SluiceClient.connect(gateway.address)

@@ -5,7 +5,7 @@ import Testing
 
 @Suite(.serialized) struct ConnectionStressTests {
     /// An answer may come while its task is still on the way to waiting for it, on whatever thread the task is.
-    @Test(.timeLimit(.minutes(2))) func searchesFromPlainTasksAllEnd() async throws {
+    @Test(.timeLimit(.minutes(5))) func searchesFromPlainTasksAllEnd() async throws {
         let server = try FakePostgres()
         defer { server.stop() }
         let reactor = try Reactor(name: "stress")

@@ -60,7 +60,8 @@ public final class MemoryBudget: Sendable {
     }
 
     /// An account for a session. `close` must follow.
-    /// - Parameter setReading: whether it may be read from; called on any thread.
+    /// - Parameter setReading: whether it may be read from; called on any thread, under a lock: it must not count bytes
+    ///   itself.
     public func open(_ id: UInt64, setReading: @escaping @Sendable (Bool) -> Void) -> MemoryAccount {
         let account = MemoryAccount(id: id, budget: self, setReading: setReading)
         state.withLock { $0.accounts[id] = account }
@@ -74,30 +75,31 @@ public final class MemoryBudget: Sendable {
         }
     }
 
+    // Who has to stop, and who may go on, is told under the lock: told later, the two could cross, and a session would
+    // not be read from ever again.
+
     private func look() {
-        let stopped = state.withLock { state -> [MemoryAccount] in
+        state.withLock { state in
             let now = total.load(ordering: .relaxed)
-            guard now >= state.pressure.nextLook else { return [] }
+            guard now >= state.pressure.nextLook else { return }
             let holders = state.accounts.values.lazy.map { MemoryPressure.Holder(id: $0.id, held: $0.held) }
             let greediest = state.pressure.grew(to: now, holders)
             nextLook.store(state.pressure.nextLook, ordering: .relaxed)
             hasStopped.store(true, ordering: .sequentiallyConsistent)
-            return greediest.compactMap { state.accounts[$0] }
+            for id in greediest { state.accounts[id]?.setReading(false) }
         }
-        for account in stopped { account.setReading(false) }
         if total.load(ordering: .sequentiallyConsistent) < lowWater { goOn() }
     }
 
     private func goOn() {
-        let resumed = state.withLock { state -> [MemoryAccount] in
+        state.withLock { state in
             let now = total.load(ordering: .sequentiallyConsistent)
-            guard now < lowWater else { return [] }
+            guard now < lowWater else { return }
             hasStopped.store(false, ordering: .sequentiallyConsistent)
             let resumed = state.pressure.shrank(to: now)
             nextLook.store(state.pressure.nextLook, ordering: .relaxed)
-            return resumed.compactMap { state.accounts[$0] }
+            for id in resumed { state.accounts[id]?.setReading(true) }
         }
-        for account in resumed { account.setReading(true) }
     }
 }
 
