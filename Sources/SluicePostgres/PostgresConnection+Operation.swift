@@ -182,21 +182,11 @@ extension PostgresConnection {
 
     private static let readsAtATime = 16
 
-    /// What a read has brought.
-    private struct Reading {
-        /// From the socket.
-        var bytes: Int
-        /// Of OpenSSL's, decrypted before.
-        var hasMore = false
-        /// What it took to understand it, in nanoseconds of the thread's time; 0 of a first read.
-        var work: Int64 = 0
-    }
-
-    private func read() -> Reading {
-        guard handle != nil else { return Reading(bytes: 0) }
+    private func read() -> ReadBudget.Reading {
+        guard handle != nil else { return .init(bytes: 0) }
         let wasPending = tls.map { SSL_pending($0) > 0 } ?? false
         let (isRead, bytes) = SocketReads.bounded(to: ReadBudget.bytesAtATime) { PQconsumeInput(handle) == 1 }
-        var reading = Reading(bytes: bytes, hasMore: wasPending)
+        var reading = ReadBudget.Reading(bytes: bytes, wasPending: wasPending)
         guard isRead else {
             let failure = PostgresFailure(.connectionLost, Self.oneLine(PQerrorMessage(handle)))
             close(lastWords() ?? failure)
@@ -222,15 +212,13 @@ extension PostgresConnection {
     }
 
     /// After a read that has not brought all that was asked for, or that brought what was not.
-    private func watchBudget(_ reading: Reading) {
-        // Nothing has come: it was room to send that was told of.
-        guard reading.bytes > 0 || reading.hasMore else { return }
+    private func watchBudget(_ reading: ReadBudget.Reading) {
         let verdict: ReadBudget.Verdict
         if let operation {
             operation.isLong = true
-            verdict = operation.budget.spent(bytes: reading.bytes, work: reading.work)
+            verdict = operation.budget.spent(reading)
         } else {
-            verdict = unasked.spent(bytes: reading.bytes, work: reading.work)
+            verdict = unasked.spent(reading)
         }
         switch verdict {
         case .within: break

@@ -16,15 +16,30 @@ package struct ReadBudget {
 
     package init(limit: Int) { self.limit = limit }
 
-    /// After a read that has brought something, and not all.
-    /// - Parameters:
-    ///   - bytes: what was read from the socket.
-    ///   - work: what the read took of the thread's time, in nanoseconds.
-    package mutating func spent(bytes: Int, work: Int64) -> Verdict {
-        self.bytes += bytes
-        self.work += work
-        if self.bytes > limit { return .tooManyBytes }
-        return self.work > Self.anyWork + Self.workPerByte * Int64(self.bytes) ? .tooMuchWork : .within
+    /// What one read has brought.
+    package struct Reading {
+        /// From the socket.
+        var bytes: Int
+        /// OpenSSL had decrypted some before.
+        var wasPending: Bool
+        /// What it took to understand it, in nanoseconds of the thread's time; 0 of a first read.
+        var work: Int64
+
+        package init(bytes: Int, wasPending: Bool = false, work: Int64 = 0) {
+            self.bytes = bytes
+            self.wasPending = wasPending
+            self.work = work
+        }
+    }
+
+    /// After a read that has not brought all.
+    package mutating func spent(_ reading: Reading) -> Verdict {
+        // Nothing has come: it was room to send that was told of.
+        guard reading.bytes > 0 || reading.wasPending else { return .within }
+        bytes += reading.bytes
+        work += reading.work
+        if bytes > limit { return .tooManyBytes }
+        return work > Self.anyWork + Self.workPerByte * Int64(bytes) ? .tooMuchWork : .within
     }
 
     /// Reading rows takes 1 to 5 ns a byte, and some 100 ns for each row; the rest is for busy machines.

@@ -38,22 +38,28 @@ final class DispatchGate: @unchecked Sendable {
 @Suite struct ReadBudgetTests {
     @Test func allBytesCount() {
         var budget = ReadBudget(limit: 1_000)
-        #expect(budget.spent(bytes: 400, work: 0) == .within)
-        #expect(budget.spent(bytes: 600, work: 0) == .within)
-        #expect(budget.spent(bytes: 1, work: 0) == .tooManyBytes)
+        #expect(budget.spent(.init(bytes: 400, work: 0)) == .within)
+        #expect(budget.spent(.init(bytes: 600, work: 0)) == .within)
+        #expect(budget.spent(.init(bytes: 1, work: 0)) == .tooManyBytes)
     }
 
     @Test func workIsAllowedByTheByte() {
         var budget = ReadBudget(limit: 1_000_000)
-        #expect(budget.spent(bytes: 0, work: 50_000_000) == .within)
-        #expect(budget.spent(bytes: 100_000, work: 20_000_000) == .within)
-        #expect(budget.spent(bytes: 1, work: 201) == .tooMuchWork)
+        #expect(budget.spent(.init(bytes: 1, work: 50_000_000)) == .within)
+        #expect(budget.spent(.init(bytes: 99_999, work: 20_000_000)) == .within)
+        #expect(budget.spent(.init(bytes: 1, work: 201)) == .tooMuchWork)
     }
 
-    @Test func withoutBytesTheWorkIsBounded() {
+    @Test func readsThatBringNothingCostNothing() {
+        var budget = ReadBudget(limit: 1_000_000)
+        for _ in 0..<100 { #expect(budget.spent(.init(bytes: 0, work: 50_000_000)) == .within) }
+        #expect(budget.spent(.init(bytes: 1, work: 50_000_201)) == .tooMuchWork)
+    }
+
+    @Test func workOnWhatWasDecryptedBeforeCountsToo() {
         var budget = ReadBudget(limit: 10)
-        #expect(budget.spent(bytes: 0, work: 50_000_000) == .within)
-        #expect(budget.spent(bytes: 0, work: 1) == .tooMuchWork)
+        #expect(budget.spent(.init(bytes: 0, wasPending: true, work: 50_000_000)) == .within)
+        #expect(budget.spent(.init(bytes: 0, wasPending: true, work: 1)) == .tooMuchWork)
     }
 }
 

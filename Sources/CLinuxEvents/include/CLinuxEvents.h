@@ -1,5 +1,5 @@
-// What the Glibc module leaves out: epoll, eventfd and a bound for what libpq reads (and the thread id that glibc's pthread_self cannot give safely
-// across an await, because it is marked const).
+// What the Glibc module leaves out: epoll, eventfd and a bound for what libpq reads (and the thread id that glibc's
+// pthread_self cannot give safely across an await, because it is marked const).
 #pragma once
 
 #include <stdint.h>
