@@ -137,6 +137,13 @@ import Testing
             "long value is cut, control characters are not printed",
             right + "reactors: \"\\e[31m" + String(repeating: "x", count: 60) + "\"",
             "f:12: reactors: must be a whole number, not \" [31m" + String(repeating: "x", count: 35) + "…\""),
+        .init(
+            "value of several lines", right + "reactors: \"1\\r\\n2\\u2028\\u0085\"",
+            "f:12: reactors: must be a whole number, not \"1  2  \""),
+        .init("key of several lines", right + "\"a\\nb\": 1", "f:12: a b: unknown key"),
+        .init(
+            "variable of several lines", right + "reactors: \"${A\\nB}\"",
+            "f:12: reactors: \"${A B}\" does not name an environment variable"),
     ]
 
     static let names: [Wrong] = [
@@ -233,6 +240,14 @@ import Testing
     @Test(arguments: keys + values + names + addresses + listening)
     func isSaidWithItsPlace(wrong: Wrong) {
         #expect(Self.problems(wrong.text) == wrong.problems)
+    }
+
+    @Test func aNameFromAVariableIsShownAsTheFileHasIt() {
+        let text = Self.right.replacing("name: s0", with: "name: ${A}").replacing("name: s1", with: "name: ${A}")
+        #expect(
+            Self.problems(text, environment: ["A": "s"]) == [
+                "f:5: shards[1].name: the name \"${A}\" is taken already on line 2"
+            ])
     }
 
     @Test func nothingIsWrongWithTheRightOne() {

@@ -194,7 +194,7 @@ private struct YAMLComplaint {
             let before = offset.map { yaml.prefix($0) }
             self.init("not YAML: \(problem)", before.map { $0.count { $0.isNewline } + 1 })
         case .duplicatedKeysInMapping(let keys, let context):
-            self.init("the key \"\(keys.first ?? "")\" is there twice", context.mark.line)
+            self.init("the key \"\((keys.first ?? "").prefix(60))\" is there twice", context.mark.line)
         default: self.init("not YAML", nil)
         }
     }

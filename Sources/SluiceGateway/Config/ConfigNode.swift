@@ -38,9 +38,8 @@ struct ConfigNode {
     }
 
     static func path(_ path: String, key: String) -> String {
-        // A key can be any text; only words stay words.
-        let shown = String(key.prefix(60).map { $0.isNewline || ($0.isASCII && $0 < " ") ? " " : $0 })
-        return path.isEmpty ? shown : "\(path).\(shown)"
+        // A key can be any text.
+        path.isEmpty ? String(key.prefix(60)) : "\(path).\(key.prefix(60))"
     }
 
     // MARK: Containers
@@ -142,13 +141,10 @@ struct ConfigNode {
     }
 
     /// The value as the file has it, for messages: no environment variable shows in it.
-    private var shown: String {
+    var quoted: String {
         let text = node.scalar?.string ?? ""
-        let short = text.count > 40 ? text.prefix(40) + "…" : text
-        return String(short.map { $0.isASCII && $0 < " " ? " " : $0 })
+        return "\"\(text.prefix(40))\(text.count > 40 ? "…" : "")\""
     }
-
-    var quoted: String { "\"\(shown)\"" }
 
     func integer(_ range: ClosedRange<Int>, or standIn: Int) -> Int {
         guard let text = text() else { return standIn }

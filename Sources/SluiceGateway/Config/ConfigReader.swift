@@ -218,7 +218,7 @@ struct Names {
         guard let name = node.map({ $0.name() }) ?? standard else { return "" }
         if let first = lines[name] {
             let place = first.map { " on line \($0)" } ?? ""
-            (node ?? item).complain("the name \"\(name)\" is taken already\(place)")
+            (node ?? item).complain("the name \(node?.quoted ?? "\"\(name)\"") is taken already\(place)")
         } else {
             lines[name] = (node ?? item).line
         }

@@ -165,9 +165,24 @@ package struct ConfigProblem: Hashable, Sendable, CustomStringConvertible {
     package var keyPath: String
     package var message: String
 
+    /// One line, whatever the file's names and keys hold.
     package var description: String {
         let place = line.map { "\(file):\($0)" } ?? file
-        return keyPath.isEmpty ? "\(place): \(message)" : "\(place): \(keyPath): \(message)"
+        return (keyPath.isEmpty ? "\(place): \(message)" : "\(place): \(keyPath): \(message)").onOneLine
+    }
+}
+
+extension String {
+    /// With a space for each line break and other control character.
+    fileprivate var onOneLine: String {
+        String(
+            String.UnicodeScalarView(
+                unicodeScalars.map { scalar in
+                    switch scalar.properties.generalCategory {
+                    case .control, .lineSeparator, .paragraphSeparator: " "
+                    default: scalar
+                    }
+                }))
     }
 }
 
