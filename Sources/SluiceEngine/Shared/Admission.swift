@@ -74,7 +74,7 @@ public final class Admission: Sendable {
     }
 
     /// A search with a ticket will not be run: it was at fault itself.
-    func turnedAway(_ ticket: Ticket, now: Instant) {
+    public func turnedAway(_ ticket: Ticket, now: Instant) {
         guard isEnabled else { return }
         guard let waiter = ticket.waiter else { return wasLetInForNothing(now) }
         let wasLetIn = state.withLock { state in

@@ -1,4 +1,15 @@
+internal import SluiceEngine
 internal import Synchronization
+
+/// A request that has been asked for and has not gone to its lane yet.
+struct StartingRequest {
+    let id: UInt32
+    /// What it was sent in.
+    let bytes: Int
+    /// To be given back if it does not run.
+    let ticket: Admission.Ticket
+    let begin: () -> Void
+}
 
 /// A request's task, as the session holds it to cancel it. The task takes itself out when it ends, so that what it used
 /// is freed on its own thread: freed on the session's, threads would wait for one another in the allocator.

@@ -273,10 +273,12 @@ extension SessionHandler {
         }
         let channel = channelContext.channel
         try? channel.syncOptions?.setOption(.autoRead, value: false)
-        channelContext.eventLoop.scheduleTask(in: .milliseconds(50)) {
+        channelContext.eventLoop.scheduleTask(in: Self.lastMoment) {
             // TLS ends when it has read the peer's end, too.
             try? channel.syncOptions?.setOption(.autoRead, value: true)
             channel.close(mode: .all, promise: nil)
         }
     }
+
+    private static var lastMoment: TimeAmount { .milliseconds(200) }
 }

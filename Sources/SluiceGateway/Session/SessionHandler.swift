@@ -25,6 +25,7 @@ final class SessionHandler: ChannelInboundHandler {
     private var isFlushScheduled = false
     private(set) var channelContext: ChannelHandlerContext?
     private var closing: Scheduled<Void>?
+    private var starting: [StartingRequest] = []
     private var running: [UInt32: RunningRequest] = [:]
     /// Streams that wait until the client has read what there is.
     private var drainWaiters: [UInt32: CheckedContinuation<Void, Never>] = [:]
@@ -101,6 +102,8 @@ final class SessionHandler: ChannelInboundHandler {
         machine.closed()
         closeAccount()
         closing?.cancel()
+        for request in starting { drop(request) }
+        starting.removeAll()
         for request in running.values { request.cancel() }
         running.removeAll()
         loads.removeAll()
@@ -124,6 +127,7 @@ final class SessionHandler: ChannelInboundHandler {
                 else { break }
                 handle(frame)
             }
+            launchStarting()
             if !hasTurn { yieldTurn() }
         } catch {
             fail(error.code, error.message)
@@ -162,7 +166,7 @@ final class SessionHandler: ChannelInboundHandler {
         case .loadEnd: loadEnd(frame)
         case .write: metered(frame, write)
         case .listCollections: listCollections(frame)
-        case .cancel: running[frame.requestID]?.cancel()
+        case .cancel: cancel(frame.requestID)
         case .nothing: break
         case .refuse(let code, let message): refuse(frame.requestID, code, message)
         case .fail(let code, let message): fail(code, message)
@@ -211,6 +215,9 @@ final class SessionHandler: ChannelInboundHandler {
     // MARK: Requests that take time
 
     /// Asks for admission, runs a request on the session's lane, and answers it.
+    ///
+    /// It goes there when all that has arrived has been looked at: one that is cancelled in the same breath costs the
+    /// lane nothing.
     func start<Answer: ReplyMessage>(
         _ requestID: UInt32, _ priority: SearchPriority, deadline: Instant, now: Instant,
         _ work: @escaping @Sendable (SearchLane, Admission.Ticket) async -> Outcome<Answer>
@@ -224,7 +231,11 @@ final class SessionHandler: ChannelInboundHandler {
             access.meter.end()
             return answer(requestID, error)
         }
-        launch(requestID) { await work($0, ticket) }
+        let bytes = take()
+        starting.append(
+            StartingRequest(id: requestID, bytes: bytes, ticket: ticket) { [self] in
+                begin(requestID, bytes) { await work($0, ticket) }
+            })
     }
 
     /// Runs a request on the session's lane, and answers it.
@@ -232,18 +243,49 @@ final class SessionHandler: ChannelInboundHandler {
         _ requestID: UInt32, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
     ) {
         guard channelContext != nil, hasPlace(requestID) else { return }
-        launch(requestID, work)
+        begin(requestID, take(), work)
     }
 
-    private func launch<Answer: ReplyMessage>(
-        _ requestID: UInt32, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
+    /// Counts a request that stands in the lane's queue from now on.
+    /// - Returns: the bytes that it was sent in.
+    private func take() -> Int {
+        bounds.inFlightBytes += bounds.frameBytes
+        if !queue.added() { pause(.lane, true) }
+        return bounds.frameBytes
+    }
+
+    /// What has arrived has been looked at: what was not cancelled in the same breath goes to the lane.
+    private func launchStarting() {
+        if starting.isEmpty { return }
+        let requests = starting
+        starting.removeAll()
+        for request in requests { request.begin() }
+    }
+
+    private func cancel(_ requestID: UInt32) {
+        guard let place = starting.firstIndex(where: { $0.id == requestID }) else {
+            running[requestID]?.cancel()
+            return
+        }
+        drop(starting.remove(at: place))
+        answer(requestID, SearchError(.cancelled, "the request was cancelled before it began"))
+    }
+
+    /// Gives back what a request has taken that will not run.
+    private func drop(_ request: StartingRequest) {
+        bounds.inFlightBytes -= request.bytes
+        access.meter.end()
+        context.commons.shared.admission.turnedAway(request.ticket, now: context.lane.executor.now())
+        _ = queue.began()
+    }
+
+    private func begin<Answer: ReplyMessage>(
+        _ requestID: UInt32, _ bytes: Int, _ work: @escaping @Sendable (SearchLane) async -> Outcome<Answer>
     ) {
         guard let eventLoop = channelContext?.eventLoop else { return }
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
-        let request = RunningRequest(bytes: bounds.frameBytes)
-        bounds.inFlightBytes += request.bytes
+        let request = RunningRequest(bytes: bytes)
         running[requestID] = request
-        if !queue.added() { pause(.lane, true) }
         let task = Task(executorPreference: context.lane.executor) {
             [lane = context.lane, account = bounds.account, meter = access.meter, queue] in
             if queue.began() { eventLoop.execute { handler.value.laneHasRoom() } }
