@@ -95,15 +95,15 @@ import Testing
         try await flood("{max_errors: 4, max_in_flight: 4}", "max_errors", answers: 5, frames, answer: .error)
     }
 
-    /// Those that the lane finds, after the request was let in.
+    /// Those that the lane finds, after the request was let in. There may be as many at once as requests in flight.
     @Test func errorsThatComeLate() async throws {
         let request = SearchRequest(collections: ["nowhere"], vector: VectorBytes([1, 2, 3] as [Float]), k: 1)
-        try await withDeafGateway(limits: "{max_errors: 4, max_in_flight: 4}") { gateway in
+        try await withDeafGateway(limits: "{max_errors: 4, max_in_flight: 40}") { gateway in
             let client = try await RawClient(gateway)
             try await client.shakeHands()
             // All at once, so that nothing depends on how long an answer takes.
             var burst = ByteBuffer()
-            for number in 1...40 {
+            for number in 1...60 {
                 burst.writeImmutableBuffer(RawClient.frame(.search, UInt32(number)) { request.encode(into: &$0) })
             }
             try await client.channel.writeAndFlush(burst).get()
@@ -113,9 +113,8 @@ import Testing
                 codes.append(reply.code)
                 if frame.requestID == 0 { #expect(reply.message.contains("max_errors")) }
             }
-            #expect(codes.last == .limitExceeded && codes.count >= 5)
-            #expect(Set(codes.dropLast()).isSubset(of: [.unknownCollection, .tooManyInFlight]))
-            #expect(codes.contains(.unknownCollection))
+            #expect(codes.last == .limitExceeded && codes.count > 40)
+            #expect(Set(codes.dropLast()) == [.unknownCollection])
         }
     }
 
