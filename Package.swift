@@ -16,6 +16,7 @@ let tls = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -44,8 +45,12 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+        // Without its own reading of configurations.
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.0", traits: []),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
     ],
@@ -62,13 +67,23 @@ let package = Package(
         .target(name: "SluiceWire", dependencies: [nio("NIOCore"), "CLZ4"], swiftSettings: house),
         .target(name: "SluiceReactor", dependencies: ["CLinuxEvents", collections, heap], swiftSettings: house),
         .target(name: "SluicePostgres", dependencies: ["SluiceReactor", "CLibpq", "COpenSSL"], swiftSettings: house),
-        .target(name: "SluiceEngine", dependencies: ["SluiceCore", logging], swiftSettings: house),
+        .target(name: "SluiceEngine", dependencies: ["SluiceCore", logging, metrics], swiftSettings: house),
+        .target(name: "SluiceMetrics", dependencies: [metrics], swiftSettings: house),
         .target(
             name: "SluiceGateway",
             dependencies: [
                 "SluiceCore", "SluiceWire", "SluiceReactor", "SluicePostgres", "SluiceEngine",
-                "COpenSSL", nio("NIOCore"), nio("NIOPosix"), tls, logging, lifecycle, signals,
+                "COpenSSL", nio("NIOCore"), nio("NIOPosix"), tls, logging, metrics, lifecycle, signals,
                 .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: house),
+        .target(
+            name: "SluiceAdmin",
+            dependencies: [
+                "SluiceGateway", "SluiceMetrics", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), logging, lifecycle,
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
             ],
             swiftSettings: house),
         .target(
@@ -85,7 +100,10 @@ let package = Package(
         // Executables.
         .executableTarget(
             name: "sluice",
-            dependencies: ["SluiceGateway", "SluiceClient", "SluiceTools", arguments, histogram, logging, signals],
+            dependencies: [
+                "SluiceAdmin", "SluiceGateway", "SluiceMetrics", "SluiceClient", "SluiceTools", arguments, histogram,
+                logging, signals,
+            ],
             swiftSettings: house),
         .executableTarget(
             name: "sluice-sim", dependencies: ["SluiceSimulator", arguments], swiftSettings: house),
@@ -103,6 +121,7 @@ let package = Package(
         .testTarget(
             name: "SluicePostgresTests", dependencies: ["SluicePostgres", "SluiceReactor", "PostgresTestKit"],
             swiftSettings: house),
+        .testTarget(name: "SluiceMetricsTests", dependencies: ["SluiceMetrics", metrics], swiftSettings: house),
         .testTarget(
             name: "SluiceEngineTests",
             dependencies: ["SluiceEngine", "SluiceCore", "SluiceReactor", "SluiceGateway", logging],
@@ -120,6 +139,9 @@ let package = Package(
                 "SluiceClient", "SluiceWire", nio("NIOCore"), nio("NIOPosix"), nio("NIOEmbedded"),
             ],
             swiftSettings: house),
+        .testTarget(
+            name: "SluiceAdminTests",
+            dependencies: ["SluiceAdmin", "SluiceGateway", "SluiceMetrics", lifecycle, logging], swiftSettings: house),
         .testTarget(name: "SluiceSimulatorTests", dependencies: ["SluiceSimulator"], swiftSettings: house),
         .testTarget(name: "SluiceToolsTests", dependencies: ["SluiceTools"], swiftSettings: house),
         .testTarget(

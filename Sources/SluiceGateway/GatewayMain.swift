@@ -1,6 +1,8 @@
+public import CoreMetrics
 public import Logging
 internal import NIOCore
-internal import ServiceLifecycle
+public import ServiceLifecycle
+internal import SluiceEngine
 internal import UnixSignals
 
 /// The version of this source tree; CHANGELOG.md says what it brought.
@@ -10,31 +12,41 @@ public enum Version {
 
 /// What the CLI's `serve` runs.
 public enum GatewayMain {
+    /// Makes the admin server, which is there before the gateway and until after it.
+    public typealias AdminMaker = @Sendable (AdminSettings, GatewayDoor) -> any Service
+
     /// Serves until SIGTERM or SIGINT, then lets what is in flight finish.
     ///
     /// SIGHUP has it read identities, tokens and certificates anew.
-    /// - Parameter isUnprotected: listen where other machines may come from without TLS or identities.
+    /// - Parameters:
+    ///   - isUnprotected: listen where other machines may come from without TLS or identities.
+    ///   - metrics: what keeps the measurements.
+    ///   - admin: made if the configuration wants one; nil for none.
     /// - Throws: `ConfigErrors` if the configuration is wrong; `ListeningRefused`; `StartRefused` if a required index
     ///   is missing; NIO's errors if an address cannot be bound.
     public static func serve(
-        configPath: String, environment: [String: String], isUnprotected: Bool = false, logger: Logger
+        configPath: String, environment: [String: String], isUnprotected: Bool = false,
+        metrics: any MetricsFactory = NOOPMetricsHandler.instance, admin: AdminMaker? = nil, logger: Logger
     ) async throws {
         let config = try GatewayConfig.load(path: configPath, environment: environment)
         var logger = logger
         logger.logLevel = config.logLevel
-        let services = ServiceGroup(
+        let door = GatewayDoor { () throws(ConfigErrors) in
+            try GatewayConfig.load(path: configPath, environment: environment)
+        }
+        var services: [any Service] = []
+        // They end in the reverse order.
+        if let admin, let settings = config.admin.settings { services.append(admin(settings, door)) }
+        services.append(
+            GatewayService(config: config, isUnprotected: isUnprotected, metrics: metrics, logger: logger, door: door))
+        let group = ServiceGroup(
             configuration: .init(
-                services: [
-                    GatewayService(
-                        config: config, isUnprotected: isUnprotected, logger: logger,
-                        reading: { () throws(ConfigErrors) in
-                            try GatewayConfig.load(path: configPath, environment: environment)
-                        })
-                ],
-                gracefulShutdownSignals: [.sigterm, .sigint],
-                logger: logger))
-        try await services.run()
+                services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        try await group.run()
     }
+
+    /// What each of the gateway's metrics says of itself, by its name.
+    public static var metricHelp: [String: String] { EngineMeters.help }
 
     /// Reads a configuration and says everything that is wrong with it, without connecting anywhere.
     public static func check(configPath: String, environment: [String: String]) -> CheckSummary {
@@ -80,27 +92,26 @@ private struct GatewayService: Service, CustomStringConvertible {
     let description = "gateway"
     let config: GatewayConfig
     let isUnprotected: Bool
+    let metrics: any MetricsFactory
     let logger: Logger
-    /// The configuration as its file has it now.
-    let reading: @Sendable () throws(ConfigErrors) -> GatewayConfig
+    let door: GatewayDoor
 
     func run() async throws {
         let hangups = await UnixSignalsSequence(trapping: .sighup)
-        let gateway = try await Gateway.start(config, isUnprotected: isUnprotected, logger: logger)
+        let gateway = try await Gateway.start(config, isUnprotected: isUnprotected, metrics: metrics, logger: logger)
+        door.open(gateway)
         await gateway.logReadiness()
         let reloading = Task {
-            for await _ in hangups { reload(gateway) }
+            for await _ in hangups { _ = door.reload() }
         }
         try? await gracefulShutdown()
         reloading.cancel()
         await gateway.shutDown()
     }
+}
 
-    private func reload(_ gateway: Gateway) {
-        do throws(ConfigErrors) {
-            gateway.reload(try reading())
-        } catch {
-            for line in error.lines { logger.error("the configuration is not read anew: \(line)") }
-        }
+extension GatewayConfig.Admin {
+    fileprivate var settings: AdminSettings? {
+        tcp.map { AdminSettings(host: $0.host, port: $0.port, isRequired: isRequired) }
     }
 }

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Foundation
 import Logging
+import SluiceAdmin
 import SluiceGateway
+import SluiceMetrics
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Run the gateway until SIGTERM or SIGINT.")
@@ -18,10 +20,13 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        let logger = Logger(label: "sluice")
+        let registry = MetricsRegistry(help: GatewayMain.metricHelp)
         do {
             try await GatewayMain.serve(
                 configPath: config, environment: ProcessInfo.processInfo.environment,
-                isUnprotected: dangerouslyListenWithoutProtection, logger: Logger(label: "sluice"))
+                isUnprotected: dangerouslyListenWithoutProtection, metrics: registry,
+                admin: { AdminServer($0, door: $1, registry: registry, logger: logger) }, logger: logger)
         } catch let errors as ConfigErrors {
             Output.complain(errors.description)
             throw Exit.config

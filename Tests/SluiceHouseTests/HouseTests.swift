@@ -28,7 +28,8 @@ import Testing
         "SluiceWire": ["NIOCore", "CLZ4"],
         "SluiceReactor": ["CLinuxEvents", "DequeModule", "HeapModule", "Glibc", "Synchronization"],
         "SluicePostgres": ["SluiceReactor", "CLibpq", "COpenSSL", "Glibc", "Synchronization"],
-        "SluiceEngine": ["SluiceCore", "Logging", "Synchronization"],
+        "SluiceEngine": ["SluiceCore", "CoreMetrics", "Logging", "Synchronization"],
+        "SluiceMetrics": ["CoreMetrics", "Synchronization"],
         "SluiceClient": ["SluiceWire", "NIOCore", "NIOPosix", "NIOSSL", "Synchronization"],
     ]
 

@@ -58,12 +58,13 @@ final class RealGateway: Sendable {
     var pid: Int32 { process.processIdentifier }
 
     /// Returns once it serves.
-    /// - Parameter config: the configuration without `listen`.
+    /// - Parameter config: the configuration without `listen` and `admin`.
     init(_ config: String, environment: [String: String] = [:]) async throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
         let file = folder.appending(path: "gateway.yaml")
-        try Data("listen: {unix: \(folder.path)/s, tcp: \"127.0.0.1:0\"}\n\(config)\n".utf8).write(to: file)
+        let places = "listen: {unix: \(folder.path)/s, tcp: \"127.0.0.1:0\"}\nadmin: {enabled: false}\n"
+        try Data("\(places)\(config)\n".utf8).write(to: file)
         let errors = Pipe()
         process.executableURL = Binary.url
         process.arguments = ["serve", "--config", file.path]

@@ -105,7 +105,7 @@ public struct ShardMachine: Sendable {
         fileprivate var load: Int { inFlight + settling }
         public fileprivate(set) var breaker: BreakerMachine
         public fileprivate(set) var latency: PeakEWMA
-        fileprivate let settings: Replica
+        fileprivate var settings: Replica
         /// Its own place and those of its other names.
         fileprivate(set) var places = ReplicaSet()
     }
@@ -278,8 +278,33 @@ public struct ShardMachine: Sendable {
         return findPrimary()
     }
 
+    // MARK: An operator's word
+
     public mutating func drainRequested(_ replica: Int, _ isDrained: Bool) {
         if replicas.indices.contains(replica) { replicas[replica].isDrained = isDrained }
+    }
+
+    /// - Parameter time: until it may be probed; nil: until it is closed by hand.
+    public mutating func breakerOpened(_ replica: Int, for time: Duration?, now: Instant) {
+        guard replicas.indices.contains(replica) else { return }
+        _ = replicas[replica].breaker.forceOpen(for: time, now: now)
+    }
+
+    public mutating func breakerClosed(_ replica: Int, now: Instant) {
+        guard replicas.indices.contains(replica) else { return }
+        _ = replicas[replica].breaker.forceClosed(now: now)
+    }
+
+    /// Its pool was given another size.
+    public mutating func resized(_ replica: Int, capacity: Int) {
+        if replicas.indices.contains(replica) { replicas[replica].settings.capacity = capacity }
+    }
+
+    /// Whether an attempt would be made on it if there were no other.
+    public func isServing(_ replica: Int, now: Instant) -> Bool {
+        guard replicas.indices.contains(replica) else { return false }
+        let state = replicas[replica]
+        return state.isReachable && !state.isDrained && !state.breaker.isOpen(now: now)
     }
 
     // MARK: Choosing

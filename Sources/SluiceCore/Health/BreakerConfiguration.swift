@@ -29,6 +29,12 @@ extension BreakerMachine {
         public init() {}
     }
 
+    public enum Position: Hashable, Sendable {
+        case closed
+        case open(Cause)
+        case halfOpen(Cause)
+    }
+
     public enum Cause: String, Hashable, Sendable, CaseIterable {
         case consecutiveFailures
         case failureShare

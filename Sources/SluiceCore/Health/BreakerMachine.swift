@@ -46,6 +46,15 @@ public struct BreakerMachine: Sendable {
         }
     }
 
+    /// What it is just now, for reports.
+    public var position: Position {
+        switch state {
+        case .closed: .closed
+        case .open(_, let cause): .open(cause)
+        case .halfOpen(_, let cause): .halfOpen(cause)
+        }
+    }
+
     /// True until its open time has passed; then it is half open, or is as soon as somebody probes it.
     public func isOpen(now: Instant) -> Bool {
         if case .open(let until, _) = state { return now < until }

@@ -144,6 +144,13 @@ struct PlaceTable: Sendable {
 
     // MARK: Ages
 
+    /// Every connection that is up has come to the end of its life.
+    mutating func expireAll(at now: Instant) {
+        for slot in places.indices where places[slot].state == .idle || places[slot].state == .leased {
+            places[slot].expiry = now
+        }
+    }
+
     func since(_ connection: ConnectionID) -> Instant { places[connection.slot].since }
     func expiry(_ connection: ConnectionID) -> Instant { places[connection.slot].expiry }
 

@@ -27,6 +27,12 @@ extension PoolMachine {
         return dialsOnly()
     }
 
+    /// Every connection is replaced: idle ones now, leased ones as they come back.
+    public mutating func reconnectRequested(now: Instant) -> Actions {
+        places.expireAll(at: now)
+        return maintenanceDue(now: now)
+    }
+
     /// As `drain`, for ever.
     public mutating func shutDown() -> Actions {
         mode == .shutDown ? Actions() : stop(.shutDown, .shutDown)

@@ -34,6 +34,8 @@ public struct Catalogue: Sendable {
     public var collections: [String: Collection] { boxed.mapValues(\.value) }
     /// Sorted by name.
     public var listed: [Collection] { boxed.values.map(\.value).sorted { $0.name < $1.name } }
+    /// In the order of the configuration.
+    public var numbered: [Collection] { boxed.values.map(\.value).sorted { $0.number < $1.number } }
     private let estimates: [Place: RowEstimate]
     private let notes: [Place: IndexNote]
 
@@ -114,7 +116,7 @@ public struct Catalogue: Sendable {
     }
 
     /// The replicas that are one backend: several if the same server has several names.
-    func served(by backend: Int) -> [ServedReplica] {
+    public func served(by backend: Int) -> [ServedReplica] {
         shards.enumerated().flatMap { shard, value in
             value.replicas.enumerated().compactMap { replica, value in
                 value.backend == backend ? ServedReplica(shard: shard, replica: replica) : nil

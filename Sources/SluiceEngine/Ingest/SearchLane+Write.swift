@@ -6,7 +6,7 @@ extension SearchLane {
     /// A shard's rows are all stored or none. What may have been sent is not sent again unless the request has a key;
     /// what was certainly not done goes on, on the new primary if there is one.
     public func write(_ order: WriteOrder, admittedBy ticket: Admission.Ticket) async -> Outcome<WriteAnswer> {
-        let terms = RequestTerms(deadline: order.deadline)
+        let terms = RequestTerms(kind: .write, deadline: order.deadline)
         // What became of a write is said however late it is known.
         return await admitted(ticket, terms, executor.now(), isMeasured: false, mayBeLate: true) { lane, running in
             do throws(SearchError) {

@@ -39,6 +39,7 @@ extension LegReport {
     mutating func takeEffort(of first: LegReport, _ second: LegReport) {
         attempts = first.attempts + second.attempts
         hedges = first.hedges + second.hedges
+        took = first.took + second.took
         wait = first.wait + second.wait
         execute = first.execute + second.execute
     }

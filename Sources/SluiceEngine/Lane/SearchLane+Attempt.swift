@@ -76,10 +76,17 @@ extension SearchLane {
                     ])
             }
         }
+        shared.meters.attemptEnded(
+            end.pick, shard: leg.shardIndex, failure: end.result.failure?.reason, wait: end.wait, took: end.execute)
         let (transition, staleness) = shared.shards[leg.shardIndex].attemptEnded(
             end.pick, result, waited: end.wait, retryAfter: retryAfter, isSettling: end.unsettled != nil,
             now: executor.now())
         if let transition {
+            if case .opened(let cause, _) = transition {
+                shared.meters.breakerOpened(shard: leg.shardIndex, replica: end.pick.replica, cause: cause)
+            }
+            shared.journal.add(
+                .init(.breaker, shard: leg.shardName, replica: replica.name, "\(transition)"), at: executor.now())
             logger.notice(
                 "breaker: \(transition)", metadata: ["shard": "\(leg.shardName)", "replica": "\(replica.name)"])
         }

@@ -20,6 +20,14 @@ extension SearchLane {
 
     /// Runs one leg, and searches harder if it finds too few rows and the request wants them all.
     func runLeg(_ place: SlotID) async -> LegResult {
+        let began = executor.now()
+        var result = await climb(place)
+        result.report.took = began.duration(to: executor.now())
+        shared.meters.legEnded(result.report.leg, took: result.report.took)
+        return result
+    }
+
+    private func climb(_ place: SlotID) async -> LegResult {
         defer { legs.remove(place) }
         var result = await runRung(place)
         guard result.report.status == .ok, let leg = legs[place] else { return result }
@@ -104,6 +112,7 @@ extension SearchLane {
         }
         legs[place]?.current = .between
         action = noteEnd(end, place, &result)
+        if action == .succeed { shared.meters.hedgeWon(shard: result.report.leg.shardIndex) }
         return action
     }
 
@@ -131,6 +140,7 @@ extension SearchLane {
             return nil
         case .ask(let pick):
             legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
+            shared.meters.attemptStarted(kind, shard: leg.shardIndex)
             result.report.replica = leg.shard.replicas[pick.replica].name
             return pick
         }
@@ -183,6 +193,7 @@ extension SearchLane {
         // Nobody has room, or there is no budget, just now; while the leg waits, that may change.
         guard case .ask(let pick) = choice else { return armHedge(place, after: run.hedgeAfter) }
         legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
+        shared.meters.attemptStarted(kind, shard: run.leg.shardIndex)
         let (leg, input, running, rung) = (run.leg, run.input, run.running, run.rung)
         legs[place]?.hedge = Task(executorPreference: executor) {
             let end = await self.perform(pick, leg, input, running, for: nil)
@@ -197,6 +208,7 @@ extension SearchLane {
         guard legs[place]?.hedge != nil, legs[place]?.rung == rung else { return }
         guard case .success = end.result else { return }
         _ = legs[place]?.machine.attemptSucceeded()
+        if let leg = legs[place]?.leg { shared.meters.hedgeWon(shard: leg.shardIndex) }
         legs[place]?.hedgeEnd = Boxed(end)
         legs[place]?.hedge = nil
         interrupt(place)

@@ -28,6 +28,7 @@ extension SearchLane {
     private func nearest(_ plan: SearchPlan, _ running: RunningSearch) async -> SearchOutcome {
         var end = await fanOut(plan.stage, running)
         guard case .success(let coverage) = end.verdict else { return end.failed() }
+        var began = executor.now()
         var lists = Lists(plan, end.legs)
         let short = lists.cutShort(plan, end.legs)
         var isRepaired = false
@@ -37,10 +38,12 @@ extension SearchLane {
             if case .failure = again.verdict, !running.mayBePartial { return again.failed(also: end.unsettled) }
             isRepaired = again.legs.contains { $0.status == .ok }
             end.repair(short, with: again)
+            began = executor.now()
             lists = Lists(plan, end.legs)
         }
         var answer = lists.answer(plan, end.legs, coverage: coverage)
         answer.isRepaired = isRepaired
+        shared.meters.merged(in: began.duration(to: executor.now()))
         return answered(answer, running, end.unsettled)
     }
 

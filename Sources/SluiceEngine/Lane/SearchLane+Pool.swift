@@ -102,6 +102,18 @@ extension SearchLane {
         perform(actions, on: backend)
     }
 
+    /// Replaces every connection of a backend's slice: idle ones now, leased ones as they come back.
+    public func reconnect(backend: Int) {
+        guard backends.indices.contains(backend) else { return }
+        perform(backends[backend].machine.reconnectRequested(now: executor.now()), on: backend)
+    }
+
+    /// - Parameter asked: when, by the executor's clock.
+    /// - Returns: the slices of all pools, and how long the question waited for this lane's thread.
+    public func report(asked: Instant) -> (pools: [PoolState], lag: Duration) {
+        (pools, asked.duration(to: executor.now()))
+    }
+
     public var pools: [PoolState] {
         backends.map {
             PoolState(
@@ -281,6 +293,7 @@ extension SearchLane {
                 self.executor.execute { self.assumeIsolated { $0.lost(backend, id) } }
             }
             backends[backend].connections[id] = connection
+            shared.meters.dialEnded(backends[backend].served, took: dialled.duration(to: executor.now()))
             let available = backends[backend].machine.connectionEstablished(
                 id, now: executor.now(), using: &random)
             noteRole(
@@ -391,7 +404,9 @@ extension SearchLane {
 
     func noteRole(_ backend: Int, _ report: ReplicaReport) {
         for served in backends[backend].served {
-            note(shared.shards[served.shard].roleProbed(served.replica, report), on: served.shard)
+            let (conflict, role) = shared.shards[served.shard].roleProbed(served.replica, report)
+            note(conflict, on: served.shard)
+            if let role { journal(.role, served, "is a \(role) now") }
         }
     }
 
@@ -402,6 +417,12 @@ extension SearchLane {
         }
     }
 
+    private func journal(_ kind: Journal.Event.Kind, _ served: ServedReplica, _ text: String) {
+        let shard = shared.catalogue.shards[served.shard]
+        shared.journal.add(
+            .init(kind, shard: shard.name, replica: shard.replicas[served.replica].name, text), at: executor.now())
+    }
+
     /// Only one lane is told of each change.
     private func note(_ change: PrimaryConflictChange?, on shard: Int) {
         guard let change else { return }
@@ -409,10 +430,14 @@ extension SearchLane {
         switch change {
         case .began(let claimants):
             let names = claimants.filter(place.replicas.indices.contains).map { place.replicas[$0].name }
+            shared.journal.add(
+                .init(.conflict, shard: place.name, "two servers claim to be primary"), at: executor.now())
             logger.error(
                 "two servers of the shard claim to be primary: writes are refused",
                 metadata: ["shard": "\(place.name)", "replicas": "\(names.joined(separator: ", "))"])
         case .ended:
+            shared.journal.add(
+                .init(.conflict, shard: place.name, "no more than one server claims to be primary"), at: executor.now())
             logger.error(
                 "no more than one server of the shard claims to be primary", metadata: ["shard": "\(place.name)"])
         }
@@ -428,6 +453,8 @@ extension SearchLane {
             let change = shared.shards[served.shard].reachabilityChanged(
                 served.replica, onLane: index, to: isReachable, now: executor.now())
             note(change, on: served.shard)
+            guard index == 0, isKnown || !isReachable else { continue }
+            journal(.reachability, served, isReachable ? "can be reached again" : "cannot be reached")
         }
         guard index == 0, isKnown || !isReachable else { return }
         let backend = backends[backend].backend

@@ -13,8 +13,7 @@ extension SearchLane {
             for: search.sharingKey, use, until: search.deadline, on: executor
         ) {
             do throws(SearchError) {
-                let ticket = try shared.admission.arrived(
-                    search.priority, deadline: search.deadline, now: executor.now())
+                let ticket = try shared.arrived(search.priority, deadline: search.deadline, now: executor.now())
                 let outcome = await execute(search, admittedBy: ticket)
                 unsettled = outcome.unsettled
                 return use.caches ? outcome.result.map { $0.compacted() } : outcome.result

@@ -73,7 +73,7 @@ public actor SearchLane {
     public func search(_ search: Search) async -> SearchOutcome {
         if let use = use(of: search) { return await self.search(search, sharing: use) }
         do throws(SearchError) {
-            let ticket = try shared.admission.arrived(search.priority, deadline: search.deadline, now: executor.now())
+            let ticket = try shared.arrived(search.priority, deadline: search.deadline, now: executor.now())
             return await self.search(search, admittedBy: ticket)
         } catch {
             return SearchOutcome(result: .failure(error))
@@ -88,20 +88,41 @@ public actor SearchLane {
         paged(await execute(search, admittedBy: ticket, stream), search)
     }
 
-    /// Plans and runs one search.
+    /// Plans and runs one search, and measures it.
     func execute(
         _ search: Search, admittedBy ticket: Admission.Ticket, _ stream: AnswerStream? = nil
     ) async -> SearchOutcome {
         let started = executor.now()
+        let outcome = await execute(search, admittedBy: ticket, stream, started)
+        let took = started.duration(to: executor.now())
+        for name in search.collections {
+            guard let collection = shared.catalogue.boxed[name]?.value.number else { continue }
+            shared.meters.searchEnded(collection, coverage: outcome.result.success?.coverage, took: took)
+        }
+        if let slow = shared.journal.slow, took >= slow { noteSlow(search, outcome.result, took: took) }
+        return outcome
+    }
+
+    private func noteSlow(_ search: Search, _ result: Result<SearchAnswer, SearchError>, took: Duration) {
+        let slow = Journal.SlowSearch(search, result, took: took)
+        guard let unsaid = shared.journal.add(slow, at: executor.now()) else { return }
+        var metadata = Logger.Metadata(uniqueKeysWithValues: slow.metadata.map { ($0, .string($1)) })
+        if unsaid > 0 { metadata["more_before"] = "\(unsaid)" }
+        logger.notice("slow search", metadata: metadata)
+    }
+
+    private func execute(
+        _ search: Search, admittedBy ticket: Admission.Ticket, _ stream: AnswerStream?, _ started: Instant
+    ) async -> SearchOutcome {
         let terms = search.terms(isStreamed: stream != nil)
         do throws(SearchError) {
             if let row = search.extras?.value.like {
-                try planned(ticket, search.deadline, started) { () throws(SearchError) in
+                try planned(ticket, .search, search.deadline, started) { () throws(SearchError) in
                     try planner.check(search, like: row)
                 }
                 return await admitted(ticket, terms, started) { await $0.alike(search, row, $1, stream) }
             }
-            let plan = try planned(ticket, search.deadline, started) { () throws(SearchError) in
+            let plan = try planned(ticket, .search, search.deadline, started) { () throws(SearchError) in
                 try planner.plan(search)
             }
             let isMeasured = !search.exact && plan.vectorCount == 1
@@ -119,10 +140,10 @@ public actor SearchLane {
         var seen: Set<Int64> = []
         let ids = request.ids.filter { seen.insert($0).inserted }
         do throws(SearchError) {
-            let stage = try planned(ticket, request.deadline, started) { () throws(SearchError) in
+            let stage = try planned(ticket, .get, request.deadline, started) { () throws(SearchError) in
                 try planner.rows(request, ids: ids)
             }
-            var terms = RequestTerms(deadline: request.deadline, allowsPartial: request.allowsPartial)
+            var terms = RequestTerms(kind: .get, deadline: request.deadline, allowsPartial: request.allowsPartial)
             terms.freshness = request.freshness
             terms.tenant = request.tenant
             return await admitted(ticket, terms, started) { await $0.rows(request, ids, stage, $1) }
@@ -135,10 +156,10 @@ public actor SearchLane {
     public func count(_ question: CountQuestion, admittedBy ticket: Admission.Ticket) async -> Outcome<CountAnswer> {
         let started = executor.now()
         do throws(SearchError) {
-            let stage = try planned(ticket, question.deadline, started) { () throws(SearchError) in
+            let stage = try planned(ticket, .count, question.deadline, started) { () throws(SearchError) in
                 try planner.count(question)
             }
-            let terms = RequestTerms(deadline: question.deadline, tenant: question.tenant)
+            let terms = RequestTerms(kind: .count, deadline: question.deadline, tenant: question.tenant)
             return await admitted(ticket, terms, started, isMeasured: false) { await $0.count(question, stage, $1) }
         } catch {
             return Outcome(result: .failure(error))
@@ -147,7 +168,7 @@ public actor SearchLane {
 
     /// A request's plan. One that is at fault itself, too late or not wanted any more gives its place back.
     private func planned<Plan>(
-        _ ticket: Admission.Ticket, _ deadline: Instant, _ arrived: Instant,
+        _ ticket: Admission.Ticket, _ kind: RequestKind, _ deadline: Instant, _ arrived: Instant,
         _ plan: () throws(SearchError) -> Plan
     ) throws(SearchError) -> Plan {
         do throws(SearchError) {
@@ -158,6 +179,7 @@ public actor SearchLane {
             return try plan()
         } catch {
             shared.admission.turnedAway(ticket, now: arrived)
+            shared.meters.requestEnded(kind, error, took: arrived.duration(to: executor.now()))
             throw error
         }
     }
@@ -170,9 +192,12 @@ public actor SearchLane {
         do throws(SearchError) {
             try await shared.admission.enter(ticket, on: executor)
         } catch {
+            if error.code == .busy { shared.meters.shed(.admission) }
+            shared.meters.requestEnded(terms.kind, error, took: arrived.duration(to: executor.now()))
             return Outcome(result: .failure(error))
         }
         let admitted = executor.now()
+        shared.meters.queued(for: arrived.duration(to: admitted))
         let running = RunningSearch(terms, started: admitted, arrived: arrived)
         var outcome = await run(self, running)
         running.letGo(of: shared.memory)
@@ -181,7 +206,10 @@ public actor SearchLane {
         if now > terms.deadline, !mayBeLate, case .success = outcome.result {
             outcome.result = .failure(SearchError(.deadlineExceeded, "the answer was not ready by the deadline"))
         }
-        shared.admission.left(admitted, outcome.result.failure, isMeasured: isMeasured, now: now)
+        let failure = outcome.result.failure
+        shared.admission.left(admitted, failure, isMeasured: isMeasured, now: now)
+        if failure?.code == .busy { shared.meters.shed(.pool) }
+        shared.meters.requestEnded(terms.kind, failure, took: arrived.duration(to: now))
         return outcome
     }
 }

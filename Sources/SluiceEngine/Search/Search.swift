@@ -76,6 +76,7 @@ extension Boxed: Hashable where Value: Hashable {
 
 /// How a request is run, whatever it asks for.
 struct RequestTerms: Sendable {
+    var kind = RequestKind.search
     var deadline: Instant
     var allowsPartial = false
     var minCoverage: Double?

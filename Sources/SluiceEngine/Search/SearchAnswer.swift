@@ -148,6 +148,8 @@ public struct LegReport: Sendable {
     public var wait = Duration.zero
     /// From sending the statement to the last row, of the last attempt.
     public var execute = Duration.zero
+    /// From its start to its end, with waits, retries and hedges.
+    public var took = Duration.zero
     /// Hedges included.
     public var attempts = 0
     public var hedges = 0

@@ -135,6 +135,8 @@ final class LegLadder: Sendable {
 public final class PlannedLeg: Sendable {
     public let collection: String
     let collectionRank: Int
+    /// Its place in the configuration.
+    let collectionNumber: Int
     public let shape: SearchShape
     let shardIndex: Int
     let shard: Catalogue.Shard
@@ -158,6 +160,7 @@ public final class PlannedLeg: Sendable {
         self.index = index
         self.collection = collection.name
         collectionRank = collection.rank
+        collectionNumber = collection.number
         self.shape = shape
         self.place = place
         self.shardIndex = shardIndex

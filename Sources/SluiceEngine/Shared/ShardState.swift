@@ -74,13 +74,42 @@ public final class ShardState: Sendable {
         state.withLock { $0.machine.reachabilityChanged(replica, onLane: lane, to: isReachable, now: now) }
     }
 
-    func roleProbed(_ replica: Int, _ report: ReplicaReport) -> PrimaryConflictChange? {
-        state.withLock { $0.machine.roleProbed(replica, report) }
+    /// - Returns: what changed: of claims to be primary, and of this replica's role, if it had one before.
+    func roleProbed(
+        _ replica: Int, _ report: ReplicaReport
+    ) -> (conflict: PrimaryConflictChange?, role: ReplicaRole?) {
+        state.withLock { state in
+            let before = state.machine.replicas[replica].role
+            let conflict = state.machine.roleProbed(replica, report)
+            let role = state.machine.replicas[replica].role
+            return (conflict, before == .unknown || before == role ? nil : role)
+        }
     }
 
     func lookFailed(_ replica: Int, asked: Instant) -> PrimaryConflictChange? {
         state.withLock { $0.machine.lookFailed(replica, asked: asked) }
     }
+
+    // MARK: An operator's word
+
+    public func drainRequested(_ replica: Int, _ isDrained: Bool) {
+        state.withLock { $0.machine.drainRequested(replica, isDrained) }
+    }
+
+    /// - Parameter time: until it may be probed; nil: until it is closed by hand.
+    public func breakerOpened(_ replica: Int, for time: Duration?, now: Instant) {
+        state.withLock { $0.machine.breakerOpened(replica, for: time, now: now) }
+    }
+
+    public func breakerClosed(_ replica: Int, now: Instant) {
+        state.withLock { $0.machine.breakerClosed(replica, now: now) }
+    }
+
+    public func resized(_ replica: Int, capacity: Int) {
+        state.withLock { $0.machine.resized(replica, capacity: capacity) }
+    }
+
+    // MARK: Reports
 
     /// Where the shard can be written to.
     public var primary: PrimaryChoice { state.withLock { $0.machine.primary } }

@@ -1,3 +1,4 @@
+public import CoreMetrics
 public import SluiceCore
 internal import Synchronization
 
@@ -10,6 +11,8 @@ public final class SharedState: Sendable {
     public let shards: [ShardState]
     public let admission: Admission
     public let memory: MemoryBudget
+    public let meters: EngineMeters
+    public let journal: Journal
     let answers: SharedAnswers<Search, SearchAnswer>
     let cursors: CursorShelf<SearchAnswer>
     let board: LaneBoard
@@ -19,10 +22,14 @@ public final class SharedState: Sendable {
     let integrityFailures = Atomic<UInt64>(0)
     private let lanes = Mutex<[SearchLane]>([])
 
+    /// - Parameter metrics: what keeps the measurements.
     public init(
         catalogue: Catalogue, backends: [any SearchBackend], shards: [ShardState], admission: Admission, lanes: Int,
-        holding: HoldingLimits = .init(), memory: MemoryBudget = .init(limit: .max)
+        holding: HoldingLimits = .init(), memory: MemoryBudget = .init(limit: .max),
+        metrics: any MetricsFactory = NOOPMetricsHandler.instance, journal: Journal = Journal(slow: nil)
     ) {
+        self.journal = journal
+        meters = EngineMeters(catalogue, factory: metrics)
         self.catalogue = catalogue
         self.backends = backends
         self.shards = shards
@@ -35,6 +42,18 @@ public final class SharedState: Sendable {
             mostBytes: holding.cursorBytes, mostBytesPerCursor: holding.cursorBytesEach,
             timeToLive: holding.cursorTime)
         board = LaneBoard(lanes: lanes, backends: backends.count)
+    }
+
+    /// A search has come; as `Admission.arrived`, and counted if it is refused.
+    public func arrived(
+        _ priority: SearchPriority, of session: UInt64 = 0, deadline: Instant, now: Instant
+    ) throws(SearchError) -> Admission.Ticket {
+        do throws(SearchError) {
+            return try admission.arrived(priority, of: session, deadline: deadline, now: now)
+        } catch {
+            meters.shed(.admission)
+            throw error
+        }
     }
 
     /// Tells the lanes of each other. Once, before the first search.

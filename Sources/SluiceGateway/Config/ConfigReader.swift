@@ -44,7 +44,8 @@ struct ConfigReader {
 
     func read(_ root: ConfigNode) -> GatewayConfig {
         let keys = root.table([
-            "listen", "tls", "access", "reactors", "pool", "shards", "collections", "limits", "routing", "breaker",
+            "listen", "admin", "tls", "access", "reactors", "pool", "shards", "collections", "limits", "routing",
+            "breaker",
             "retries",
             "hedging", "laggards", "admission", "cursors", "cache", "freshness", "log",
         ])
@@ -63,8 +64,8 @@ struct ConfigReader {
         let listen = keys["listen"].map(readListen) ?? GatewayConfig.Listen(tcp: .init(host: "127.0.0.1", port: 7_411))
         if listen.tls != nil, keys["tls"] == nil { root.missing("tls") }
         if let tls = keys["tls"], listen.tls == nil { tls.complain("is for listen.tls, which is not there") }
-        return GatewayConfig(
-            listen: listen, tls: keys["tls"].map(readTLS),
+        var config = GatewayConfig(
+            listen: listen, admin: keys["admin"].map(readAdmin) ?? .init(), tls: keys["tls"].map(readTLS),
             access: keys["access"].map { readAccess($0, collections) } ?? .init(),
             reactors: keys["reactors"]?.integer(1...64, or: 1)
                 ?? max(1, ProcessInfo.processInfo.activeProcessorCount / 2),
@@ -76,7 +77,9 @@ struct ConfigReader {
             admission: keys["admission"].map(readAdmission) ?? .init(),
             cursors: keys["cursors"].map(readCursors) ?? .init(), cache: keys["cache"].map(readCache) ?? .init(),
             freshness: keys["freshness"].map(readFreshness) ?? .init(),
-            logLevel: keys["log"].map(readLogLevel) ?? .info)
+            logLevel: .info)
+        keys["log"].map { readLog($0, &config) }
+        return config
     }
 
     /// A vector takes four bytes a dimension; the rest is room for names and numbers.
@@ -101,6 +104,17 @@ struct ConfigReader {
         }
         if keys.isEmpty, node.isTable { node.complain("names no address; give one of tcp, tls and unix, or several") }
         return listen
+    }
+
+    private func readAdmin(_ node: ConfigNode) -> GatewayConfig.Admin {
+        let keys = node.table(["tcp", "enabled"])
+        var admin = GatewayConfig.Admin()
+        if let address = keys["tcp"].flatMap(address) {
+            admin.tcp = address
+            admin.isRequired = true
+        }
+        if keys["enabled"]?.flag(or: true) == false { admin.tcp = nil }
+        return admin
     }
 
     private func address(_ node: ConfigNode) -> GatewayConfig.HostPort? {
@@ -173,9 +187,11 @@ struct ConfigReader {
             timeout: keys["timeout"]?.duration(Self.timeouts, or: .seconds(1)))
     }
 
-    private func readLogLevel(_ node: ConfigNode) -> Logger.Level {
-        let keys = node.table(["level"])
-        return keys["level"]?.choice(Logger.Level.self, or: .info) ?? .info
+    private func readLog(_ node: ConfigNode, _ config: inout GatewayConfig) {
+        let keys = node.table(["level", "slow_search"])
+        config.logLevel = keys["level"]?.choice(Logger.Level.self, or: .info) ?? .info
+        guard let slow = keys["slow_search"]?.duration(.zero ... .seconds(3_600), or: .zero) else { return }
+        config.slowSearch = slow > .zero ? slow : nil
     }
 
     // MARK: Texts

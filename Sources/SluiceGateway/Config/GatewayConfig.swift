@@ -20,6 +20,14 @@ package struct GatewayConfig: Sendable {
         package var unixPath: String?
     }
 
+    /// Where operators and Prometheus find it, by HTTP.
+    package struct Admin: Hashable, Sendable {
+        /// Nil for nowhere.
+        package var tcp: HostPort? = .init(host: "127.0.0.1", port: 7_412)
+        /// It was asked for: if the address cannot be had, the gateway does not start.
+        package var isRequired = false
+    }
+
     package enum Pooler: String, Hashable, Sendable, CaseIterable {
         case none
         case transaction
@@ -125,6 +133,7 @@ package struct GatewayConfig: Sendable {
     }
 
     package var listen: Listen
+    package var admin = Admin()
     /// Nil if nothing is listened on with TLS.
     package var tls: TLS?
     package var access = Access()
@@ -143,6 +152,8 @@ package struct GatewayConfig: Sendable {
     package var cache: Cache
     package var freshness: Freshness
     package var logLevel: Logger.Level
+    /// A search that takes as long is noted with its legs; nil: none is.
+    package var slowSearch: Duration? = .milliseconds(500)
 }
 
 /// A text that is never printed.

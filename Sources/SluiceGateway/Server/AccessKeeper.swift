@@ -40,7 +40,8 @@ final class AccessKeeper: Sendable {
     }
 
     /// Takes what the configuration file says now of identities and certificates.
-    func reload(_ config: GatewayConfig) {
+    /// - Returns: why what was in force stays so; empty if it does not.
+    func reload(_ config: GatewayConfig) -> [String] {
         do {
             if let settings = config.tls { try tls?.reload(settings) }
             let rules = AccessRules(config.access.identities, tokens: try Self.tokens(config.access))
@@ -51,8 +52,10 @@ final class AccessKeeper: Sendable {
             take(rules)
             logger.notice("identities and certificates have been read anew; other changes need a restart")
             warnOfExpiry()
+            return []
         } catch {
             logger.error("what was in force stays so: \(error)")
+            return ["\(error)"]
         }
     }
 

@@ -1,3 +1,4 @@
+internal import CoreMetrics
 internal import SluiceCore
 internal import SluiceEngine
 internal import SluicePostgres
@@ -50,7 +51,7 @@ struct Blueprint {
 
     // MARK: The engine's parts
 
-    func sharedState(on reactors: [Reactor]) -> SharedState {
+    func sharedState(on reactors: [Reactor], metrics: any MetricsFactory) -> SharedState {
         let now = Instant(nanoseconds: Reactor.now())
         let shards = zip(config.shards, catalogue.shards).map { shard, known in
             ShardState(
@@ -66,7 +67,8 @@ struct Blueprint {
         return SharedState(
             catalogue: catalogue, backends: backends(on: reactors), shards: shards,
             admission: Admission(config.admission.enabled ? admission : nil), lanes: reactors.count,
-            holding: holding, memory: MemoryBudget(limit: config.limits.maxMemory))
+            holding: holding, memory: MemoryBudget(limit: config.limits.maxMemory), metrics: metrics,
+            journal: Journal(slow: config.slowSearch))
     }
 
     private var holding: HoldingLimits {

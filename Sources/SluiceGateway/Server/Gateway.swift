@@ -1,3 +1,4 @@
+package import CoreMetrics
 package import Logging
 package import NIOCore
 internal import NIOPosix
@@ -15,11 +16,13 @@ package final class Gateway: Sendable {
     /// The same with TLS.
     package let tlsAddress: SocketAddress?
 
-    private let config: GatewayConfig
+    let config: GatewayConfig
+    let logger: Logger
+    let house: House
+    let registry: SessionRegistry
+    let traffic: Traffic
+    private let started = ContinuousClock.now
     private let isUnprotected: Bool
-    private let logger: Logger
-    private let house: House
-    private let registry: SessionRegistry
     private let keeper: AccessKeeper
     private let keeping: Task<Void, Never>
     private let group: MultiThreadedEventLoopGroup
@@ -29,9 +32,9 @@ package final class Gateway: Sendable {
 
     private init(
         config: GatewayConfig, isUnprotected: Bool, logger: Logger, house: House, registry: SessionRegistry,
-        keeper: AccessKeeper,
-        group: MultiThreadedEventLoopGroup, listeners: Listeners.Bound
+        traffic: Traffic, keeper: AccessKeeper, group: MultiThreadedEventLoopGroup, listeners: Listeners.Bound
     ) {
+        self.traffic = traffic
         self.config = config
         self.isUnprotected = isUnprotected
         self.logger = logger
@@ -48,12 +51,15 @@ package final class Gateway: Sendable {
 
     /// Dials the replicas, examines one of each shard, then listens. A replica that is down makes the gateway degraded,
     /// not dead.
-    /// - Parameter isUnprotected: listen where other machines may come from, whatever protects it or not.
+    /// - Parameters:
+    ///   - isUnprotected: listen where other machines may come from, whatever protects it or not.
+    ///   - metrics: what keeps the measurements.
     /// - Throws: `ListeningRefused`; `StartRefused` if a collection that requires an index has none that serves it.
     package static func start(
-        _ config: GatewayConfig, isUnprotected: Bool = false, logger: Logger
+        _ config: GatewayConfig, isUnprotected: Bool = false, metrics: any MetricsFactory = NOOPMetricsHandler.instance,
+        logger: Logger
     ) async throws -> Gateway {
-        let objections = ListeningRule.objections(config.listen, config.access)
+        let objections = ListeningRule.objections(config.listen, config.admin, config.access)
         guard objections.isEmpty || isUnprotected else { throw ListeningRefused(reasons: objections) }
         for objection in objections { logger.warning("\(ListeningRule.flag): \(objection)") }
         if config.access.identities.isEmpty {
@@ -66,7 +72,7 @@ package final class Gateway: Sendable {
                 "too few file descriptors for all sessions and connections; raise `ulimit -n`",
                 metadata: ["limit": "\(limit)", "may_need": "\(need)"])
         }
-        let house = try House(config, logger: logger)
+        let house = try House(config, metrics: metrics, logger: logger)
         // At the same time: neither waits longer than a dial may take.
         async let examination = Examination.run(config, .oneReplica)
         await house.start()
@@ -81,16 +87,16 @@ package final class Gateway: Sendable {
             throw error
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: house.lanes.count)
+        let traffic = Traffic()
         do {
             try take(await examination, house.shared.catalogue, logger)
             let sessions = SessionFactory(
-                config: config, house: house, registry: registry, access: keeper.directory, tls: keeper.tls,
-                logger: logger)
+                config: config, house: house, registry: registry, traffic: traffic, access: keeper.directory,
+                tls: keeper.tls, logger: logger)
             let listeners = try await Listeners(config.listen, group: group, sessions: sessions).bind()
             return Gateway(
                 config: config, isUnprotected: isUnprotected, logger: logger, house: house, registry: registry,
-                keeper: keeper, group: group,
-                listeners: listeners)
+                traffic: traffic, keeper: keeper, group: group, listeners: listeners)
         } catch {
             try? await group.shutdownGracefully()
             await house.shutDown()
@@ -129,14 +135,29 @@ package final class Gateway: Sendable {
     /// Takes what a configuration says of identities and certificates; sessions that are open have it at once.
     ///
     /// Not if it would open the gateway to other machines without protection.
-    package func reload(_ config: GatewayConfig) {
-        let objections = ListeningRule.objections(self.config.listen, config.access)
+    /// - Returns: why what was in force stays so; empty if it does not.
+    @discardableResult
+    package func reload(_ config: GatewayConfig) -> [String] {
+        let objections = ListeningRule.objections(self.config.listen, self.config.admin, config.access)
         guard objections.isEmpty || isUnprotected else {
             for objection in objections { logger.error("what was in force stays so: \(objection)") }
-            return
+            return objections
         }
-        keeper.reload(config)
+        return keeper.reload(config)
     }
+
+    /// Whether whoever has this token may change how the gateway runs: without identities whoever can connect, else one
+    /// that has the permission `admin` for all collections.
+    package func mayAdminister(token: String?) -> Bool {
+        let admitted = try? keeper.directory.rules.admit(
+            token: token.map { Array($0.utf8) }, peer: SessionPeer(), at: WallClock.seconds())
+        return admitted?.identity.otherwise?.actions.contains(.admin) ?? false
+    }
+
+    /// It has been told to stop.
+    package var isDraining: Bool { isStopped.load(ordering: .relaxed) }
+
+    var uptime: Duration { started.duration(to: .now) }
 
     /// Answers of servers that were another request's, and were dropped for that.
     package var integrityFailures: UInt64 { house.shared.integrityFailureCount }

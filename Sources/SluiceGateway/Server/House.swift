@@ -1,3 +1,4 @@
+internal import CoreMetrics
 internal import Logging
 internal import SluiceCore
 internal import SluiceEngine
@@ -13,10 +14,11 @@ struct House: Sendable {
     private let probeInterval: Duration
     private let roleWatch: Task<Void, Never>
 
-    init(_ config: GatewayConfig, logger: Logger) throws {
+    /// - Parameter metrics: what keeps the measurements.
+    init(_ config: GatewayConfig, metrics: any MetricsFactory, logger: Logger) throws {
         let blueprint = try Blueprint(config)
         let reactors = try (0..<blueprint.laneCount).map { try Reactor(name: "reactor-\($0)") }
-        let shared = blueprint.sharedState(on: reactors)
+        let shared = blueprint.sharedState(on: reactors, metrics: metrics)
         let lanes = reactors.indices.map { index in
             SearchLane(
                 index: index, executor: reactors[index], shared: shared,
@@ -36,6 +38,8 @@ struct House: Sendable {
         }
     }
 
+    var now: Instant { Instant(nanoseconds: Reactor.now()) }
+
     func start() async {
         await withTaskGroup(of: Void.self) { group in
             for lane in lanes { group.addTask { await lane.start() } }
@@ -54,11 +58,15 @@ struct House: Sendable {
 extension PoolMachine.Configuration {
     /// One lane's part of a replica's budget; the parts add up to it.
     func slice(_ lane: Int, of lanes: Int) -> PoolMachine.Configuration {
-        func share(_ whole: Int) -> Int { whole / lanes + (lane < whole % lanes ? 1 : 0) }
+        func share(_ whole: Int) -> Int { Self.share(lane, of: lanes, whole) }
         return .init(
             minSize: share(minSize), maxSize: share(maxSize),
             maxWaiting: maxWaiting == 0 ? 0 : max(1, share(maxWaiting)),
             maxIdle: maxIdle, maxLifetime: maxLifetime, checkAfterIdle: checkAfterIdle,
             maxDialling: max(1, share(maxDialling)), redial: redial)
+    }
+
+    static func share(_ lane: Int, of lanes: Int, _ whole: Int) -> Int {
+        whole / lanes + (lane < whole % lanes ? 1 : 0)
     }
 }

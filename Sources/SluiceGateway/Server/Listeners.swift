@@ -16,8 +16,8 @@ struct SessionFactory: Sendable {
     private let commons: SessionCommons
 
     init(
-        config: GatewayConfig, house: House, registry: SessionRegistry, access: AccessDirectory, tls: TLSMaterial?,
-        logger: Logger
+        config: GatewayConfig, house: House, registry: SessionRegistry, traffic: Traffic, access: AccessDirectory,
+        tls: TLSMaterial?, logger: Logger
     ) {
         self.config = config
         self.house = house
@@ -37,7 +37,7 @@ struct SessionFactory: Sendable {
         commons = SessionCommons(
             serverName: "sluice/\(Version.current)", limits: config.limits,
             collections: CollectionLists(collections), access: access, shared: house.shared, registry: registry,
-            logger: logger)
+            traffic: traffic, logger: logger)
     }
 
     func configure(_ channel: any Channel, _ kind: ListenerKind) -> EventLoopFuture<Void> {

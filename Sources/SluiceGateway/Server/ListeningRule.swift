@@ -4,14 +4,16 @@ package enum ListeningRule {
     package static let flag = "--dangerously-listen-without-protection"
 
     /// What is against the rule, one sentence each; none if nothing is.
-    package static func objections(_ listen: GatewayConfig.Listen, _ access: GatewayConfig.Access) -> [String] {
+    package static func objections(
+        _ listen: GatewayConfig.Listen, _ admin: GatewayConfig.Admin, _ access: GatewayConfig.Access
+    ) -> [String] {
         var objections: [String] = []
         let hasIdentities = !access.identities.isEmpty
         if let tcp = listen.tcp, !tcp.isLoopback {
             objections.append(
                 "listen.tcp is \(tcp), which other machines may reach, and it has no TLS: use listen.tls")
         }
-        for place in [listen.tcp, listen.tls].compactMap(\.self) where !place.isLoopback && !hasIdentities {
+        for place in [listen.tcp, listen.tls, admin.tcp].compactMap(\.self) where !place.isLoopback && !hasIdentities {
             objections.append(
                 "\(place) may be reached by other machines, and no identity is configured: whoever connects could do "
                     + "everything; without access.identities the gateway listens on loopback only")

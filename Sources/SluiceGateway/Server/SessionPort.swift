@@ -15,7 +15,7 @@ package final class SessionPort {
         let commons = SessionCommons(
             serverName: "sluice/\(Version.current)", limits: limits, collections: CollectionLists(collections),
             access: AccessDirectory(access, poolSizes: []), shared: shared,
-            registry: SessionRegistry(limits.places), logger: logger)
+            registry: SessionRegistry(limits.places), traffic: Traffic(), logger: logger)
         handler = SessionHandler(SessionContext(commons: commons, peer: SessionPeer(), lane: lane, sessionID: 1))
         try channel.pipeline.syncOperations.addHandler(handler)
     }

@@ -34,6 +34,7 @@ final class SessionRegistry: Sendable {
         /// Those of them whose place another has already.
         var displaced: Set<UInt64> = []
         var opened: UInt64 = 0
+        var refused = 0
         var isGoingAway = false
         var count: Int { entries.count + reserved.count }
         var waiters: [UInt64: (atMost: Int, continuation: CheckedContinuation<Void, Never>)] = [:]
@@ -61,7 +62,9 @@ final class SessionRegistry: Sendable {
             state.opened += 1
             let id = state.opened
             switch state.places.arrived(id, from: address) {
-            case .refused(let reason): return (.refused(reason), nil)
+            case .refused(let reason):
+                state.refused += 1
+                return (.refused(reason), nil)
             case .admitted(let displaced):
                 state.reserved.insert(id)
                 guard let displaced else { return (.opened(id), nil) }
@@ -71,6 +74,11 @@ final class SessionRegistry: Sendable {
         }
         displaced?.tell(.displaced)
         return opening
+    }
+
+    /// How many are open, have ever been opened, and were refused for want of a place.
+    var counts: (open: Int, opened: Int, refused: Int) {
+        state.withLock { ($0.count, Int(clamping: $0.opened) - $0.refused, $0.refused) }
     }
 
     func add(_ id: UInt64, _ entry: Entry) {

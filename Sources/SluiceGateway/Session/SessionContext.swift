@@ -11,12 +11,13 @@ final class SessionCommons: Sendable {
     let shared: SharedState
     let ingest: IngestLimits
     let registry: SessionRegistry
+    let traffic: Traffic
     let turns = AllTurns()
     let logger: Logger
 
     init(
         serverName: String, limits: GatewayConfig.Limits, collections: CollectionLists,
-        access: AccessDirectory, shared: SharedState, registry: SessionRegistry, logger: Logger
+        access: AccessDirectory, shared: SharedState, registry: SessionRegistry, traffic: Traffic, logger: Logger
     ) {
         self.serverName = serverName
         self.limits = limits
@@ -25,6 +26,7 @@ final class SessionCommons: Sendable {
         self.shared = shared
         ingest = IngestLimits(limits.loads)
         self.registry = registry
+        self.traffic = traffic
         self.logger = logger
     }
 }

@@ -37,6 +37,7 @@ extension SessionHandler {
         do throws(SearchError) {
             try access.meter.requested(bytes: frame.payload.readableBytes, now: context.lane.executor.now())
         } catch {
+            context.commons.shared.meters.shed(.identity)
             return answer(frame.requestID, error)
         }
         handle(frame)
@@ -46,6 +47,7 @@ extension SessionHandler {
     func hasPlace(_ requestID: UInt32) -> Bool {
         if access.meter.begin() { return true }
         loads[requestID] = nil
+        context.commons.shared.meters.shed(.identity)
         // Not the session's own fault: others of the identity may have them all.
         answer(
             requestID,

@@ -134,6 +134,7 @@ extension SessionHandler {
     func mayBegin(_ frame: Frame) -> Bool {
         let (requestID, bytes) = (frame.requestID, frame.payload.readableBytes)
         if context.memory.isExhausted {
+            context.commons.shared.meters.shed(.memory)
             answer(requestID, context.memory.busy)
             return false
         }

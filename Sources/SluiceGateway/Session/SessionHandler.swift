@@ -65,6 +65,7 @@ final class SessionHandler: ChannelInboundHandler {
         guard self.channelContext != nil else { return }
         var bytes = unwrapInboundIn(data)
         let count = bytes.readableBytes
+        context.commons.traffic.received(count)
         let frames = count < Dribble.few ? bounds.frames : 0
         if received.readableBytes == 0 { received = bytes } else { received.writeBuffer(&bytes) }
         process()
@@ -225,7 +226,7 @@ final class SessionHandler: ChannelInboundHandler {
         guard channelContext != nil, hasPlace(requestID) else { return }
         let ticket: Admission.Ticket
         do throws(SearchError) {
-            ticket = try context.commons.shared.admission.arrived(
+            ticket = try context.commons.shared.arrived(
                 priority, of: context.sessionID, deadline: deadline, now: now)
         } catch {
             access.meter.end()
@@ -425,6 +426,7 @@ final class SessionHandler: ChannelInboundHandler {
         let bytes = full.readableBytes
         unsent += bytes
         bounds.flushed &+= UInt64(bytes)
+        context.commons.traffic.sent(bytes)
         guard unsent <= context.limits.maxUnsent else { return givenUp(channelContext) }
         let handler = NIOLoopBound(self, eventLoop: channelContext.eventLoop)
         let sent = channelContext.eventLoop.makePromise(of: Void.self)

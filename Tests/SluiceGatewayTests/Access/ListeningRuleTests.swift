@@ -5,7 +5,7 @@ import Testing
     private func objections(_ listen: String, _ more: String = "") throws -> [String] {
         let text = ConfigErrorTests.right + "listen: \(listen)\n" + more
         let config = try GatewayConfig.parse(text, file: "f", environment: [:])
-        return ListeningRule.objections(config.listen, config.access)
+        return ListeningRule.objections(config.listen, config.admin, config.access)
     }
 
     private static let tls = "tls: {certificate: c, key: k}\n"
@@ -23,6 +23,13 @@ import Testing
         #expect(try objections("{tcp: \(place)}", Self.access).count == 1)
         #expect(try objections("{tls: \(place)}", Self.tls).count == 1)
         #expect(try objections("{tls: \(place)}", Self.tls + Self.access) == [])
+    }
+
+    @Test func whereOperatorsComeFromElsewhereThereMustBeIdentities() throws {
+        let admin = "admin: {tcp: \"0.0.0.0:7412\"}\n"
+        #expect(try objections("{unix: s}", admin).count == 1)
+        #expect(try objections("{unix: s}", admin + Self.access) == [])
+        #expect(try objections("{unix: s}", "admin: {tcp: \"0.0.0.0:7412\", enabled: false}\n") == [])
     }
 
     @Test func aUnixSocketNeedsNeither() throws { #expect(try objections("{unix: s}") == []) }

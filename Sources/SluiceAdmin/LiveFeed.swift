@@ -1,0 +1,99 @@
+internal import Foundation
+internal import Hummingbird
+internal import NIOCore
+internal import ServiceLifecycle
+package import SluiceGateway
+internal import SluiceMetrics
+
+/// All there is to show of a gateway: `/api/v1/frame` is this as JSON, and the page gets one every second.
+package struct LiveFrame: Codable, Hashable, Sendable {
+    /// How many requests there were since the start, by result, and how long they took.
+    package struct Requests: Codable, Hashable, Sendable {
+        package var results: [String: Double] = [:]
+        /// The upper bounds of the buckets, in seconds, ascending; what is above the last is in one more.
+        package var bounds: [Double] = []
+        /// Not cumulative.
+        package var counts: [Double] = []
+    }
+
+    /// Since 1970 (UTC), in seconds.
+    package var at: Double
+    package var state: GatewayState
+    package var requests: Requests
+    package var partialAnswers: Double
+    package var shed: Double
+    package var retries: Double
+    package var hedges: Double
+    /// Those that are new, oldest first.
+    package var events: [GatewayJournal.Event]
+    package var slowSearches: [GatewayJournal.SlowSearch]
+}
+
+/// Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): a frame a second, until the
+/// client goes or the gateway ends.
+struct LiveFeed: Sendable {
+    let door: GatewayDoor
+    let registry: MetricsRegistry
+
+    private static let pause = Duration.seconds(1)
+
+    func response() -> Response {
+        Response(
+            status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-store"],
+            body: ResponseBody { writer in
+                var seen = (event: UInt64(0), search: UInt64(0))
+                // Whoever has lost the connection comes again after a second.
+                try await writer.write(ByteBuffer(string: "retry: 1000\n\n"))
+                while let gateway = door.gateway, !gateway.isDraining {
+                    let frame = await frame(of: gateway, &seen)
+                    let data = try Reply.encoder.encode(frame)
+                    try await writer.write(ByteBuffer(string: "data: \(String(decoding: data, as: UTF8.self))\n\n"))
+                    let goesOn = await cancelWhenGracefulShutdown { (try? await Task.sleep(for: Self.pause)) != nil }
+                    guard goesOn else { break }
+                }
+                try await writer.finish(nil)
+            })
+    }
+
+    /// One frame, with all of the journal.
+    func frame(of gateway: Gateway) async -> LiveFrame {
+        var seen = (event: UInt64(0), search: UInt64(0))
+        return await frame(of: gateway, &seen)
+    }
+
+    private func frame(of gateway: Gateway, _ seen: inout (event: UInt64, search: UInt64)) async -> LiveFrame {
+        let journal = gateway.journal
+        let families = Dictionary(registry.families.map { ($0.name, $0) }) { first, _ in first }
+        func total(_ name: String) -> Double { families[name]?.samples.reduce(0) { $0 + $1.value } ?? 0 }
+        let frame = LiveFrame(
+            at: Date().timeIntervalSince1970, state: await gateway.state(),
+            requests: .init(families["sluice_request_duration_seconds"]?.samples ?? []),
+            partialAnswers: total("sluice_partial_answers"), shed: total("sluice_shed"),
+            retries: total("sluice_retries"), hedges: total("sluice_hedges"),
+            events: journal.events.filter { $0.number > seen.event },
+            slowSearches: journal.slowSearches.filter { $0.number > seen.search })
+        seen = (journal.events.last?.number ?? 0, journal.slowSearches.last?.number ?? 0)
+        return frame
+    }
+}
+
+extension LiveFrame.Requests {
+    /// Adds up the histograms of all kinds of requests.
+    init(_ samples: [MetricFamily.Sample]) {
+        var cumulative: [Double: Double] = [:]
+        for sample in samples {
+            func label(_ name: String) -> String? { sample.labels.first { $0.name == name }?.value }
+            if sample.suffix == "_count", let result = label("result") { results[result, default: 0] += sample.value }
+            guard sample.suffix == "_bucket", let limit = label("le") else { continue }
+            cumulative[Double(limit) ?? .infinity, default: 0] += sample.value
+        }
+        let limits = cumulative.keys.sorted()
+        bounds = limits.filter(\.isFinite)
+        var before = 0.0
+        counts = limits.map { limit in
+            let count = cumulative[limit, default: before]
+            defer { before = count }
+            return count - before
+        }
+    }
+}

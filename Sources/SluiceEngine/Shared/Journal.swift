@@ -1,0 +1,169 @@
+public import SluiceCore
+internal import Synchronization
+
+/// What has happened of late, for people who look: the last events and the last slow searches, each with a number that
+/// grows. Of every kind so many are kept.
+public final class Journal: Sendable {
+    /// Something changed.
+    public struct Event: Hashable, Sendable {
+        public enum Kind: String, Hashable, Sendable {
+            case breaker
+            case reachability
+            case role
+            case conflict
+            case action
+        }
+
+        public var kind: Kind
+        public var shard: String
+        /// Empty if it is of the shard as a whole.
+        public var replica: String
+        public var text: String
+
+        public init(_ kind: Kind, shard: String, replica: String = "", _ text: String) {
+            self.kind = kind
+            self.shard = shard
+            self.replica = replica
+            self.text = text
+        }
+    }
+
+    /// A search that took long, without anything that it asked with or for.
+    public struct SlowSearch: Hashable, Sendable {
+        public struct Leg: Hashable, Sendable {
+            public var collection: String
+            public var shard: String
+            public var replica: String
+            public var status: LegStatus
+            /// With its waits, retries and hedges.
+            public var took: Duration
+            public var wait: Duration
+            public var execute: Duration
+            public var attempts: Int
+            public var hedges: Int
+        }
+
+        public var collections: [String]
+        public var k: Int
+        public var took: Duration
+        /// Nil for an answer.
+        public var failure: SearchError.Code?
+        /// 0 without an answer.
+        public var coverage: Double
+        public var legs: [Leg]
+    }
+
+    public struct Entry<Value: Hashable & Sendable>: Hashable, Sendable {
+        public var number: UInt64
+        public var at: Instant
+        public var value: Value
+    }
+
+    private struct Ring<Value: Hashable & Sendable> {
+        var entries: [Entry<Value>] = []
+        var count: UInt64 = 0
+
+        mutating func add(_ value: Value, at now: Instant) {
+            count += 1
+            if entries.count >= Journal.most { entries.removeFirst() }
+            entries.append(Entry(number: count, at: now, value: value))
+        }
+    }
+
+    private struct State {
+        var events = Ring<Event>()
+        var searches = Ring<SlowSearch>()
+        var lines: RateAllowance?
+        var unsaid = 0
+    }
+
+    private static let most = 64
+    /// Lines of the log about slow searches, a second.
+    private static let linesPerSecond = 5
+
+    /// A search that takes as long is slow; nil: none is.
+    public let slow: Duration?
+    private let state = Mutex(State())
+
+    public init(slow: Duration?) { self.slow = slow }
+
+    public func add(_ event: Event, at now: Instant) { state.withLock { $0.events.add(event, at: now) } }
+
+    /// - Returns: how many came before that were not worth a line of the log, if this one is.
+    func add(_ search: SlowSearch, at now: Instant) -> Int? {
+        state.withLock { state in
+            state.searches.add(search, at: now)
+            var lines = state.lines ?? RateAllowance(perSecond: Self.linesPerSecond, now: now)
+            defer { state.lines = lines }
+            guard lines.tryTake(now: now) else {
+                state.unsaid += 1
+                return nil
+            }
+            defer { state.unsaid = 0 }
+            return state.unsaid
+        }
+    }
+
+    /// Oldest first.
+    public var events: [Entry<Event>] { state.withLock { $0.events.entries } }
+    public var slowSearches: [Entry<SlowSearch>] { state.withLock { $0.searches.entries } }
+}
+
+extension Journal.SlowSearch {
+    init(_ search: Search, _ result: Result<SearchAnswer, SearchError>, took: Duration) {
+        collections = search.collections
+        k = search.k
+        self.took = took
+        let reports: [LegReport]
+        switch result {
+        case .success(let answer):
+            failure = nil
+            coverage = answer.coverage
+            reports = answer.legs
+        case .failure(let error):
+            failure = error.code
+            coverage = 0
+            reports = error.legs
+        }
+        // A search of very many legs is as slow as its slowest.
+        legs = reports.sorted { $0.took > $1.took }.prefix(Self.mostLegs).map(Leg.init)
+    }
+
+    private static let mostLegs = 32
+
+    /// For a line of the log.
+    var metadata: [String: String] {
+        var metadata = [
+            "collections": collections.joined(separator: ","), "k": String(k), "took": "\(took.milliseconds) ms",
+            "legs": legs.map(\.line).joined(separator: "; "),
+        ]
+        if let failure { metadata["failure"] = "\(failure)" } else { metadata["coverage"] = String(coverage) }
+        return metadata
+    }
+}
+
+extension Journal.SlowSearch.Leg {
+    fileprivate init(_ report: LegReport) {
+        collection = report.collection
+        shard = report.shard
+        replica = report.replica
+        status = report.status
+        took = report.took
+        wait = report.wait
+        execute = report.execute
+        attempts = report.attempts
+        hedges = report.hedges
+    }
+
+    fileprivate var line: String {
+        "\(collection)/\(shard)/\(replica) \(status) in \(took.milliseconds) ms"
+            + " (waited \(wait.milliseconds), executed \(execute.milliseconds), attempts \(attempts), hedges \(hedges))"
+    }
+}
+
+extension Duration {
+    fileprivate var milliseconds: String {
+        let tenths = (nanoseconds / 100_000)
+        return "\(tenths / 10).\(tenths % 10)"
+    }
+}

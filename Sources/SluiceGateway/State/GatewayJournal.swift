@@ -1,0 +1,74 @@
+internal import SluiceCore
+internal import SluiceEngine
+
+/// What has happened in a gateway of late: `/api/v1/journal` is this as JSON. The numbers grow, so whoever looks again
+/// knows what is new. Times are in seconds, points in time since 1970 (UTC).
+package struct GatewayJournal: Codable, Hashable, Sendable {
+    package struct Event: Codable, Hashable, Sendable {
+        package var number: UInt64
+        package var at: Double
+        /// `breaker`, `reachability`, `role`, `conflict` or `action`.
+        package var kind: String
+        package var shard: String
+        /// Empty for one of the shard as a whole.
+        package var replica: String
+        package var text: String
+    }
+
+    package struct Leg: Codable, Hashable, Sendable {
+        package var collection: String
+        package var shard: String
+        package var replica: String
+        package var status: String
+        package var took: Double
+        package var wait: Double
+        package var execute: Double
+        package var attempts: Int
+        package var hedges: Int
+    }
+
+    package struct SlowSearch: Codable, Hashable, Sendable {
+        package var number: UInt64
+        package var at: Double
+        package var collections: [String]
+        package var k: Int
+        package var took: Double
+        /// Nil for an answer.
+        package var failure: String?
+        package var coverage: Double
+        package var legs: [Leg]
+    }
+
+    /// Oldest first.
+    package var events: [Event]
+    package var slowSearches: [SlowSearch]
+}
+
+extension Gateway {
+    /// The last things that happened.
+    package var journal: GatewayJournal {
+        let (now, wall) = (house.now, WallClock.exactSeconds())
+        func time(_ instant: Instant) -> Double { wall - instant.duration(to: now).seconds }
+        return GatewayJournal(
+            events: house.shared.journal.events.map {
+                .init(
+                    number: $0.number, at: time($0.at), kind: $0.value.kind.rawValue, shard: $0.value.shard,
+                    replica: $0.value.replica, text: $0.value.text)
+            },
+            slowSearches: house.shared.journal.slowSearches.map { entry in
+                .init(
+                    number: entry.number, at: time(entry.at), collections: entry.value.collections, k: entry.value.k,
+                    took: entry.value.took.seconds, failure: entry.value.failure.map { "\($0)" },
+                    coverage: entry.value.coverage, legs: entry.value.legs.map(GatewayJournal.Leg.init))
+            })
+    }
+}
+
+extension GatewayJournal.Leg {
+    fileprivate init(_ leg: Journal.SlowSearch.Leg) {
+        self.init(
+            collection: leg.collection, shard: leg.shard, replica: leg.replica, status: "\(leg.status)",
+            took: leg.took.seconds, wait: leg.wait.seconds, execute: leg.execute.seconds, attempts: leg.attempts,
+            hedges: leg.hedges)
+    }
+}
