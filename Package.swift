@@ -147,8 +147,8 @@ let package = Package(
         .testTarget(
             name: "SluiceIntegrationTests",
             dependencies: [
-                "SluiceTools", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres",
-                "SluiceReactor", "PostgresTestKit",
+                "SluiceTools", "SluiceAdmin", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine",
+                "SluicePostgres", "SluiceReactor", "PostgresTestKit",
                 "SluiceCore", nio("NIOCore"), nio("NIOPosix"), tls, logging,
             ],
             swiftSettings: house),

@@ -95,6 +95,20 @@ extension GatewayState {
             perReplica("sluice_replica_latency_seconds", .gauge, "The moving peak that replicas are chosen by.") {
                 $0.latency
             },
+            perReplica("sluice_replica_encrypted", .gauge, "1 if the last connection that was made has TLS.") {
+                $0.transport.map { $0.isEncrypted ? 1 : 0 }
+            },
+            MetricFamily(
+                "sluice_replica_tls_info", .gauge, "1, with the TLS version and cipher of the last connection made.",
+                eachReplica { replica, labels in
+                    guard let transport = replica.transport, transport.isEncrypted else { return [] }
+                    let version = MetricFamily.Label("version", transport.tlsVersion ?? "")
+                    return [.init(1, labels + [version, .init("cipher", transport.cipher ?? "")])]
+                }),
+            perReplica(
+                "sluice_replica_certificate_expiry_timestamp_seconds", .gauge,
+                "The last moment that the server's certificate is good for, since 1970."
+            ) { $0.transport?.certificateExpires },
             perReplica("sluice_replica_in_flight", .gauge, "Attempts that run on it.") { Double($0.inFlight) },
             perReplica("sluice_replica_settling", .gauge, "Attempts that have ended here and not yet on the server.") {
                 Double($0.settling)

@@ -1,4 +1,5 @@
 import Foundation
+import SluiceAdmin
 import Testing
 
 extension PostgreSQL {
@@ -202,16 +203,37 @@ extension PostgreSQL {
         @Test func aGatewayAtTraceLevelTellsNoSecret() async throws {
             let replicas = try Replicas()
             try await withTable(replicas) {
-                try await withRealGateway(config(replicas), environment: ["SECRET": canaries.environment]) { gateway in
+                let environment = ["SECRET": canaries.environment]
+                let text = config(replicas).replacing("level: trace", with: "level: trace, slow_search: 1us")
+                try await withRealGateway(text, environment: environment, hasAdmin: true) { gateway in
                     try whatSucceeds(gateway)
                     try whatIsRefused(gateway)
                     try whatTheDatabaseRefuses(gateway)
+                    try await whatOperatorsSee(gateway)
                     #expect(gateway.log.contains("password authentication failed"))
+                    #expect(gateway.log.contains("slow search"))
                     #expect(canaries.found(in: gateway.log) == [])
                     gateway.terminate()
                     expectSilence(try gateway.run("ping"))
                 }
             }
+        }
+
+        /// Slow searches among it: here every search is one.
+        private func whatOperatorsSee(_ gateway: RealGateway) async throws {
+            let admin = try #require(gateway.admin)
+            for path in ["/", "/readyz", "/metrics", "/api/v1/state", "/api/v1/journal", "/api/v1/frame"] {
+                let answer = try await admin.get(path)
+                #expect(answer.status == 200 || path == "/readyz")
+                #expect(canaries.found(in: answer.body) == [], "\(path): \(answer.body)")
+            }
+            let journal = try await admin.get("/api/v1/journal")
+            #expect(journal.body.contains("\"collections\":[\"\(Self.table)\"]"))
+            let refused = try await admin.post("/api/v1/shards/s0/replicas/s0-a/resize", json: canaries.value)
+            #expect(refused.status == 400 && canaries.found(in: refused.body) == [])
+            let top = try Binary.run(["top", "--once", "--interval", "0.1", "--admin", "127.0.0.1:\(admin.port)"])
+            #expect(top.code == 0 && top.output.contains("s0/s0-a"), "\(top.errors)")
+            expectSilence(top)
         }
 
         private func whatSucceeds(_ gateway: RealGateway) throws {

@@ -1,4 +1,5 @@
 import Foundation
+import SluiceAdmin
 import Synchronization
 import Testing
 
@@ -58,12 +59,15 @@ final class RealGateway: Sendable {
     var pid: Int32 { process.processIdentifier }
 
     /// Returns once it serves.
-    /// - Parameter config: the configuration without `listen` and `admin`.
-    init(_ config: String, environment: [String: String] = [:]) async throws {
+    /// - Parameters:
+    ///   - config: the configuration without `listen` and `admin`.
+    ///   - hasAdmin: with an admin server.
+    init(_ config: String, environment: [String: String] = [:], hasAdmin: Bool = false) async throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
         let file = folder.appending(path: "gateway.yaml")
-        let places = "listen: {unix: \(folder.path)/s, tcp: \"127.0.0.1:0\"}\nadmin: {enabled: false}\n"
+        let admin = hasAdmin ? "tcp: \"127.0.0.1:0\"" : "enabled: false"
+        let places = "listen: {unix: \(folder.path)/s, tcp: \"127.0.0.1:0\"}\nadmin: {\(admin)}\n"
         try Data("\(places)\(config)\n".utf8).write(to: file)
         let errors = Pipe()
         process.executableURL = Binary.url
@@ -91,7 +95,14 @@ final class RealGateway: Sendable {
 
     /// The TCP port that the log names.
     var port: Int? {
-        log.firstMatch(of: /127\.0\.0\.1:(\d+)/).flatMap { Int($0.1) }
+        log.firstMatch(of: /listening=\S*127\.0\.0\.1:(\d+)/).flatMap { Int($0.1) }
+    }
+
+    /// The admin server, if there is one.
+    var admin: AdminClient? {
+        log.firstMatch(of: /page=http:\/\/127\.0\.0\.1:(\d+)/).flatMap { Int($0.1) }.map {
+            AdminClient(host: "127.0.0.1", port: $0)
+        }
     }
 
     /// One command of the CLI against this gateway.
@@ -113,9 +124,10 @@ final class RealGateway: Sendable {
 
 /// Runs the body against a gateway of its own, which must end well.
 func withRealGateway(
-    _ config: String, environment: [String: String] = [:], _ body: (RealGateway) async throws -> Void
+    _ config: String, environment: [String: String] = [:], hasAdmin: Bool = false,
+    _ body: (RealGateway) async throws -> Void
 ) async throws {
-    let gateway = try await RealGateway(config, environment: environment)
+    let gateway = try await RealGateway(config, environment: environment, hasAdmin: hasAdmin)
     do {
         try await body(gateway)
     } catch {

@@ -18,6 +18,8 @@ struct Blueprint {
     }
 
     let catalogue: Catalogue
+    /// How each server was reached last, in the order of the backends.
+    let transports: [TransportRecord]
     let pools: [PoolMachine.Configuration]
     let laneCount: Int
     private let config: GatewayConfig
@@ -42,6 +44,7 @@ struct Blueprint {
             return Catalogue.Shard(name: shard.name, replicas: replicas)
         }
         self.places = places
+        transports = places.map { _ in TransportRecord() }
         self.pools = pools
         self.config = config
         catalogue = Catalogue(shards: shards, collections: Self.collections(config))
@@ -139,13 +142,13 @@ struct Blueprint {
     private func backends(on reactors: [Reactor]) -> [PostgresBackend] {
         let cancels = BlockingWorkers(limit: 2 * places.count, queueLimit: 0)
         let dials = BlockingWorkers(limit: 2 * places.count, queueLimit: 0)
-        return places.map { place in
-            PostgresBackend(
-                shardName: place.shard, replicaName: place.replica,
-                settings: ConnectionSettings(
-                    target: place.server.target, isPooled: place.server.isPooled, resolver: resolver,
-                    cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials)),
-                reactors: reactors)
+        return zip(places, transports).map { place, transports in
+            var settings = ConnectionSettings(
+                target: place.server.target, isPooled: place.server.isPooled, resolver: resolver,
+                cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials))
+            settings.transports = transports
+            return PostgresBackend(
+                shardName: place.shard, replicaName: place.replica, settings: settings, reactors: reactors)
         }
     }
 

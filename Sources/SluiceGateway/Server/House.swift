@@ -2,6 +2,7 @@ internal import CoreMetrics
 internal import Logging
 internal import SluiceCore
 internal import SluiceEngine
+internal import SluicePostgres
 internal import SluiceReactor
 
 /// The lanes with everything behind them.
@@ -10,6 +11,8 @@ struct House: Sendable {
     let shared: SharedState
     /// The most connections to each backend.
     let poolSizes: [Int]
+    /// How each backend's server was reached last.
+    let transports: [TransportRecord]
     private let reactors: [Reactor]
     private let probeInterval: Duration
     private let roleWatch: Task<Void, Never>
@@ -29,6 +32,7 @@ struct House: Sendable {
         self.reactors = reactors
         self.shared = shared
         poolSizes = blueprint.pools.map(\.maxSize)
+        transports = blueprint.transports
         self.lanes = lanes
         probeInterval = config.routing.probeInterval
         roleWatch = Task { [probeInterval] in

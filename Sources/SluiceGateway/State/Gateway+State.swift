@@ -1,6 +1,7 @@
 internal import Glibc
 internal import SluiceCore
 internal import SluiceEngine
+internal import SluicePostgres
 
 extension Gateway {
     /// What it is and does just now. Each lane is asked once, so this waits for the slowest of them.
@@ -65,6 +66,7 @@ extension House {
                 var report = GatewayState.Replica(replica.name, state, now: now)
                 report.lag = state.role == .primary ? 0 : machine.staleness.bound(of: place, now: now)?.seconds
                 report.lagBytes = state.role == .primary ? 0 : machine.staleness.bytesBehind(place)
+                report.transport = transports[replica.backend].facts.map(GatewayState.Transport.init)
                 for lane in lanes where lane.pools.indices.contains(replica.backend) {
                     report.pool.add(lane.pools[replica.backend])
                 }
@@ -93,6 +95,15 @@ extension GatewayState.Replica {
             name: name, role: "\(state.role)", isReachable: state.isReachable, isDrained: state.isDrained,
             breaker: breaker, breakerCause: cause?.rawValue, latency: state.latency.latency(now: now)?.seconds,
             inFlight: state.inFlight, settling: state.settling, pool: .init())
+    }
+}
+
+extension GatewayState.Transport {
+    fileprivate init(_ facts: TransportFacts) {
+        self.init(
+            isEncrypted: facts.encryption != nil, tlsVersion: facts.encryption?.version,
+            cipher: facts.encryption?.cipher,
+            certificateExpires: (facts.encryption?.certificate?.expiry).map(Double.init))
     }
 }
 

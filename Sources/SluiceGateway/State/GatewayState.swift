@@ -64,6 +64,16 @@ package struct GatewayState: Codable, Hashable, Sendable {
         case halfOpen = "half_open"
     }
 
+    /// How a server was reached when a connection was made last.
+    package struct Transport: Codable, Hashable, Sendable {
+        package var isEncrypted: Bool
+        /// As OpenSSL names it, like `TLSv1.3`.
+        package var tlsVersion: String?
+        package var cipher: String?
+        /// The last moment that the server's certificate is good for, since 1970 (UTC).
+        package var certificateExpires: Double?
+    }
+
     package struct Replica: Codable, Hashable, Sendable {
         package var name: String
         /// `primary`, `standby` or `unknown`, as it said when it was last asked.
@@ -82,6 +92,8 @@ package struct GatewayState: Codable, Hashable, Sendable {
         /// Attempts that have ended here and not yet on the server.
         package var settling: Int
         package var pool: Pool
+        /// Nil before a connection has been made.
+        package var transport: Transport?
 
         package var isServing: Bool { isReachable && !isDrained && breaker != .open }
     }

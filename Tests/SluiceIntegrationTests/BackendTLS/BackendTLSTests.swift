@@ -1,5 +1,6 @@
 import Foundation
 import PostgresTestKit
+import SluiceAdmin
 import SluiceClient
 import SluiceGateway
 import SluicePostgres
@@ -192,6 +193,24 @@ extension PostgreSQL {
                     await #expect {
                         try await client.search(SearchQuery(collections: ["programs"], vector: queries[0], k: 1))
                     } throws: { ($0 as? SluiceError)?.code == .unavailable }
+                }
+            }
+        }
+
+        @Test(.timeLimit(.minutes(1))) func theMetricsSayHowServersAreReached() async throws {
+            try await withPooler { text, certificates in
+                let config = text.replacing("CA", with: certificates.path("ca.pem"))
+                try await withRealGateway(config, hasAdmin: true) { gateway in
+                    let admin = try #require(gateway.admin)
+                    let lines = try await admin.get("/metrics").body.split(separator: "\n")
+                    let labels = "{shard=\"s0\",replica=\"s0-a\""
+                    #expect(lines.contains("sluice_replica_encrypted\(labels)} 1"))
+                    let info = "sluice_replica_tls_info\(labels),version=\"TLSv1.3\",cipher=\"TLS_"
+                    #expect(lines.contains { $0.hasPrefix(info) && $0.hasSuffix("\"} 1") })
+                    let expiry = "sluice_replica_certificate_expiry_timestamp_seconds\(labels)} "
+                    let line = try #require(lines.first { $0.hasPrefix(expiry) })
+                    let expires = try #require(Double(line.dropFirst(expiry.count)))
+                    #expect((29...30).contains((expires - Date().timeIntervalSince1970) / 86_400))
                 }
             }
         }
