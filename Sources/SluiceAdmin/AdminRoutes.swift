@@ -48,6 +48,8 @@ struct AdminRoutes: Sendable {
         return router
     }
 
+    private static let away = "the gateway is starting, or has stopped"
+
     // MARK: Reading
 
     private struct Readiness: Encodable {
@@ -57,14 +59,14 @@ struct AdminRoutes: Sendable {
 
     /// Whether every collection can be searched whole.
     private func readiness() async -> Response {
-        guard let state = await door.gateway?.state() else { return Reply.text(.serviceUnavailable, "starting\n") }
+        guard let state = await door.gateway?.state() else { return Reply.text(.serviceUnavailable, Self.away + "\n") }
         let collections = Dictionary(state.collections.map { ($0.name, $0.isReady) }) { first, _ in first }
         return Reply.json(
             state.isReady ? .ok : .serviceUnavailable, Readiness(ready: state.isReady, collections: collections))
     }
 
     private func readiness(of name: String?) async -> Response {
-        guard let state = await door.gateway?.state() else { return Reply.text(.serviceUnavailable, "starting\n") }
+        guard let state = await door.gateway?.state() else { return Reply.text(.serviceUnavailable, Self.away + "\n") }
         guard let collection = state.collections.first(where: { $0.name == name }) else {
             return Reply.problem(.notFound, "there is no such collection")
         }
@@ -74,37 +76,33 @@ struct AdminRoutes: Sendable {
 
     private func metrics(accepting: String?) async -> Response {
         let format = MetricFormat(accepting: accepting)
-        let sampled = await door.gateway?.state().families ?? []
+        let sampled = (await door.gateway?.state())?.families ?? []
         let families = (registry.families + sampled).sorted { $0.name < $1.name }
         return Reply.text(.ok, format.text(families), as: format.mediaType)
     }
 
     private func state() async -> Response {
-        guard let state = await door.gateway?.state() else {
-            return Reply.problem(.serviceUnavailable, "the gateway is starting")
-        }
+        guard let state = await door.gateway?.state() else { return Reply.problem(.serviceUnavailable, Self.away) }
         return Reply.json(.ok, state)
     }
 
     private func journal() -> Response {
-        guard let gateway = door.gateway else {
-            return Reply.problem(.serviceUnavailable, "the gateway is starting")
-        }
+        guard let gateway = door.gateway else { return Reply.problem(.serviceUnavailable, Self.away) }
         return Reply.json(.ok, gateway.journal)
     }
 
     private var feed: LiveFeed { LiveFeed(door: door, registry: registry) }
 
     private func live() -> Response {
-        guard door.gateway != nil else { return Reply.problem(.serviceUnavailable, "the gateway is starting") }
+        guard door.gateway?.isDraining == false else { return Reply.problem(.serviceUnavailable, Self.away) }
         return feed.response()
     }
 
     private func frame() async -> Response {
-        guard let gateway = door.gateway else {
-            return Reply.problem(.serviceUnavailable, "the gateway is starting")
+        guard let gateway = door.gateway, let frame = await feed.frame(of: gateway) else {
+            return Reply.problem(.serviceUnavailable, Self.away)
         }
-        return Reply.json(.ok, await feed.frame(of: gateway))
+        return Reply.json(.ok, frame)
     }
 
     /// Nothing on it comes from elsewhere, and nothing of elsewhere may show it.
@@ -126,14 +124,17 @@ struct AdminRoutes: Sendable {
     }
 
     private func perform(_ action: ReplicaAction, _ request: Request, _ context: AdminContext) async -> Response {
-        guard let gateway = door.gateway else { return Reply.problem(.serviceUnavailable, "the gateway is starting") }
+        guard let gateway = door.gateway else { return Reply.problem(.serviceUnavailable, Self.away) }
         let (shard, replica) = (context.parameters.get("shard") ?? "", context.parameters.get("replica") ?? "")
         do {
             try await gateway.perform(try await action.order(request), shard: shard, replica: replica)
             return Reply.json(.ok, ["result": "done"])
         } catch let refusal as ActionRefusal {
-            if case .unknownReplica = refusal { return Reply.problem(.notFound, "\(refusal)") }
-            return Reply.problem(.unprocessableContent, "\(refusal)")
+            switch refusal {
+            case .unknownReplica: return Reply.problem(.notFound, "\(refusal)")
+            case .size: return Reply.problem(.unprocessableContent, "\(refusal)")
+            case .stopped: return Reply.problem(.serviceUnavailable, "\(refusal)")
+            }
         } catch let malformed as ReplicaAction.Malformed {
             return Reply.problem(.badRequest, malformed.reason)
         } catch {

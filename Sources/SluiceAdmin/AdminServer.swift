@@ -60,9 +60,9 @@ public struct AdminServer: Service, CustomStringConvertible {
     }
 
     private func application(on group: any EventLoopGroup) -> some ApplicationProtocol {
-        // Hummingbird's own lines are of each request: of interest to nobody but its developers.
+        // Hummingbird's own lines are of requests and of connections that end with the process: for its developers.
         var quiet = logger
-        quiet.logLevel = max(logger.logLevel, .warning)
+        quiet.logLevel = .critical
         return Application(
             router: routes.router,
             server: .http1(

@@ -45,7 +45,7 @@ struct LiveFeed: Sendable {
                 // Whoever has lost the connection comes again after a second.
                 try await writer.write(ByteBuffer(string: "retry: 1000\n\n"))
                 while let gateway = door.gateway, !gateway.isDraining {
-                    let frame = await frame(of: gateway, &seen)
+                    guard let frame = await frame(of: gateway, &seen) else { break }
                     let data = try Reply.encoder.encode(frame)
                     try await writer.write(ByteBuffer(string: "data: \(String(decoding: data, as: UTF8.self))\n\n"))
                     let goesOn = await cancelWhenGracefulShutdown { (try? await Task.sleep(for: Self.pause)) != nil }
@@ -56,17 +56,19 @@ struct LiveFeed: Sendable {
     }
 
     /// One frame, with all of the journal.
-    func frame(of gateway: Gateway) async -> LiveFrame {
+    func frame(of gateway: Gateway) async -> LiveFrame? {
         var seen = (event: UInt64(0), search: UInt64(0))
         return await frame(of: gateway, &seen)
     }
 
-    private func frame(of gateway: Gateway, _ seen: inout (event: UInt64, search: UInt64)) async -> LiveFrame {
+    /// Nil once the gateway has stopped.
+    private func frame(of gateway: Gateway, _ seen: inout (event: UInt64, search: UInt64)) async -> LiveFrame? {
+        guard let state = await gateway.state() else { return nil }
         let journal = gateway.journal
         let families = Dictionary(registry.families.map { ($0.name, $0) }) { first, _ in first }
         func total(_ name: String) -> Double { families[name]?.samples.reduce(0) { $0 + $1.value } ?? 0 }
         let frame = LiveFrame(
-            at: Date().timeIntervalSince1970, state: await gateway.state(),
+            at: Date().timeIntervalSince1970, state: state,
             requests: .init(families["sluice_request_duration_seconds"]?.samples ?? []),
             partialAnswers: total("sluice_partial_answers"), shed: total("sluice_shed"),
             retries: total("sluice_retries"), hedges: total("sluice_hedges"),

@@ -52,6 +52,9 @@ struct AdminFixture: Sendable {
         }
         await gateway.shutDown()
         #expect(try await client.get("/livez").status == 200, "until after the gateway")
+        for path in ["/readyz", "/api/v1/state", "/api/v1/frame", "/api/v1/live"] {
+            #expect(try await client.get(path).status == 503)
+        }
         await group.triggerGracefulShutdown()
         try await running.value
     }

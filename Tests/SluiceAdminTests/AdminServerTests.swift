@@ -170,6 +170,27 @@ import Testing
         }
     }
 
+    /// The lanes answer nobody any more after that.
+    @Test(.timeLimit(.minutes(1))) func whoAsksWhileTheGatewayStopsIsAnswered() async throws {
+        try await AdminFixture.with { (fixture: AdminFixture) async throws in
+            await withTaskGroup(of: Void.self) { group in
+                for number in 0..<8 {
+                    group.addTask {
+                        var status = 200
+                        while status == 200 {
+                            let answer =
+                                number.isMultiple(of: 2)
+                                ? try? await fixture.client.get("/api/v1/state") : try? await fixture.act("undrain")
+                            status = answer?.status ?? 0
+                        }
+                        #expect(status == 503)
+                    }
+                }
+                await fixture.gateway.shutDown()
+            }
+        }
+    }
+
     @Test func thePageIsWholeAndFetchesNothingFromElsewhere() async throws {
         try await AdminFixture.with { (fixture: AdminFixture) async throws in
             let page = try await fixture.client.get("/")

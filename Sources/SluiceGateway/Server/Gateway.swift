@@ -21,6 +21,7 @@ package final class Gateway: Sendable {
     let house: House
     let registry: SessionRegistry
     let traffic: Traffic
+    let reports = ReportGate()
     private let started = ContinuousClock.now
     private let isUnprotected: Bool
     private let keeper: AccessKeeper
@@ -203,6 +204,7 @@ package final class Gateway: Sendable {
             group.cancelAll()
         }
         logger.debug("the sessions have ended")
+        await reports.close()
         await house.shutDown()
         logger.debug("the pools are closed")
         try? await group.shutdownGracefully()

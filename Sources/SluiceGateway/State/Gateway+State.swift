@@ -4,8 +4,11 @@ internal import SluiceEngine
 internal import SluicePostgres
 
 extension Gateway {
-    /// What it is and does just now. Each lane is asked once, so this waits for the slowest of them.
-    package func state() async -> GatewayState {
+    /// What it is and does just now; nil once it has stopped. Each lane is asked once, so this waits for the slowest of
+    /// them.
+    package func state() async -> GatewayState? { await reports.pass { await report() } }
+
+    private func report() async -> GatewayState {
         let now = house.now
         let lanes = await house.lanes.concurrentMap { await LaneReport($0) }
         let shards = house.shardStates(lanes, now: now)

@@ -20,11 +20,14 @@ package enum GatewayAction: Hashable, Sendable {
 package enum ActionRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     case unknownReplica(shard: String, replica: String)
     case size(String)
+    /// The gateway has stopped.
+    case stopped
 
     package var description: String {
         switch self {
         case .unknownReplica(let shard, let replica): "there is no replica \(replica) of a shard \(shard)"
         case .size(let reason): reason
+        case .stopped: "the gateway has stopped"
         }
     }
 }
@@ -36,7 +39,7 @@ extension Gateway {
             let backend = place.replicas.first(where: { $0.name == replica })?.backend
         else { throw .unknownReplica(shard: shard, replica: replica) }
         if case .resize(let minSize, let maxSize) = action { try house.check(minSize: minSize, maxSize: maxSize) }
-        await house.perform(action, on: backend)
+        guard await reports.pass({ await house.perform(action, on: backend) }) != nil else { throw .stopped }
         house.shared.journal.add(.init(.action, shard: shard, replica: replica, action.words), at: house.now)
         logger.notice(
             "by an operator: \(action.words)", metadata: ["shard": "\(shard)", "replica": "\(replica)"])
