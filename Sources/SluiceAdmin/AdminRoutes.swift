@@ -1,7 +1,6 @@
 internal import Foundation
 internal import HTTPTypes
 internal import Hummingbird
-internal import Logging
 internal import NIOCore
 internal import SluiceGateway
 internal import SluiceMetrics
@@ -15,15 +14,12 @@ struct AdminContext: RequestContext {
         coreContext = .init(source: source)
         peer = source.channel.remoteAddress
     }
-
-    var maxUploadSize: Int { 4_096 }
 }
 
 /// What each path gives. docs/operations.md is the reference.
 struct AdminRoutes: Sendable {
     let door: GatewayDoor
     let registry: MetricsRegistry
-    let logger: Logger
 
     var router: Router<AdminContext> {
         let router = Router(context: AdminContext.self)

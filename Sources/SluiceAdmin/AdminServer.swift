@@ -36,7 +36,7 @@ public struct AdminServer: Service, CustomStringConvertible {
         self.onListening = onListening
         self.settings = settings
         self.logger = logger
-        routes = AdminRoutes(door: door, registry: registry, logger: logger)
+        routes = AdminRoutes(door: door, registry: registry)
     }
 
     /// Until the service group shuts down.

@@ -48,11 +48,7 @@ struct Top: AsyncParsableCommand {
         guard let terminal = Terminal() else { throw Exit.software }
         defer { terminal.restore() }
         while true {
-            do {
-                screen.take(try await frame(client))
-            } catch let failure as ExitCode {
-                throw failure
-            }
+            screen.take(try await frame(client))
             var left = interval
             repeat {
                 (screen.width, screen.height) = terminal.size
