@@ -84,10 +84,17 @@ extension TransportFacts.Certificate {
     fileprivate init?(of tls: OpaquePointer) {
         guard let certificate = SSL_get1_peer_certificate(tls) else { return nil }
         defer { X509_free(certificate) }
+        guard let expiry = Self.expiry(of: certificate) else { return nil }
+        self.expiry = expiry
+        subject = Self.text(of: X509_get_subject_name(certificate))
+    }
+
+    /// - Parameter certificate: an `X509`.
+    /// - Returns: in seconds since 1970 (UTC); nil if it has no such time.
+    package static func expiry(of certificate: OpaquePointer) -> Int64? {
         var time = tm()
         guard ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &time) == 1 else { return nil }
-        expiry = Int64(timegm(&time))
-        subject = Self.text(of: X509_get_subject_name(certificate))
+        return Int64(timegm(&time))
     }
 
     /// RFC 2253's form in the certificate's own order, and in UTF-8: ASN1_STRFLGS_ESC_2253, _ESC_CTRL, _UTF8_CONVERT,

@@ -15,27 +15,27 @@ public final class BlockingWorkers: Sendable {
     private let queueLimit: Int
     private let state = Mutex(State())
 
-    public init(limit: Int, queueLimit: Int) {
+    /// - Parameters:
+    ///   - limit: threads at a time.
+    ///   - queueLimit: what may wait for one. As much as `limit` unless said otherwise: whoever counts what runs, and
+    ///     submits no more than `limit`, may be ahead of a thread that has done its work and not said so yet.
+    public init(limit: Int, queueLimit: Int? = nil) {
         self.limit = max(1, limit)
-        self.queueLimit = max(0, queueLimit)
+        self.queueLimit = max(0, queueLimit ?? self.limit)
     }
 
     /// Runs `work` on a thread of its own choosing. False if it cannot take any more.
     public func submit(_ work: @escaping @Sendable () -> Void) -> Bool {
-        enum Decision { case start, queued, refused }
-        let decision = state.withLock { state -> Decision in
+        state.withLock { state in
             if state.busy < limit {
+                // Under the lock: nothing is left in the queue of a thread that could not be started.
+                guard startThread(work) else { return false }
                 state.busy += 1
-                return .start
+                return true
             }
-            guard state.queue.count < queueLimit else { return .refused }
+            guard state.queue.count < queueLimit else { return false }
             state.queue.append(work)
-            return .queued
-        }
-        switch decision {
-        case .queued: return true
-        case .refused: return false
-        case .start: return startThread(work)
+            return true
         }
     }
 
@@ -73,7 +73,6 @@ public final class BlockingWorkers: Sendable {
             return true
         }
         Unmanaged<Start>.fromOpaque(context).release()
-        state.withLock { $0.busy -= 1 }
         return false
     }
 

@@ -26,9 +26,7 @@ struct Top: AsyncParsableCommand {
     }
 
     private var client: AdminClient? {
-        guard let colon = admin.lastIndex(of: ":"), let port = UInt16(admin[colon...].dropFirst()) else { return nil }
-        let host = admin[..<colon].trimmingCharacters(in: ["[", "]"])
-        return host.isEmpty ? nil : AdminClient(host: host, port: Int(port))
+        GatewayConfig.HostPort(admin).map { AdminClient(host: $0.host, port: $0.port) }
     }
 
     func run() async throws {

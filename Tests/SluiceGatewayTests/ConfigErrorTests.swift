@@ -136,14 +136,14 @@ import Testing
         .init(
             "long value is cut, control characters are not printed",
             right + "reactors: \"\\e[31m" + String(repeating: "x", count: 60) + "\"",
-            "f:12: reactors: must be a whole number, not \" [31m" + String(repeating: "x", count: 35) + "…\""),
+            "f:12: reactors: must be a whole number, not \"?[31m" + String(repeating: "x", count: 35) + "…\""),
         .init(
             "value of several lines", right + "reactors: \"1\\r\\n2\\u2028\\u0085\"",
-            "f:12: reactors: must be a whole number, not \"1  2  \""),
-        .init("key of several lines", right + "\"a\\nb\": 1", "f:12: a b: unknown key"),
+            "f:12: reactors: must be a whole number, not \"1??2??\""),
+        .init("key of several lines", right + "\"a\\nb\": 1", "f:12: a?b: unknown key"),
         .init(
             "variable of several lines", right + "reactors: \"${A\\nB}\"",
-            "f:12: reactors: \"${A B}\" does not name an environment variable"),
+            "f:12: reactors: \"${A?B}\" does not name an environment variable"),
     ]
 
     static let names: [Wrong] = [

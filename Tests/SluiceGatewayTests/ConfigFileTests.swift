@@ -316,7 +316,7 @@ import Testing
         }
         #expect(problems(folder.path("none")) == ["DIR/none: the file cannot be read: No such file or directory"])
         #expect(problems(folder.url.path) == ["DIR: the file cannot be read: Is a directory"])
-        #expect(problems("a\0b") == ["a b: the path has a NUL in it"])
+        #expect(problems("a\0b") == ["a?b: the path has a NUL in it"])
         _ = try folder.write("large", repeatElement(0x20, count: 1_048_577))
         #expect(problems(folder.path("large")) == ["DIR/large: the file has more than 1048576 bytes"])
         _ = try folder.write("latin1", Array("a: 1\nb: caf".utf8) + [0xE9, 0x0A])

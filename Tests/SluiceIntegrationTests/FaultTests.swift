@@ -150,7 +150,7 @@ extension Replicas {
                 "host=127.0.0.1 port=\(replica.port) dbname=sluice user=sluice \(more)",
                 password: password.trimmingCharacters(in: .whitespacesAndNewlines)),
             isPooled: false, resolver: AddressResolver(workers: workers), cancels: CancelAllowance(workers: workers),
-            dials: DialAllowance(workers: BlockingWorkers(limit: 2, queueLimit: 0)))
+            dials: DialAllowance(workers: BlockingWorkers(limit: 2)))
     }
 }
 

@@ -6,11 +6,11 @@ import Testing
 extension FakePostgres {
     /// To connect to it; `more` are further words of the connection string.
     func settings(_ more: String = "", dials: DialAllowance? = nil) throws -> ConnectionSettings {
-        let workers = BlockingWorkers(limit: 4, queueLimit: 4)
+        let workers = BlockingWorkers(limit: 4)
         return ConnectionSettings(
             target: try ConnectionString("\(dsn) \(more)"), isPooled: false,
             resolver: AddressResolver(workers: workers), cancels: CancelAllowance(workers: workers),
-            dials: dials ?? DialAllowance(workers: BlockingWorkers(limit: 2, queueLimit: 0)),
+            dials: dials ?? DialAllowance(workers: BlockingWorkers(limit: 2)),
             fenceTimeout: .milliseconds(200))
     }
 }

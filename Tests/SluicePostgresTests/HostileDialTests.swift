@@ -222,9 +222,32 @@ import Testing
         await server.wait { $0.open == 0 }
     }
 
+    /// The thread of the step before may have done its work and not said so yet.
+    @Test(.timeLimit(.minutes(1))) func aStepRightAfterAnotherGetsItsThread() async {
+        let workers = BlockingWorkers(limit: 2)
+        let refused = await withTaskGroup(of: Int.self) { group in
+            for _ in 0..<2 {
+                group.addTask {
+                    let dials = DialAllowance(workers: workers, limit: 1)
+                    var refused = 0
+                    for _ in 0..<10_000 {
+                        let isAccepted = await withCheckedContinuation { continuation in
+                            let isAccepted = dials.submit { continuation.resume(returning: true) }
+                            if !isAccepted { continuation.resume(returning: false) }
+                        }
+                        if !isAccepted { refused += 1 }
+                    }
+                    return refused
+                }
+            }
+            return await group.reduce(0, +)
+        }
+        #expect(refused == 0)
+    }
+
     /// Steps that take for ever: they hold the threads of one server only, and no more than it may have.
     @Test(.timeLimit(.minutes(1))) func aServerThatHoldsItsThreadsHoldsNoOther() async throws {
-        let workers = BlockingWorkers(limit: 4, queueLimit: 0)
+        let workers = BlockingWorkers(limit: 4)
         let stuck = DialAllowance(workers: workers)
         let lock = DispatchGate()
         for _ in 0..<100 {

@@ -300,13 +300,6 @@ public struct ShardMachine: Sendable {
         if replicas.indices.contains(replica) { replicas[replica].settings.capacity = capacity }
     }
 
-    /// Whether an attempt would be made on it if there were no other.
-    public func isServing(_ replica: Int, now: Instant) -> Bool {
-        guard replicas.indices.contains(replica) else { return false }
-        let state = replicas[replica]
-        return state.isReachable && !state.isDrained && !state.breaker.isOpen(now: now)
-    }
-
     // MARK: Choosing
 
     private func choose(

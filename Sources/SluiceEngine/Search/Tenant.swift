@@ -44,7 +44,4 @@ public final class PoolShare: Sendable {
         guard most.indices.contains(backend) else { return }
         held.withLock { $0[backend] -= 1 }
     }
-
-    /// For reports.
-    public var connectionsHeld: [Int] { held.withLock { $0 } }
 }

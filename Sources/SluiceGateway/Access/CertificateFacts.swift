@@ -1,4 +1,5 @@
 internal import COpenSSL
+internal import SluicePostgres
 
 /// What a certificate says of its owner, by libcrypto.
 package struct CertificateFacts: Hashable, Sendable {
@@ -18,7 +19,7 @@ package struct CertificateFacts: Hashable, Sendable {
         guard let certificate else { return nil }
         defer { X509_free(certificate) }
         names = Self.commonNames(certificate) + Self.alternativeNames(certificate)
-        expires = Self.expiry(certificate)
+        expires = TransportFacts.Certificate.expiry(of: certificate)
     }
 
     private static func commonNames(_ certificate: OpaquePointer) -> [String] {
@@ -82,14 +83,5 @@ package struct CertificateFacts: Hashable, Sendable {
             .joined(separator: ":")
         default: return nil
         }
-    }
-
-    private static func expiry(_ certificate: OpaquePointer) -> Int64? {
-        guard let end = X509_get0_notAfter(certificate) else { return nil }
-        guard let epoch = ASN1_TIME_set(nil, 0) else { return nil }
-        defer { ASN1_STRING_free(epoch) }
-        var (days, seconds): (Int32, Int32) = (0, 0)
-        guard ASN1_TIME_diff(&days, &seconds, epoch, end) == 1 else { return nil }
-        return Int64(days) * 86_400 + Int64(seconds)
     }
 }

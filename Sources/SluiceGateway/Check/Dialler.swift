@@ -9,7 +9,7 @@ struct Dialler: Sendable {
 
     private let reactor: Reactor
     private let resolver = AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
-    private let cancels = BlockingWorkers(limit: 4, queueLimit: 0)
+    private let cancels = BlockingWorkers(limit: 4)
     private let dials: BlockingWorkers
     private let made = Connections()
 
@@ -17,7 +17,7 @@ struct Dialler: Sendable {
     /// - Throws: `ReactorError` if the process gets no thread for it.
     init(_ config: GatewayConfig) throws {
         reactor = try Reactor(name: "examination")
-        dials = BlockingWorkers(limit: config.shards.reduce(0) { $0 + $1.replicas.count }, queueLimit: 0)
+        dials = BlockingWorkers(limit: config.shards.reduce(0) { $0 + $1.replicas.count })
     }
 
     /// Runs tasks where the connections live, so that a call of theirs goes on at once (docs/decisions/0009).

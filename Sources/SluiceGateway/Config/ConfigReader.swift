@@ -78,7 +78,7 @@ struct ConfigReader {
             cursors: keys["cursors"].map(readCursors) ?? .init(), cache: keys["cache"].map(readCache) ?? .init(),
             freshness: keys["freshness"].map(readFreshness) ?? .init(),
             logLevel: .info)
-        keys["log"].map { readLog($0, &config) }
+        if let log = keys["log"] { readLog(log, &config) }
         return config
     }
 
@@ -119,22 +119,9 @@ struct ConfigReader {
 
     private func address(_ node: ConfigNode) -> GatewayConfig.HostPort? {
         guard let text = node.text() else { return nil }
-        let address = hostPort(text)
+        let address = GatewayConfig.HostPort(text)
         if address == nil { node.complain("must be HOST:PORT or [IPv6]:PORT, with a port from 0 to 65535") }
         return address
-    }
-
-    private func hostPort(_ text: String) -> GatewayConfig.HostPort? {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[colon...].dropFirst()),
-            text.last != ":", text[colon...].dropFirst().first != "+"
-        else { return nil }
-        var host = String(text[..<colon])
-        if host.hasPrefix("["), host.hasSuffix("]") {
-            host = String(host.dropFirst().dropLast())
-        } else if host.contains(":") {
-            return nil
-        }
-        return host.isEmpty || host.contains(" ") ? nil : .init(host: host, port: Int(port))
     }
 
     private func readShards(

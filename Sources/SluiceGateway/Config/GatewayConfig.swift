@@ -11,6 +11,21 @@ package struct GatewayConfig: Sendable {
             self.host = host
             self.port = port
         }
+
+        /// - Parameter text: `HOST:PORT` or `[IPv6]:PORT`, with a port from 0 to 65535.
+        package init?(_ text: String) {
+            guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[colon...].dropFirst()),
+                text[colon...].dropFirst().first != "+"
+            else { return nil }
+            var host = String(text[..<colon])
+            if host.hasPrefix("["), host.hasSuffix("]") {
+                host = String(host.dropFirst().dropLast())
+            } else if host.contains(":") {
+                return nil
+            }
+            if host.isEmpty || host.contains(" ") { return nil }
+            self.init(host: host, port: Int(port))
+        }
     }
 
     package struct Listen: Hashable, Sendable {
@@ -179,21 +194,7 @@ package struct ConfigProblem: Hashable, Sendable, CustomStringConvertible {
     /// One line, whatever the file's names and keys hold.
     package var description: String {
         let place = line.map { "\(file):\($0)" } ?? file
-        return (keyPath.isEmpty ? "\(place): \(message)" : "\(place): \(keyPath): \(message)").onOneLine
-    }
-}
-
-extension String {
-    /// With a space for each line break and other control character.
-    fileprivate var onOneLine: String {
-        String(
-            String.UnicodeScalarView(
-                unicodeScalars.map { scalar in
-                    switch scalar.properties.generalCategory {
-                    case .control, .lineSeparator, .paragraphSeparator: " "
-                    default: scalar
-                    }
-                }))
+        return (keyPath.isEmpty ? "\(place): \(message)" : "\(place): \(keyPath): \(message)").withoutControls
     }
 }
 

@@ -140,8 +140,8 @@ struct Blueprint {
     }
 
     private func backends(on reactors: [Reactor]) -> [PostgresBackend] {
-        let cancels = BlockingWorkers(limit: 2 * places.count, queueLimit: 0)
-        let dials = BlockingWorkers(limit: 2 * places.count, queueLimit: 0)
+        let cancels = BlockingWorkers(limit: 2 * places.count)
+        let dials = BlockingWorkers(limit: 2 * places.count)
         return zip(places, transports).map { place, transports in
             var settings = ConnectionSettings(
                 target: place.server.target, isPooled: place.server.isPooled, resolver: resolver,

@@ -108,12 +108,12 @@ import Testing
         defer { server.stop() }
         let reactor = try Reactor(name: "tls")
         defer { reactor.stop() }
-        let workers = BlockingWorkers(limit: 4, queueLimit: 4)
+        let workers = BlockingWorkers(limit: 4)
         let settings = ConnectionSettings(
             target: try ConnectionString(
                 "\(server.dsn) sslmode=verify-full sslrootcert=ca.pem", folder: certificates.folder.path),
             isPooled: false, resolver: AddressResolver(workers: workers), cancels: CancelAllowance(workers: workers),
-            dials: DialAllowance(workers: BlockingWorkers(limit: 2, queueLimit: 0)))
+            dials: DialAllowance(workers: BlockingWorkers(limit: 2)))
         let connection = try await dial(settings, reactor)
         #expect(await connection.transport.encryption?.certificate?.subject == "O=Sluice,CN=localhost")
         for size in stride(from: 3_000, through: 33_000, by: 375) {

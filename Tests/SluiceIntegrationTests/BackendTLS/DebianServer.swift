@@ -80,13 +80,13 @@ final class DebianServer: Sendable {
     ) throws
         -> ConnectionSettings
     {
-        let workers = BlockingWorkers(limit: 4, queueLimit: 4)
+        let workers = BlockingWorkers(limit: 4)
         var settings = ConnectionSettings(
             target: try ConnectionString(
                 "\(host) port=\(port) dbname=postgres user=\(user) \(words)",
                 password: user == "postgres" ? Self.password : nil, folder: certificates.folder.path),
             isPooled: false, resolver: AddressResolver(workers: workers), cancels: CancelAllowance(workers: workers),
-            dials: DialAllowance(workers: BlockingWorkers(limit: 2, queueLimit: 0)))
+            dials: DialAllowance(workers: BlockingWorkers(limit: 2)))
         settings.needsVector = false
         return settings
     }
