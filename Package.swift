@@ -101,8 +101,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "SluiceAdmin", "SluiceGateway", "SluiceMetrics", "SluiceClient", "SluiceTools", arguments, histogram,
-                logging, signals,
+                "SluiceAdmin", "SluiceGateway", "SluiceMetrics", "SluiceClient", "SluiceTools", "SluiceCore", arguments,
+                histogram, logging, signals,
             ],
             swiftSettings: house),
         .executableTarget(

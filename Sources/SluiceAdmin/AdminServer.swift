@@ -18,6 +18,7 @@ public struct AdminServer: Service, CustomStringConvertible {
     /// Connections at a time.
     private static let mostConnections = 64
     private static let idleTimeout = TimeAmount.seconds(60)
+    private static let retryPause = Duration.seconds(1)
 
     private let settings: AdminSettings
     private let routes: AdminRoutes
@@ -40,23 +41,36 @@ public struct AdminServer: Service, CustomStringConvertible {
     }
 
     /// Until the service group shuts down.
-    /// - Throws: NIO's error if the address was asked for and cannot be bound. Without the standard address the gateway
-    ///   goes on.
+    /// - Throws: NIO's error if the address is required and cannot be bound. Any other is tried for until it is free,
+    ///   and the gateway goes on meanwhile.
     public func run() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        do {
-            try await application(on: group).run()
-        } catch {
-            guard !settings.isRequired else {
-                try? await group.shutdownGracefully()
-                throw error
+        var isFirst = true
+        repeat {
+            do {
+                try await application(on: group).run()
+                break
+            } catch {
+                guard !settings.isRequired else {
+                    try? await group.shutdownGracefully()
+                    throw error
+                }
+                if isFirst { complain(error) }
+                isFirst = false
             }
-            logger.warning(
-                "there is no admin address: \(error); give one in `admin.tcp`, or say `admin: {enabled: false}`",
-                metadata: ["address": "\(settings.host):\(settings.port)"])
-            try? await gracefulShutdown()
-        }
+        } while await pause()
         try? await group.shutdownGracefully()
+    }
+
+    private func complain(_ error: any Error) {
+        logger.warning(
+            "no admin address until this is free (\(error)); `admin.tcp` gives another, `admin: {enabled: false}` none",
+            metadata: ["address": "\(settings.host):\(settings.port)"])
+    }
+
+    /// False if the gateway stops meanwhile.
+    private func pause() async -> Bool {
+        await cancelWhenGracefulShutdown { (try? await Task.sleep(for: Self.retryPause)) != nil }
     }
 
     private func application(on group: any EventLoopGroup) -> some ApplicationProtocol {

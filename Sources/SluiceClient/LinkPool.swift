@@ -57,6 +57,8 @@ package final class LinkPool: Sendable {
         }
     }
 
+    /// Without a pause, of one place.
+    private static let dialsInARow = 3
     private static let longestBackoff: Duration = .seconds(2)
     /// Calls that may wait for one dial; they hold their requests meanwhile.
     private static let maximumWaiters = 100_000
@@ -165,24 +167,29 @@ package final class LinkPool: Sendable {
 
     private func dial(_ place: Int, after delay: Duration) async {
         if delay > .zero { try? await Task.sleep(for: delay) }
-        do throws(SluiceError) {
-            try established(try await open(place), at: place)
-        } catch {
-            failed(error, at: place)
+        var trouble = SluiceError(.connectionLost, "the connection ended as soon as it was made", isRetryable: true)
+        // A gateway that goes away may have let it in as the last one: another dial finds the one that takes over.
+        for _ in 0..<Self.dialsInARow {
+            do throws(SluiceError) {
+                if isEstablished(try await open(place), at: place) { return }
+            } catch {
+                trouble = error
+                guard [.shuttingDown, .connectionLost].contains(error.code) else { break }
+            }
         }
+        failed(trouble, at: place)
     }
 
-    private func established(_ link: Link, at place: Int) throws(SluiceError) {
+    /// False if it has ended, or said GOAWAY, before it was here.
+    private func isEstablished(_ link: Link, at place: Int) -> Bool {
         let waiting = state.withLock { state -> [Waiter]? in
-            // It may have ended before it was here, or said GOAWAY.
             guard state.live[link.id] != nil, !state.retired.contains(link.id), !state.isClosed else { return nil }
             state.places[place] = .up(link)
             return state.takeWaiters(at: place)
         }
-        guard let waiting else {
-            throw SluiceError(.connectionLost, "the connection ended as soon as it was made", isRetryable: true)
-        }
+        guard let waiting else { return false }
         for waiter in waiting { waiter.resume(returning: .success(link)) }
+        return true
     }
 
     /// The next dial of this place waits a while: full jitter, doubling up to a limit.

@@ -22,6 +22,7 @@ public enum GatewayMain {
     ///   - isUnprotected: listen where other machines may come from without TLS or identities.
     ///   - metrics: what keeps the measurements.
     ///   - admin: made if the configuration wants one; nil for none.
+    /// Listens where `LISTEN_FDS` says, if it says so, and tells `NOTIFY_SOCKET` what it does.
     /// - Throws: `ConfigErrors` if the configuration is wrong; `ListeningRefused`; `StartRefused` if a required index
     ///   is missing; NIO's errors if an address cannot be bound.
     public static func serve(
@@ -34,11 +35,18 @@ public enum GatewayMain {
         let door = GatewayDoor { () throws(ConfigErrors) in
             try GatewayConfig.load(path: configPath, environment: environment)
         }
+        let sockets = try InheritedSockets(environment: environment)
         var services: [any Service] = []
         // They end in the reverse order.
-        if let admin, let settings = config.admin.settings { services.append(admin(settings, door)) }
+        if let admin, var settings = config.admin.settings {
+            // The version that is being replaced may have it until it has drained.
+            settings.isRequired = settings.isRequired && sockets.addresses == nil
+            services.append(admin(settings, door))
+        }
         services.append(
-            GatewayService(config: config, isUnprotected: isUnprotected, metrics: metrics, logger: logger, door: door))
+            GatewayService(
+                config: config, isUnprotected: isUnprotected, metrics: metrics, logger: logger, door: door,
+                sockets: sockets, manager: ServiceManager(environment: environment)))
         let group = ServiceGroup(
             configuration: .init(
                 services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
@@ -64,11 +72,11 @@ public enum GatewayMain {
         try await examine(configPath, environment, .allReplicas)
     }
 
-    /// The same of the servers alone: every replica is dialled, all at a time, for no longer than
-    /// `pool.connect_timeout`.
+    /// The same, and more: how each server is set up and doing, and whether the planner and some rows of each table
+    /// are as they should be.
     /// - Throws: `ReactorError` if the process gets no thread for it.
     public static func doctor(configPath: String, environment: [String: String]) async throws -> CheckSummary {
-        try await examine(configPath, environment, .servers)
+        try await examine(configPath, environment, .everything)
     }
 
     private static func examine(
@@ -95,16 +103,25 @@ private struct GatewayService: Service, CustomStringConvertible {
     let metrics: any MetricsFactory
     let logger: Logger
     let door: GatewayDoor
+    let sockets: InheritedSockets
+    let manager: ServiceManager
 
     func run() async throws {
         let hangups = await UnixSignalsSequence(trapping: .sighup)
-        let gateway = try await Gateway.start(config, isUnprotected: isUnprotected, metrics: metrics, logger: logger)
+        let gateway = try await Gateway.start(
+            config, isUnprotected: isUnprotected, metrics: metrics, sockets: sockets, logger: logger)
         door.open(gateway)
         await gateway.logReadiness()
+        manager.isServing()
         let reloading = Task {
-            for await _ in hangups { _ = door.reload() }
+            for await _ in hangups {
+                manager.isReloading()
+                _ = door.reload()
+                manager.isServing()
+            }
         }
         try? await gracefulShutdown()
+        manager.isStopping()
         reloading.cancel()
         await gateway.shutDown()
     }

@@ -43,8 +43,11 @@ extension PostgresConnection {
     private static var tablesAtATime: Int { 200 }
 
     /// Its rows come into the operation's tables.
-    func ask(_ sql: String, _ texts: [String], _ operation: Operation) throws(PostgresFailure) {
-        let types = Array(repeating: Self.textType, count: texts.count)
+    func ask(
+        _ sql: String, _ texts: [String], subject: SubjectType? = nil, _ operation: Operation
+    ) throws(PostgresFailure) {
+        var types = Array(repeating: Self.textType, count: texts.count)
+        if let subject, !types.isEmpty { types[0] = facts.oid(of: subject) }
         try sent(
             ParameterTexts.with(texts) { values in
                 PQsendQueryParams(handle, sql, Int32(clamping: texts.count), types, values, nil, nil, 0)

@@ -45,13 +45,14 @@ extension PostgresConnection {
     /// All rows of one query, each value as text.
     /// - Parameters:
     ///   - texts: its parameters.
+    ///   - subject: the type of the first parameter; nil for a text, as the others are.
     ///   - deadline: an instant of `Reactor.now()`.
     public func rows(
-        _ sql: String, _ texts: [String] = [], deadline: Int64
+        _ sql: String, _ texts: [String] = [], subject: SubjectType? = nil, deadline: Int64
     ) async throws(PostgresFailure) -> [[String?]] {
         let operation = newOperation()
         _ = try await perform(operation, deadline: deadline) { () throws(PostgresFailure) in
-            try ask(sql, texts, operation)
+            try ask(sql, texts, subject: subject, operation)
         }
         guard let result = operation.commands.first else {
             throw violation("no rows")

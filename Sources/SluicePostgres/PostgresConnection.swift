@@ -247,7 +247,7 @@ public actor PostgresConnection: DescriptorOwner {
     /// libpq's own words about a connection (never about a statement), short and on one line.
     static func oneLine(_ message: UnsafePointer<CChar>?) -> String {
         guard let message else { return "unknown" }
-        let text = String(cString: message).split(whereSeparator: \.isNewline).joined(separator: "; ")
+        let text = String(cString: message).split { $0.isNewline || $0 == "\t" }.joined(separator: "; ")
         return readable(String(text.prefix(300)))
     }
 

@@ -34,6 +34,9 @@ struct Serve: AsyncParsableCommand {
             Output.complain("sluice: the gateway does not open itself to other machines without protection")
             for line in refusal.description.split(separator: "\n") { Output.complain("\(config): \(line)") }
             throw Exit.config
+        } catch let sockets as InheritedSockets.Unusable {
+            Output.complain("sluice: \(sockets)")
+            throw Exit.config
         } catch let refusal as StartRefused {
             Output.complain("sluice: the gateway does not start without the indexes that `require_index` asks for")
             for reason in refusal.reasons { Output.complain("\(config): \(reason)") }
@@ -80,7 +83,8 @@ struct Check: AsyncParsableCommand {
 
 struct Doctor: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Dial every replica, and say what it is and how it is reached.")
+        abstract:
+            "Dial every replica, and say what it is, how it is reached and doing, and what is wrong with its data.")
 
     @Option(help: "The configuration file.")
     var config: String

@@ -132,6 +132,27 @@ import Testing
         try await gateway.stop()
     }
 
+    /// One that goes away has let the connection in as its last: whoever takes over gets the next dial.
+    @Test(arguments: [ErrorCode?.some(.shuttingDown), nil])
+    func aGatewayThatGoesAwayDuringTheDialIsLeft(refusal: ErrorCode?) async throws {
+        let gateway = try await ScriptedGateway.start { session, frame in
+            guard session.number == 1 else {
+                return frame.kind == .hello ? session.welcome() : session.answer(frame.requestID, id: 2)
+            }
+            if let refusal {
+                session.fail(refusal, 0)
+            } else {
+                session.welcome()
+                session.send(.goAway, 0) { GoAway(code: .shuttingDown, message: "moving").encode(into: &$0) }
+            }
+            session.close()
+        }
+        let client = try await SluiceClient.connect(gateway.address)
+        #expect(try await client.search(query).hits[0].id == 2)
+        await client.close()
+        try await gateway.stop()
+    }
+
     @Test func whatWasNotSentIsTriedElsewhere() async throws {
         let gateway = try await ScriptedGateway.start(
             ScriptedGateway.welcoming(inFlight: 1) { session, frame in

@@ -58,11 +58,24 @@ final class RealGateway: Sendable {
     var address: String { "sluice+unix://\(folder.path)/s" }
     var pid: Int32 { process.processIdentifier }
 
+    /// Becomes the gateway, with its standard input as the socket `tcp`: Foundation hands down no other descriptor.
+    static let handing = """
+        import os, sys
+        os.dup2(0, 3)
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="tcp", LISTEN_PID=str(os.getpid()))
+        os.execv(sys.argv[1], sys.argv[1:])
+        """
+
     /// Returns once it serves.
     /// - Parameters:
     ///   - config: the configuration without `listen` and `admin`.
     ///   - hasAdmin: with an admin server.
-    init(_ config: String, environment: [String: String] = [:], hasAdmin: Bool = false) async throws {
+    ///   - socket: one that listens, and that the gateway is given instead of its own.
+    init(
+        _ config: String, environment: [String: String] = [:], hasAdmin: Bool = false,
+        socket: Int32? = nil
+    ) async throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
         let file = folder.appending(path: "gateway.yaml")
@@ -70,10 +83,11 @@ final class RealGateway: Sendable {
         let places = "listen: {unix: \(folder.path)/s, tcp: \"127.0.0.1:0\"}\nadmin: {\(admin)}\n"
         try Data("\(places)\(config)\n".utf8).write(to: file)
         let errors = Pipe()
-        process.executableURL = Binary.url
-        process.arguments = ["serve", "--config", file.path]
+        let command = ["serve", "--config", file.path]
+        process.executableURL = socket == nil ? Binary.url : URL(filePath: "/usr/bin/env")
+        process.arguments = socket == nil ? command : ["python3", "-c", Self.handing, Binary.url.path] + command
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.standardInput = FileHandle.nullDevice
+        process.standardInput = socket.map { FileHandle(fileDescriptor: $0) } ?? FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
         process.standardError = errors
         try process.run()

@@ -56,6 +56,11 @@ public final class SearchShape: Sendable {
         }
     }
 
+    /// The nearest rows of a collection, as searches without filters ask for them.
+    package static func nearest(of collection: Collection, limit: Int) -> SearchShape {
+        SearchShape(collection: collection, columns: [], limit: limit)
+    }
+
     public var columnCount: Int { columns.count }
 
     public var subject: Subject {

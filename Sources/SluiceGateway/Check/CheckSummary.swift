@@ -68,6 +68,14 @@ public struct CheckSummary: Encodable, Sendable {
         /// What the dial took, up to the answer to a first statement, in microseconds.
         public var dialUs: Int64?
         public var transport: Transport?
+        /// Its `max_connections`. This and the next are of `doctor` alone.
+        public var maxConnections: Int?
+        /// Those that only privileged roles get.
+        public var reservedConnections: Int?
+        /// Those of other programs, now.
+        public var otherConnections: Int?
+        /// A standby's; nil if it shows all that it has received.
+        public var lagMs: Int64?
 
         /// All of it in one line.
         public var line: String {
@@ -79,6 +87,10 @@ public struct CheckSummary: Encodable, Sendable {
                 words.append(
                     transport.certificate.map { "\($0.subject) until \($0.expires.prefix(10)) (\($0.daysLeft) days)" })
             }
+            if let maxConnections, let otherConnections {
+                words.append("\(otherConnections) of \(maxConnections) connections are others'")
+            }
+            words.append(lagMs.map { "\($0) ms behind" })
             words.append(dialUs.map { "dialled in \(Double($0 / 10) / 100) ms" })
             return "\(shard)/\(replica): " + words.compactMap(\.self).joined(separator: ", ")
         }
@@ -92,6 +104,10 @@ public struct CheckSummary: Encodable, Sendable {
             case version
             case dialUs
             case transport
+            case maxConnections
+            case reservedConnections
+            case otherConnections
+            case lagMs
         }
     }
 
@@ -191,6 +207,12 @@ extension CheckSummary.Server {
             $0.components.seconds * 1_000_000 + $0.components.attoseconds / 1_000_000_000_000
         }
         transport = server.transport.map { Transport($0, now: now) }
+        maxConnections = server.condition?.maxConnections
+        reservedConnections = server.condition?.reservedConnections
+        otherConnections = server.condition?.otherConnections
+        lagMs = server.condition?.lag.map {
+            $0.components.seconds * 1_000 + $0.components.attoseconds / 1_000_000_000_000_000
+        }
     }
 }
 

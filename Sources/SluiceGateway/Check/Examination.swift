@@ -11,8 +11,9 @@ package struct Examination: Sendable {
         case oneReplica
         /// Every replica is dialled; the tables are looked at on the first of the list that answers.
         case allReplicas
-        /// Every replica is dialled, and no table is looked at.
-        case servers
+        /// The same, and each server is asked how it is doing, and some rows of the tables are read. Servers without
+        /// pgvector are looked at, too.
+        case everything
     }
 
     package struct Server: Hashable, Sendable {
@@ -28,6 +29,7 @@ package struct Examination: Sendable {
         package var transport: TransportFacts?
         /// From the first packet to the first answer of a statement.
         package var dialTime: Duration?
+        package var condition: ServerCondition?
     }
 
     package struct Index: Hashable, Sendable {
@@ -98,8 +100,8 @@ private struct Examiner: Sendable {
             }
         }
         for (replica, dial) in dials.enumerated() where !isDone && scope != .oneReplica {
-            guard case .success(let connection) = dial?.end else { continue }
-            isDone = scope == .servers ? true : await look(shard, place, replica, connection, &result)
+            guard case .success(let connection) = dial?.end, await connection.facts.vectorType != 0 else { continue }
+            isDone = await look(shard, place, replica, connection, &result)
         }
         if scope != .oneReplica || !isDone { await tell(shard, dials, isDone: isDone, &result) }
         return result
@@ -107,7 +109,7 @@ private struct Examiner: Sendable {
 
     private func dial(_ replica: GatewayConfig.Replica) async -> Attempt {
         let began = Reactor.now()
-        let end = await dialler.dial(replica, until: deadline, needsVector: scope != .servers)
+        let end = await dialler.dial(replica, until: deadline, needsVector: scope != .everything)
         return Attempt(end: end, took: .nanoseconds(Reactor.now() - began))
     }
 
@@ -144,6 +146,12 @@ private struct Examiner: Sendable {
                     collection, table, server: server, role: facts.role, shard: shard.name, replica: name)
                 result.findings += judge.findings
                 result.indexes.append(.init(collection: collection.name, shard: place, kind: judge.index))
+                // Rows are read of a table that is as the configuration says.
+                let isSound = !judge.findings.contains { $0.severity == .error && $0.topic == .schema }
+                guard scope == .everything, isSound, let table else { continue }
+                result.findings += try await look(
+                    collection, table, hasIndex: judge.index == .hnsw || judge.index == .ivfflat, shard.name, name,
+                    connection)
             }
             return true
         } catch {
@@ -152,6 +160,34 @@ private struct Examiner: Sendable {
                     .warning, .reach, shard: shard.name, replica: name, "it was reached, but not examined: \(error)"))
             return false
         }
+    }
+
+    private func look(
+        _ collection: GatewayConfig.Collection, _ table: TableFacts, hasIndex: Bool, _ shard: String,
+        _ replica: String, _ connection: PostgresConnection
+    ) async throws(PostgresFailure) -> [Finding] {
+        let probe = TableProbe(
+            collection: collection, facts: table, server: await connection.facts, connection: connection,
+            patience: max(config.pool.connectTimeout, .seconds(10)))
+        let place = collection.shards.firstIndex(of: shard) ?? 0
+        let buffers = try await condition(connection)?.sharedBuffers ?? .max
+        return TableJudge.findings(
+            try await probe.condition(place: place), of: collection, table: table.quoted, hasIndex: hasIndex,
+            sharedBuffers: buffers, shard: shard, replica: replica)
+    }
+
+    /// Nil if the server does not say.
+    private func condition(_ connection: PostgresConnection) async throws(PostgresFailure) -> ServerCondition? {
+        let limit = Instant(nanoseconds: Reactor.now()).advanced(by: config.pool.connectTimeout)
+        var condition: ServerCondition?
+        for attempt in 0..<3 {
+            // A standby that has just received something after a long silence looks as old as the silence.
+            if attempt > 0 { try? await Task.sleep(for: .milliseconds(200)) }
+            let rows = try await connection.rows(ServerCondition.query, deadline: limit.nanoseconds)
+            condition = rows.first.flatMap(ServerCondition.init(row:))
+            if condition?.lag == nil || condition?.isReplayPaused == true { break }
+        }
+        return condition
     }
 
     // MARK: What is said of servers
@@ -178,7 +214,16 @@ private struct Examiner: Sendable {
                 facts = known
                 server.note(known, await connection.transport, dialTime: dial?.took)
                 if known.vectorType == 0 { noteMissingExtension(replica.name) }
-                if scope == .servers { findings += judge(server, known) }
+                guard scope == .everything else { break }
+                do throws(PostgresFailure) {
+                    server.condition = try await condition(connection)
+                } catch {
+                    findings.append(
+                        Finding(
+                            .warning, .reach, shard: shard.name, replica: replica.name,
+                            "it does not say how it is doing: \(error)"))
+                }
+                findings += judge(server, known, replica)
             case .failure(.noVectorExtension): noteMissingExtension(replica.name)
             case .failure(let failure):
                 server.isReachable = false
@@ -203,14 +248,30 @@ private struct Examiner: Sendable {
     }
 
     /// What there is to say of a server itself.
-    private func judge(_ server: Examination.Server, _ facts: ServerFacts) -> [Finding] {
-        let version =
-            facts.vectorType == 0 ? nil : ShardJudge.version(facts, shard: server.shard, replica: server.replica)
+    private func judge(
+        _ server: Examination.Server, _ facts: ServerFacts, _ replica: GatewayConfig.Replica
+    ) -> [Finding] {
+        let judge = ServerJudge(shard: server.shard, replica: server.replica)
+        let advice = judge.advice(vectorVersion: facts.vectorVersion)
         let transport = server.transport.flatMap {
             TransportJudge.finding(
                 $0, shard: server.shard, replica: server.replica, now: Int64(Date().timeIntervalSince1970))
         }
-        return [version, transport].compactMap(\.self)
+        let target = try? replica.connectionString()
+        let keepalives = target.flatMap {
+            judge.keepalives(
+                $0.dialling(address: nil, throughPooler: replica.isPooled), isLocal: server.transport?.isLocal == true)
+        }
+        let condition = server.condition.map {
+            judge.findings($0, pool: mostConnections(to: target?.target), isPooled: replica.isPooled)
+        }
+        return [advice, transport, keepalives].compactMap(\.self) + (condition ?? [])
+    }
+
+    /// Those that this gateway opens to a server, whatever names it has.
+    private func mostConnections(to target: String?) -> Int {
+        config.shards.flatMap(\.replicas).filter { (try? $0.connectionString())?.target == target }
+            .map(\.pool.maxSize).max() ?? 0
     }
 }
 

@@ -202,39 +202,3 @@ package struct Adopter: Sendable {
         }
     }
 }
-
-/// What is asked of a candidate's rows.
-private struct SampleQueries {
-    private let table: String
-    private let collection: GatewayConfig.Collection
-    private let vectorSchema: String
-
-    init(_ collection: GatewayConfig.Collection, vectorSchema: String) {
-        self.collection = collection
-        self.vectorSchema = vectorSchema
-        table = "\(SearchShape.quoted(collection.schema)).\(SearchShape.quoted(collection.table))"
-    }
-
-    /// Of the first row that has a vector.
-    var dimensions: String {
-        let vector = SearchShape.quoted(collection.vectorColumn)
-        let count =
-            switch collection.form {
-            case .vector, .halfvec: "\(SearchShape.quoted(vectorSchema)).vector_dims(\(vector))"
-            // Its text ends with them.
-            case .sparsevec: "pg_catalog.split_part(\(vector)::pg_catalog.text, '/', 2)"
-            case .bit: "pg_catalog.length(\(vector))"
-            }
-        return "SELECT \(count) FROM \(table) WHERE \(vector) IS NOT NULL LIMIT 1"
-    }
-
-    /// Some from each end of the primary key.
-    var ids: String {
-        let id = SearchShape.quoted(collection.idColumn)
-        return """
-            (SELECT \(id) FROM \(table) ORDER BY \(id) LIMIT 500)
-            UNION
-            (SELECT \(id) FROM \(table) ORDER BY \(id) DESC LIMIT 500)
-            """
-    }
-}

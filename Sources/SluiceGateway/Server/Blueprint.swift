@@ -154,25 +154,29 @@ struct Blueprint {
 
     private static func collections(_ config: GatewayConfig) -> [Collection] {
         let places = Dictionary(uniqueKeysWithValues: config.shards.enumerated().map { ($1.name, $0) })
-        return config.collections.map { collection in
-            var result = Collection(
-                name: collection.name, schema: collection.schema, table: collection.table,
-                idColumn: collection.idColumn, vectorColumn: collection.vectorColumn, metric: collection.metric,
-                dimensions: collection.dimensions, columns: collection.columns,
-                shards: collection.shards.compactMap { places[$0] }, timeout: collection.timeout)
-            result.form = collection.form
-            result.filterable = collection.filterable
-            result.defaults = ScanSettings(collection.defaults)
-            result.caps = ScanSettings(collection.caps)
-            result.model = collection.model
-            result.text = collection.text.map { TextColumn(column: $0.column, language: $0.language) }
-            result.coarse = collection.coarse
-            result.placement = collection.placement
-            result.sharesSearches = collection.singleFlight
-            result.isCached = collection.cache
-            result.maxStaleness = collection.maxStaleness
-            return result
-        }
+        return config.collections.map { Collection($0, shards: $0.shards.compactMap { places[$0] }) }
+    }
+}
+
+extension Collection {
+    /// - Parameter shards: their places in the configuration.
+    init(_ collection: GatewayConfig.Collection, shards: [Int]) {
+        self.init(
+            name: collection.name, schema: collection.schema, table: collection.table,
+            idColumn: collection.idColumn, vectorColumn: collection.vectorColumn, metric: collection.metric,
+            dimensions: collection.dimensions, columns: collection.columns, shards: shards,
+            timeout: collection.timeout)
+        form = collection.form
+        filterable = collection.filterable
+        defaults = ScanSettings(collection.defaults)
+        caps = ScanSettings(collection.caps)
+        model = collection.model
+        text = collection.text.map { TextColumn(column: $0.column, language: $0.language) }
+        coarse = collection.coarse
+        placement = collection.placement
+        sharesSearches = collection.singleFlight
+        isCached = collection.cache
+        maxStaleness = collection.maxStaleness
     }
 }
 

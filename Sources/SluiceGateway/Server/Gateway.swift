@@ -55,11 +55,16 @@ package final class Gateway: Sendable {
     /// - Parameters:
     ///   - isUnprotected: listen where other machines may come from, whatever protects it or not.
     ///   - metrics: what keeps the measurements.
-    /// - Throws: `ListeningRefused`; `StartRefused` if a collection that requires an index has none that serves it.
+    ///   - sockets: those that are open already.
+    /// - Throws: `ListeningRefused`; `InheritedSockets.Unusable`; `StartRefused` if a collection that requires an
+    ///   index has none that serves it.
     package static func start(
         _ config: GatewayConfig, isUnprotected: Bool = false, metrics: any MetricsFactory = NOOPMetricsHandler.instance,
-        logger: Logger
+        sockets: InheritedSockets = InheritedSockets(), logger: Logger
     ) async throws -> Gateway {
+        try sockets.check(config)
+        var config = config
+        if let addresses = sockets.addresses { config.listen = addresses }
         let objections = ListeningRule.objections(config.listen, config.admin, config.access)
         guard objections.isEmpty || isUnprotected else { throw ListeningRefused(reasons: objections) }
         for objection in objections { logger.warning("\(ListeningRule.flag): \(objection)") }
@@ -94,7 +99,7 @@ package final class Gateway: Sendable {
             let sessions = SessionFactory(
                 config: config, house: house, registry: registry, traffic: traffic, access: keeper.directory,
                 tls: keeper.tls, logger: logger)
-            let listeners = try await Listeners(config.listen, group: group, sessions: sessions).bind()
+            let listeners = try await Listeners(config.listen, sockets, group: group, sessions: sessions).bind()
             return Gateway(
                 config: config, isUnprotected: isUnprotected, logger: logger, house: house, registry: registry,
                 traffic: traffic, keeper: keeper, group: group, listeners: listeners)

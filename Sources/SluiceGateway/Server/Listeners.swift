@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -50,8 +51,8 @@ struct SessionFactory: Sendable {
             let id: UInt64
             switch registry.open(from: PeerAddress(channel.remoteAddress)) {
             case .opened(let number): id = number
-            case .closed: return refuse(channel, kind, "the gateway is shutting down")
-            case .refused(let reason): return refuse(channel, kind, reason.message)
+            case .closed: return refuse(channel, kind, .shuttingDown, "the gateway is shutting down")
+            case .refused(let reason): return refuse(channel, kind, .busy, reason.message)
             }
             channel.closeFuture.whenComplete { _ in registry.remove(id) }
             if kind == .tls, let tls { try channel.pipeline.syncOperations.addHandler(tls.handler()) }
@@ -75,18 +76,18 @@ struct SessionFactory: Sendable {
         }
     }
 
-    /// Too many sessions: say so, and close. With TLS a handshake would have to come before anything can be said.
-    private func refuse(_ channel: any Channel, _ kind: ListenerKind, _ message: String) {
+    /// Says why, and closes. With TLS a handshake would have to come before anything can be said.
+    private func refuse(_ channel: any Channel, _ kind: ListenerKind, _ code: ErrorCode, _ message: String) {
         guard kind != .tls else { return channel.close(promise: nil) }
         var buffer = channel.allocator.buffer(capacity: 128)
         FrameEncoder(lz4: false).write(.error, requestID: 0, into: &buffer) {
-            ErrorReply(code: .busy, message: message).encode(into: &$0)
+            ErrorReply(code: code, message: message).encode(into: &$0)
         }
         channel.writeAndFlush(buffer).whenComplete { _ in channel.close(promise: nil) }
     }
 }
 
-enum ListenerKind: Sendable {
+enum ListenerKind: String, Sendable {
     case tcp
     case tls
     case unix
@@ -101,12 +102,19 @@ struct Listeners: Sendable {
         var unixSocket: UnixSocket?
     }
 
+    private static let backlog: Int32 = 1_024
+
     private let listen: GatewayConfig.Listen
+    private let inherited: InheritedSockets
     private let group: MultiThreadedEventLoopGroup
     private let sessions: SessionFactory
 
-    init(_ listen: GatewayConfig.Listen, group: MultiThreadedEventLoopGroup, sessions: SessionFactory) {
+    init(
+        _ listen: GatewayConfig.Listen, _ inherited: InheritedSockets, group: MultiThreadedEventLoopGroup,
+        sessions: SessionFactory
+    ) {
         self.listen = listen
+        self.inherited = inherited
         self.group = group
         self.sessions = sessions
     }
@@ -115,16 +123,18 @@ struct Listeners: Sendable {
         var bound = Bound()
         do {
             if let tcp = listen.tcp {
-                let channel = try await bootstrap(.tcp).bind(host: tcp.host, port: tcp.port).get()
+                let channel = try await socket(.tcp, tcp)
                 bound.channels.append(channel)
                 bound.tcpAddress = channel.localAddress
             }
             if let tls = listen.tls {
-                let channel = try await bootstrap(.tls).bind(host: tls.host, port: tls.port).get()
+                let channel = try await socket(.tls, tls)
                 bound.channels.append(channel)
                 bound.tlsAddress = channel.localAddress
             }
-            if let path = listen.unixPath {
+            if let unix = inherited[.unix] {
+                bound.channels.append(try await adopt(unix, .unix))
+            } else if let path = listen.unixPath {
                 try UnixSocket.checkIsFree(path)
                 let socket = bootstrap(.unix)
                 bound.channels.append(
@@ -138,9 +148,22 @@ struct Listeners: Sendable {
         }
     }
 
+    private func socket(_ kind: ListenerKind, _ address: GatewayConfig.HostPort) async throws -> any Channel {
+        if let descriptor = inherited[kind] { return try await adopt(descriptor, kind) }
+        return try await bootstrap(kind).bind(host: address.host, port: address.port).get()
+    }
+
+    /// A socket that is bound and listens already.
+    private func adopt(_ descriptor: Int32, _ kind: ListenerKind) async throws -> any Channel {
+        let channel = try await bootstrap(kind).withBoundSocket(descriptor).get()
+        // NIO has given it its own, shorter one.
+        Glibc.listen(descriptor, Self.backlog)
+        return channel
+    }
+
     private func bootstrap(_ kind: ListenerKind) -> ServerBootstrap {
         let bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 1_024)
+            .serverChannelOption(.backlog, value: Self.backlog)
             // Between two new sessions come those that are there.
             .serverChannelOption(.maxMessagesPerRead, value: 1)
             .serverChannelInitializer { channel in

@@ -100,7 +100,7 @@ extension LegRows {
 }
 
 extension SubjectType {
-    fileprivate init(_ subject: SearchShape.Subject) {
+    init(_ subject: SearchShape.Subject) {
         self =
             switch subject {
             case .vector(.vector): .vector
