@@ -174,7 +174,7 @@ package final class LinkPool: Sendable {
                 if isEstablished(try await open(place), at: place) { return }
             } catch {
                 trouble = error
-                guard [.shuttingDown, .connectionLost].contains(error.code) else { break }
+                guard error.code == .shuttingDown else { break }
             }
         }
         failed(trouble, at: place)

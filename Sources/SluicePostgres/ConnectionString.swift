@@ -44,10 +44,15 @@ public struct ConnectionString: Hashable, Sendable {
     private static let paths = ["sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile"]
 
     /// Where it leads, for messages: `host:port/dbname`.
-    public var target: String {
+    public var target: String { "\(server)/\(parameters["dbname"] ?? "")" }
+
+    /// `host:port`.
+    package var server: String {
         "\(parameters["host"] ?? parameters["hostaddr"] ?? "localhost"):\(parameters["port"] ?? "5432")"
-            + "/\(parameters["dbname"] ?? "")"
     }
+
+    /// The role and the database there.
+    package var login: [String?] { [parameters["user"], parameters["dbname"]] }
 
     public var hasPassword: Bool { parameters["password"] != nil }
 

@@ -8,7 +8,7 @@ struct PoolPlanCommand: ParsableCommand {
         commandName: "pool-plan",
         abstract: "Say how many connections each gateway needs to a server, and whether the server has so many.",
         discussion: """
-            For example: sluice pool-plan --gateways 12 --rate 600 --query-time 15ms --azure-tier "GP 4 vCores"
+            For example: sluice pool-plan --gateways 4 --rate 120 --query-time 15ms --azure-tier "GP 4 vCores"
 
             A gateway that is in use says the query time: the mean of its metric sluice_execute_duration_seconds.
 

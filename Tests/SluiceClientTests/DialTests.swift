@@ -139,13 +139,15 @@ import Testing
             guard session.number == 1 else {
                 return frame.kind == .hello ? session.welcome() : session.answer(frame.requestID, id: 2)
             }
+            // What was sent before GOAWAY had come.
+            guard frame.kind == .hello else { return session.fail(.shuttingDown, frame.requestID) }
             if let refusal {
                 session.fail(refusal, 0)
+                session.close()
             } else {
                 session.welcome()
                 session.send(.goAway, 0) { GoAway(code: .shuttingDown, message: "moving").encode(into: &$0) }
             }
-            session.close()
         }
         let client = try await SluiceClient.connect(gateway.address)
         #expect(try await client.search(query).hits[0].id == 2)

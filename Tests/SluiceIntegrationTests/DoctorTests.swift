@@ -26,7 +26,7 @@ extension PostgreSQL {
             insert into mixed values (1, '[1,2,3]'), (2, '[1,2,3,4]');
             create table unplanned (id bigint primary key, embedding vector(3));
             create index on unplanned using hnsw (embedding vector_l2_ops);
-            insert into unplanned select id, array[id, 1, 2]::vector from generate_series(1, 3000) id;
+            insert into unplanned select id, array[id, 1, 2]::vector from generate_series(1, 12000) id;
             analyze unplanned;
             create table wordy (id bigint primary key, embedding vector(3), words tsvector);
             create index on wordy using hnsw (embedding vector_l2_ops);
@@ -45,7 +45,7 @@ extension PostgreSQL {
 
         /// What has been planted, with what must be said of it.
         private static let faults = [
-            "warning: s0/s0-a: this gateway's pools to it have up to 900 connections, and max_connections",
+            "warning: s0/s0-a: this gateway's pools to it have up to 1800 connections, and max_connections",
             "warning: s0/s0-b: its replay is paused",
             "warning: s1/down: it cannot be reached",
             "warning: s1/locked: it cannot be reached",

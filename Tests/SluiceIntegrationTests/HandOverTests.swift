@@ -12,19 +12,41 @@ extension PostgreSQL {
 
         /// What clients have met.
         private final class Tally: Sendable {
-            private let state = Mutex((answers: 0, failures: [String](), isOver: false))
-            var answers: Int { state.withLock { $0.answers } }
+            private struct State {
+                var answers = 0
+                var failures: [String] = []
+                var isOver = false
+                var waiter: (answers: Int, CheckedContinuation<Void, Never>)?
+
+                mutating func takeWaiter() -> CheckedContinuation<Void, Never>? {
+                    guard let waiter, answers >= waiter.answers || !failures.isEmpty else { return nil }
+                    self.waiter = nil
+                    return waiter.1
+                }
+            }
+
+            private let state = Mutex(State())
             var failures: [String] { state.withLock { $0.failures } }
             var isOver: Bool { state.withLock { $0.isOver } }
 
             func end() { state.withLock { $0.isOver = true } }
 
             func count(_ work: () async throws -> Void) async {
-                do {
-                    try await work()
-                    state.withLock { $0.answers += 1 }
-                } catch {
-                    state.withLock { $0.failures.append("\(error)") }
+                var failure: String?
+                do { try await work() } catch { failure = "\(error)" }
+                state.withLock { state in
+                    if let failure { state.failures.append(failure) } else { state.answers += 1 }
+                    return state.takeWaiter()
+                }?.resume()
+            }
+
+            /// Until so many more have been answered, or one has failed.
+            func wait(forMore answers: Int) async {
+                await withCheckedContinuation { continuation in
+                    state.withLock { state in
+                        state.waiter = (state.answers + answers, continuation)
+                        return state.takeWaiter()
+                    }?.resume()
                 }
             }
         }
@@ -47,7 +69,7 @@ extension PostgreSQL {
 
         /// - Parameter isOverlapping: the new version serves before the old one is told to stop; otherwise clients wait
         ///   at the socket that is there all the time.
-        @Test(arguments: [true, false])
+        @Test(.timeLimit(.minutes(2)), arguments: [true, false])
         func noRequestFailsWhileANewVersionTakesOver(isOverlapping: Bool) async throws {
             let replicas = try Replicas()
             let (socket, port) = try listeningSocket()
@@ -56,6 +78,7 @@ extension PostgreSQL {
             var gateway = try await RealGateway(replicas.text(), socket: socket)
             #expect(gateway.port == port)
             let tally = Tally()
+            defer { tally.end() }
             let steady = try await SluiceClient.connect(address)
             let load = (0..<12).map { number in
                 Task {
@@ -74,8 +97,7 @@ extension PostgreSQL {
                 }
             }
             for _ in 0..<5 {
-                let before = tally.answers
-                while tally.answers < before + 200, tally.failures.isEmpty { await Task.yield() }
+                await tally.wait(forMore: 200)
                 if isOverlapping {
                     let next = try await RealGateway(replicas.text(), socket: socket)
                     #expect(await gateway.stop() == 0, "\(gateway.log)")
@@ -85,8 +107,7 @@ extension PostgreSQL {
                     gateway = try await RealGateway(replicas.text(), socket: socket)
                 }
             }
-            let before = tally.answers
-            while tally.answers < before + 200, tally.failures.isEmpty { await Task.yield() }
+            await tally.wait(forMore: 200)
             tally.end()
             for worker in load { await worker.value }
             await steady.close()

@@ -138,9 +138,11 @@ private struct Examiner: Sendable {
                 collections.map {
                     .init(schema: $0.schema, table: $0.table, textConfiguration: $0.text?.language)
                 }, deadline: limit.nanoseconds)
-            if let finding = ShardJudge.version(server, shard: shard.name, replica: name) {
+            // The doctor says it of every server.
+            if scope != .everything, let finding = ShardJudge.version(server, shard: shard.name, replica: name) {
                 result.findings.append(finding)
             }
+            var sound: [(GatewayConfig.Collection, TableFacts, hasIndex: Bool)] = []
             for (collection, table) in zip(collections, facts.tables) {
                 let judge = CollectionJudge(
                     collection, table, server: server, role: facts.role, shard: shard.name, replica: name)
@@ -148,11 +150,11 @@ private struct Examiner: Sendable {
                 result.indexes.append(.init(collection: collection.name, shard: place, kind: judge.index))
                 // Rows are read of a table that is as the configuration says.
                 let isSound = !judge.findings.contains { $0.severity == .error && $0.topic == .schema }
-                guard scope == .everything, isSound, let table else { continue }
-                result.findings += try await look(
-                    collection, table, hasIndex: judge.index == .hnsw || judge.index == .ivfflat, shard.name, name,
-                    connection)
+                if let table, isSound {
+                    sound.append((collection, table, judge.index == .hnsw || judge.index == .ivfflat))
+                }
             }
+            if scope == .everything { await look(at: sound, shard.name, name, connection, &result) }
             return true
         } catch {
             result.findings.append(
@@ -162,32 +164,30 @@ private struct Examiner: Sendable {
         }
     }
 
+    /// What is found before the connection ends is told.
     private func look(
-        _ collection: GatewayConfig.Collection, _ table: TableFacts, hasIndex: Bool, _ shard: String,
-        _ replica: String, _ connection: PostgresConnection
-    ) async throws(PostgresFailure) -> [Finding] {
-        let probe = TableProbe(
-            collection: collection, facts: table, server: await connection.facts, connection: connection,
-            patience: max(config.pool.connectTimeout, .seconds(10)))
-        let place = collection.shards.firstIndex(of: shard) ?? 0
-        let buffers = try await condition(connection)?.sharedBuffers ?? .max
-        return TableJudge.findings(
-            try await probe.condition(place: place), of: collection, table: table.quoted, hasIndex: hasIndex,
-            sharedBuffers: buffers, shard: shard, replica: replica)
+        at tables: [(GatewayConfig.Collection, TableFacts, hasIndex: Bool)], _ shard: String, _ replica: String,
+        _ connection: PostgresConnection, _ result: inout Examination
+    ) async {
+        do throws(PostgresFailure) {
+            let buffers = try await condition(connection)?.sharedBuffers ?? .max
+            for (collection, table, hasIndex) in tables {
+                let probe = TableProbe(
+                    collection: collection, facts: table, server: await connection.facts, connection: connection,
+                    patience: max(config.pool.connectTimeout, .seconds(10)))
+                result.findings += TableJudge.findings(
+                    try await probe.condition(place: collection.shards.firstIndex(of: shard) ?? 0), of: collection,
+                    table, hasIndex: hasIndex, sharedBuffers: buffers, shard: shard, replica: replica)
+            }
+        } catch {
+            result.findings.append(
+                Finding(
+                    .warning, .reach, shard: shard, replica: replica, "not all rows could be looked at: \(error)"))
+        }
     }
 
-    /// Nil if the server does not say.
     private func condition(_ connection: PostgresConnection) async throws(PostgresFailure) -> ServerCondition? {
-        let limit = Instant(nanoseconds: Reactor.now()).advanced(by: config.pool.connectTimeout)
-        var condition: ServerCondition?
-        for attempt in 0..<3 {
-            // A standby that has just received something after a long silence looks as old as the silence.
-            if attempt > 0 { try? await Task.sleep(for: .milliseconds(200)) }
-            let rows = try await connection.rows(ServerCondition.query, deadline: limit.nanoseconds)
-            condition = rows.first.flatMap(ServerCondition.init(row:))
-            if condition?.lag == nil || condition?.isReplayPaused == true { break }
-        }
-        return condition
+        try await ServerProbe(connection: connection, patience: config.pool.connectTimeout).condition()
     }
 
     // MARK: What is said of servers
@@ -252,7 +252,9 @@ private struct Examiner: Sendable {
         _ server: Examination.Server, _ facts: ServerFacts, _ replica: GatewayConfig.Replica
     ) -> [Finding] {
         let judge = ServerJudge(shard: server.shard, replica: server.replica)
-        let advice = judge.advice(vectorVersion: facts.vectorVersion)
+        let version =
+            facts.vectorType == 0 ? nil : ShardJudge.version(facts, shard: server.shard, replica: server.replica)
+        let advice = version ?? judge.advice(vectorVersion: facts.vectorVersion)
         let transport = server.transport.flatMap {
             TransportJudge.finding(
                 $0, shard: server.shard, replica: server.replica, now: Int64(Date().timeIntervalSince1970))
@@ -262,16 +264,20 @@ private struct Examiner: Sendable {
             judge.keepalives(
                 $0.dialling(address: nil, throughPooler: replica.isPooled), isLocal: server.transport?.isLocal == true)
         }
-        let condition = server.condition.map {
-            judge.findings($0, pool: mostConnections(to: target?.target), isPooled: replica.isPooled)
-        }
+        let condition = server.condition.map { judge.findings($0, pools: replica.isPooled ? nil : pools(like: target)) }
         return [advice, transport, keepalives].compactMap(\.self) + (condition ?? [])
     }
 
-    /// Those that this gateway opens to a server, whatever names it has.
-    private func mostConnections(to target: String?) -> Int {
-        config.shards.flatMap(\.replicas).filter { (try? $0.connectionString())?.target == target }
-            .map(\.pool.maxSize).max() ?? 0
+    /// Each distinct connection string has one pool, of the size that its first replica has.
+    private func pools(like target: ConnectionString?) -> ServerJudge.Pools? {
+        guard let target else { return nil }
+        var known: [ConnectionString: Int] = [:]
+        for replica in config.shards.flatMap(\.replicas) where !replica.isPooled {
+            guard let other = try? replica.connectionString(), other.server == target.server else { continue }
+            known[other] = known[other] ?? replica.pool.maxSize
+        }
+        let own = known.filter { $0.key.login == target.login }
+        return .init(toServer: known.values.reduce(0, +), ofRole: own.values.reduce(0, +))
     }
 }
 

@@ -1,4 +1,6 @@
+internal import SluiceCore
 internal import SluicePostgres
+internal import SluiceReactor
 
 /// How a server is set up, and how it is doing.
 package struct ServerCondition: Hashable, Sendable {
@@ -14,10 +16,13 @@ package struct ServerCondition: Hashable, Sendable {
     package var isStandby: Bool
     /// Of a standby.
     package var isReplayPaused = false
-    /// A standby without: it does not follow its primary.
+    /// A standby without, and without an archive to read from, does not follow its primary.
     package var hasWalReceiver = true
     /// How old the newest row is that a standby shows, if there are newer ones that it has received.
     package var lag: Duration?
+    /// How much of its primary's log a standby has received and replayed, in bytes since the log's beginning.
+    package var received: Int64?
+    package var replayed: Int64?
 
     package init(
         maxConnections: Int = 100, reservedConnections: Int = 3, otherConnections: Int = 0,
@@ -32,16 +37,20 @@ package struct ServerCondition: Hashable, Sendable {
 
     /// - Parameter row: as `query` has it; nil if it is not so.
     init?(row: [String?]) {
-        guard row.count == 10, let most = row[0].flatMap({ Int($0) }), let reserved = row[1].flatMap({ Int($0) }),
-            let others = row[4].flatMap({ Int($0) }), let buffers = row[5].flatMap({ Int64($0) })
+        // No server has more of anything: what it says is not trusted to be small.
+        func count(_ place: Int) -> Int? { row[place].flatMap { Int32($0) }.flatMap { $0 >= 0 ? Int($0) : nil } }
+        guard row.count == 12, let most = count(0), let reserved = count(1), let others = count(4),
+            let buffers = row[5].flatMap({ Int64($0) })
         else { return nil }
         self.init(
             maxConnections: most, reservedConnections: reserved, otherConnections: others, sharedBuffers: buffers,
             isStandby: row[6] == "t")
-        ownLimit = [row[2], row[3]].compactMap { $0.flatMap { Int($0) } }.filter { $0 >= 0 }.min()
+        ownLimit = [count(2), count(3)].compactMap(\.self).min()
         isReplayPaused = row[7] == "t"
-        hasWalReceiver = !isStandby || row[9] != "0"
-        lag = row[8].flatMap { Int64($0) }.map { .milliseconds(max(0, $0)) }
+        hasWalReceiver = !isStandby || row[9] == "t"
+        lag = row[8].flatMap { Int64($0) }.map { .milliseconds(min(max(0, $0), 1 << 40)) }
+        received = row[10].flatMap { Int64($0) }
+        replayed = row[11].flatMap { Int64($0) }
     }
 
     /// Limits of roles and databases do not hold for superusers. A role that may not see what others do still sees
@@ -53,7 +62,8 @@ package struct ServerCondition: Hashable, Sendable {
             CASE WHEN r.rolsuper THEN -1 ELSE r.rolconnlimit END,
             CASE WHEN r.rolsuper THEN -1 ELSE d.datconnlimit END,
             (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a
-                WHERE a.datid IS NOT NULL AND a.application_name OPERATOR(pg_catalog.<>) 'sluice'
+                WHERE a.datid IS NOT NULL AND a.application_name OPERATOR(pg_catalog.<>)
+                        pg_catalog.current_setting('application_name')
                     AND coalesce(a.backend_type OPERATOR(pg_catalog.=) 'client backend', true)),
             pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')),
             s.is_standby,
@@ -63,7 +73,10 @@ package struct ServerCondition: Hashable, Sendable {
             THEN pg_catalog.ceil(1000 OPERATOR(pg_catalog.*) pg_catalog.date_part('epoch',
                 pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.pg_last_xact_replay_timestamp())
             )::pg_catalog.int8 END,
-            (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_wal_receiver)
+            EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver)
+                OR coalesce(pg_catalog.current_setting('restore_command', true), '') OPERATOR(pg_catalog.<>) '',
+            pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_receive_lsn(), '0/0'),
+            pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '0/0')
         FROM pg_catalog.pg_roles r
         CROSS JOIN (SELECT pg_catalog.pg_is_in_recovery() AS is_standby) s
         JOIN pg_catalog.pg_database d ON d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
@@ -71,103 +84,39 @@ package struct ServerCondition: Hashable, Sendable {
         """
 }
 
-/// Judges how a server is set up. Pure.
-package struct ServerJudge: Sendable {
-    /// Rows that are older than that surprise people.
-    private static let longLag = Duration.seconds(10)
+/// Asks a server how it is doing.
+struct ServerProbe: Sendable {
+    private static let looks = 5
+    private static let pause = Duration.milliseconds(200)
 
-    let shard: String
-    let replica: String
+    let connection: PostgresConnection
+    /// For each question.
+    let patience: Duration
 
-    package init(shard: String, replica: String) {
-        self.shard = shard
-        self.replica = replica
-    }
-
-    /// - Parameters:
-    ///   - pool: the most connections that this gateway opens to the server.
-    ///   - isPooled: through a pooler, which has the connections to the server.
-    package func findings(_ condition: ServerCondition, pool: Int, isPooled: Bool) -> [Finding] {
-        (isPooled ? [] : connections(condition, pool)) + (condition.isStandby ? replication(condition) : [])
-    }
-
-    private func connections(_ condition: ServerCondition, _ pool: Int) -> [Finding] {
-        let most = condition.maxConnections - condition.reservedConnections
-        if pool > most {
-            return [
-                warning(
-                    "this gateway's pools to it have up to \(pool) connections, and max_connections "
-                        + "\(condition.maxConnections) less \(condition.reservedConnections) reserved are \(most); "
-                        + "lower pool.max_size (`sluice pool-plan` reckons), or raise max_connections")
-            ]
+    /// Nil if the server does not say.
+    func condition() async throws(PostgresFailure) -> ServerCondition? {
+        guard var condition = try await ask() else { return nil }
+        guard condition.lag != nil, let received = condition.received else { return condition }
+        // The last commit is old after a silence, and in a long transaction: a standby lags if it does not come to show
+        // what it had received.
+        for _ in 0..<Self.looks where !condition.isReplayPaused {
+            try? await Task.sleep(for: Self.pause)
+            guard let replayed = try await ask()?.replayed, replayed >= received else { continue }
+            condition.lag = nil
+            break
         }
-        if let limit = condition.ownLimit, pool > limit {
-            return [
-                warning(
-                    "this gateway's pools to it have up to \(pool) connections, and the role, or the database, may "
-                        + "have \(limit); lower pool.max_size, or run ALTER ROLE, or ALTER DATABASE, ... "
-                        + "CONNECTION LIMIT \(pool)")
-            ]
+        return condition
+    }
+
+    private func ask() async throws(PostgresFailure) -> ServerCondition? {
+        let deadline = Instant(nanoseconds: Reactor.now()).advanced(by: patience)
+        do throws(PostgresFailure) {
+            let rows = try await connection.rows(ServerCondition.query, deadline: deadline.nanoseconds)
+            return rows.first.flatMap(ServerCondition.init(row:))
+        } catch {
+            // What is asked next waits for the end of this.
+            _ = await connection.settle()
+            throw error
         }
-        guard pool + condition.otherConnections > most else { return [] }
-        return [
-            warning(
-                "this gateway's pools to it have up to \(pool) connections, other programs have "
-                    + "\(condition.otherConnections) now, and there are \(most); lower pool.max_size "
-                    + "(`sluice pool-plan` reckons), or raise max_connections")
-        ]
     }
-
-    private func replication(_ condition: ServerCondition) -> [Finding] {
-        if condition.isReplayPaused {
-            return [
-                warning(
-                    "its replay is paused: it shows the rows of the moment when that began; "
-                        + "run SELECT pg_wal_replay_resume()")
-            ]
-        }
-        guard condition.hasWalReceiver else {
-            return [
-                warning(
-                    "it does not follow a primary: no WAL receiver runs; look at primary_conninfo, its slot and its log"
-                )
-            ]
-        }
-        guard let lag = condition.lag, lag > Self.longLag else { return [] }
-        return [
-            warning(
-                "it is \(lag.components.seconds) s behind its primary; look for long statements on it "
-                    + "(max_standby_streaming_delay) and at its disk")
-        ]
-    }
-
-    /// - Parameters:
-    ///   - parameters: what the gateway dials with.
-    ///   - isLocal: no network is between.
-    package func keepalives(_ parameters: [(String, String)], isLocal: Bool) -> Finding? {
-        let off = parameters.filter { ["keepalives", "tcp_user_timeout"].contains($0.0) && $0.1 == "0" }.map(\.0)
-        guard !isLocal, !off.isEmpty else { return nil }
-        return warning(
-            "the dsn turns \(off.joined(separator: " and ")) off: a connection into a network that swallows packets "
-                + "would be noticed late; leave it out")
-    }
-
-    /// - Returns: nil if pgvector has no fault that is known.
-    package func advice(vectorVersion: String) -> Finding? {
-        let numbers = vectorVersion.split(separator: ".").map { Int($0) ?? 0 }
-        func isOlder(than other: [Int]) -> Bool { numbers.lexicographicallyPrecedes(other) }
-        // What is older than 0.8.0 is told so anyway.
-        guard !numbers.isEmpty, !isOlder(than: [0, 8]), isOlder(than: [0, 8, 7]) else { return nil }
-        let faults = [
-            isOlder(than: [0, 8, 2])
-                ? "building an HNSW index in parallel can read other tables' data (CVE-2026-3172)" : nil,
-            isOlder(than: [0, 8, 3]) ? "vacuum can damage an HNSW index" : nil,
-            "building an IVFFlat index can overflow",
-        ].compactMap(\.self)
-        return warning(
-            "pgvector is \(vectorVersion), and \(faults.joined(separator: "; ")); install 0.8.7 or newer and run "
-                + "ALTER EXTENSION vector UPDATE")
-    }
-
-    private func warning(_ message: String) -> Finding { Finding(.warning, shard: shard, replica: replica, message) }
 }

@@ -1,7 +1,7 @@
 internal import Foundation
 internal import SluiceCore
 internal import SluiceEngine
-internal import SluicePostgres
+package import SluicePostgres
 internal import SluiceReactor
 
 /// How a collection's table is doing on a shard, as a look at its rows and at the planner shows it.
@@ -26,14 +26,13 @@ package struct TableCondition: Hashable, Sendable {
 /// Judges a table's condition. Pure.
 package enum TableJudge {
     /// Below, reading the whole table may well be the better plan.
-    private static let manyRows = 1_000.0
+    private static let manyRows = 10_000.0
 
     /// - Parameters:
-    ///   - table: as SQL writes it.
     ///   - hasIndex: one that serves the metric.
     ///   - sharedBuffers: the server's, in bytes.
     package static func findings(
-        _ condition: TableCondition, of collection: GatewayConfig.Collection, table: String, hasIndex: Bool,
+        _ condition: TableCondition, of collection: GatewayConfig.Collection, _ table: TableFacts, hasIndex: Bool,
         sharedBuffers: Int64, shard: String, replica: String
     ) -> [Finding] {
         var findings: [Finding] = []
@@ -45,7 +44,8 @@ package enum TableJudge {
             note(
                 .error,
                 "`id`: several rows have the same id: answers may name it twice, and get finds one of them; "
-                    + "remove the others and run ALTER TABLE \(table) ADD PRIMARY KEY (...)")
+                    + "remove the others"
+                    + (table.kind == .table ? " and run ALTER TABLE \(table.quoted) ADD PRIMARY KEY (...)" : ""))
         }
         if condition.hasOtherDimensions == true {
             note(
@@ -63,7 +63,7 @@ package enum TableJudge {
             note(
                 .warning, about: .index,
                 "the planner reads the whole table for this collection's query, although an index serves it; "
-                    + "run ANALYZE \(table), and look at enable_indexscan and random_page_cost of this role")
+                    + "run ANALYZE \(table.quoted), and look at enable_indexscan and random_page_cost of this role")
         }
         for (index, size) in condition.indexSizes.sorted(by: { $0.key < $1.key }) where size > sharedBuffers {
             note(
@@ -94,7 +94,9 @@ struct TableProbe: Sendable {
         for row in try await answer(Self.indexes, [collection.schema, collection.table]) ?? [] {
             guard row.count == 3 else { continue }
             condition.rows = row[2].flatMap { Double($0) } ?? 0
-            if let name = row[0] { condition.indexSizes[name] = row[1].flatMap { Int64($0) } }
+            if let name = row[0], vectorIndexes.contains(name) {
+                condition.indexSizes[name] = row[1].flatMap { Int64($0) }
+            }
         }
         condition.usesIndex = try await usesIndex()
         let isUnique = facts.indexes.contains {
@@ -114,6 +116,14 @@ struct TableProbe: Sendable {
             if placement.shard(of: id) != place { condition.misplaced += 1 }
         }
         return condition
+    }
+
+    /// Those of the column that are used, and those over a form of it.
+    private var vectorIndexes: Set<String> {
+        let indexes = facts.indexes.filter { index in
+            index.isValid && index.keys.contains { $0.column == nil || $0.column == collection.vectorColumn }
+        }
+        return Set(indexes.map(\.name))
     }
 
     /// As the planner says of the very statement that searches use.
@@ -150,7 +160,10 @@ struct TableProbe: Sendable {
     }
 
     private static let indexes = """
-        SELECT x.relname, pg_catalog.pg_relation_size(x.oid), c.reltuples
+        SELECT x.relname, coalesce(
+            (SELECT pg_catalog.sum(pg_catalog.pg_relation_size(p.relid))
+                FROM pg_catalog.pg_partition_tree(x.oid) AS p), pg_catalog.pg_relation_size(x.oid)
+            )::pg_catalog.int8, c.reltuples
         FROM pg_catalog.pg_class c
         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
         LEFT JOIN (pg_catalog.pg_index i

@@ -24,7 +24,8 @@ struct SampleQueries {
     /// An id that several rows have.
     var duplicates: String {
         let id = SearchShape.quoted(collection.idColumn)
-        return "SELECT 1 FROM \(table) GROUP BY \(id) HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT 1"
+        return "SELECT 1 FROM \(table) WHERE \(id) IS NOT NULL GROUP BY \(id) "
+            + "HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT 1"
     }
 
     private var vector: String { SearchShape.quoted(collection.vectorColumn) }

@@ -64,7 +64,10 @@ package final class Gateway: Sendable {
     ) async throws -> Gateway {
         try sockets.check(config)
         var config = config
-        if let addresses = sockets.addresses { config.listen = addresses }
+        if let addresses = sockets.addresses {
+            logger.notice("listening at the sockets that LISTEN_FDS announces, and not where the configuration says")
+            config.listen = addresses
+        }
         let objections = ListeningRule.objections(config.listen, config.admin, config.access)
         guard objections.isEmpty || isUnprotected else { throw ListeningRefused(reasons: objections) }
         for objection in objections { logger.warning("\(ListeningRule.flag): \(objection)") }

@@ -11,7 +11,7 @@ import Testing
     ) -> [String] {
         var condition = ServerCondition(maxConnections: 100, reservedConnections: 3)
         change(&condition)
-        return judge.findings(condition, pool: pool, isPooled: isPooled).map(\.message)
+        return judge.findings(condition, pools: isPooled ? nil : .init(toServer: pool, ofRole: pool)).map(\.message)
     }
 
     @Test func connections() {
@@ -63,7 +63,8 @@ import Testing
             """
         let config = try GatewayConfig.parse(text, file: "f", environment: [:])
         return TableJudge.findings(
-            condition, of: try #require(config.collections.first), table: "public.t", hasIndex: hasIndex,
+            condition, of: try #require(config.collections.first),
+            TableFacts(kind: .table, quoted: "public.t", columns: [], indexes: []), hasIndex: hasIndex,
             sharedBuffers: 128 * 1_048_576, shard: "s0", replica: "a"
         ).map(\.description)
     }
@@ -71,11 +72,11 @@ import Testing
     @Test func tables() throws {
         var condition = TableCondition()
         #expect(try said(of: condition) == [])
-        condition.rows = 1_000
+        condition.rows = 10_000
         condition.usesIndex = false
         #expect(try said(of: condition).first?.hasPrefix("warning: c on s0/a: the planner reads") == true)
         #expect(try said(of: condition, hasIndex: false) == [], "that there is none has been said")
-        condition.rows = 999
+        condition.rows = 9_999
         #expect(try said(of: condition) == [])
         condition.indexSizes = ["small": 128 * 1_048_576, "large": 129 * 1_048_576]
         let sizes = try said(of: condition)
