@@ -17,14 +17,14 @@ public enum GatewayMain {
 
     /// Serves until SIGTERM or SIGINT, then lets what is in flight finish.
     ///
-    /// SIGHUP has it read identities, tokens and certificates anew.
+    /// SIGHUP has it read identities, tokens and certificates anew. It listens where `LISTEN_FDS` says, if it is set,
+    /// and tells `NOTIFY_SOCKET` what it does.
     /// - Parameters:
     ///   - isUnprotected: listen where other machines may come from without TLS or identities.
     ///   - metrics: what keeps the measurements.
     ///   - admin: made if the configuration wants one; nil for none.
-    /// Listens where `LISTEN_FDS` says, if it says so, and tells `NOTIFY_SOCKET` what it does.
-    /// - Throws: `ConfigErrors` if the configuration is wrong; `ListeningRefused`; `StartRefused` if a required index
-    ///   is missing; NIO's errors if an address cannot be bound.
+    /// - Throws: `ConfigErrors` if the configuration is wrong; `ListeningRefused`; `InheritedSockets.Unusable`;
+    ///   `StartRefused` if a required index is missing; NIO's errors if an address cannot be bound.
     public static func serve(
         configPath: String, environment: [String: String], isUnprotected: Bool = false,
         metrics: any MetricsFactory = NOOPMetricsHandler.instance, admin: AdminMaker? = nil, logger: Logger

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import SluiceCore
 internal import SluiceEngine
 internal import SluicePostgres
 
@@ -203,16 +204,12 @@ extension CheckSummary.Server {
         role = server.isStandby.map { $0 ? "standby" : "primary" }
         vector = server.vectorVersion
         version = server.version
-        dialUs = server.dialTime.map {
-            $0.components.seconds * 1_000_000 + $0.components.attoseconds / 1_000_000_000_000
-        }
+        dialUs = server.dialTime?.microseconds
         transport = server.transport.map { Transport($0, now: now) }
         maxConnections = server.condition?.maxConnections
         reservedConnections = server.condition?.reservedConnections
         otherConnections = server.condition?.otherConnections
-        lagMs = server.condition?.lag.map {
-            $0.components.seconds * 1_000 + $0.components.attoseconds / 1_000_000_000_000_000
-        }
+        lagMs = server.condition?.lag.map { $0.microseconds / 1_000 }
     }
 }
 

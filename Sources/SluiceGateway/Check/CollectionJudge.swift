@@ -68,11 +68,7 @@ package struct CollectionJudge {
         guard id.isOf(["int8", "int4", "int2"]) else {
             return error("`id`: column \(id.quoted) is \(id.typeText); it must be bigint, integer or smallint")
         }
-        let isUnique = facts.indexes.contains { index in
-            index.isUnique && index.isValid && !index.isPartial && index.keys.count == 1
-                && index.keys.first?.column == id.name
-        }
-        if !isUnique, facts.kind.hasIndexes {
+        if !facts.isUnique(id.name), facts.kind.hasIndexes {
             warn(
                 "`id`: nothing keeps two rows from having the same \(id.quoted); "
                     + "run ALTER TABLE \(facts.quoted) ADD PRIMARY KEY (\(id.quoted))")
@@ -167,6 +163,13 @@ package struct CollectionJudge {
     func createIndex(on facts: TableFacts, _ method: String, _ key: String) -> String {
         let way = facts.kind == .partitionedTable ? "" : " CONCURRENTLY"
         return "CREATE INDEX\(way) ON \(facts.quoted) USING \(method) (\(key))"
+    }
+}
+
+extension TableFacts {
+    /// An index keeps two rows from having the same value.
+    func isUnique(_ column: String) -> Bool {
+        indexes.contains { $0.isUnique && $0.isValid && !$0.isPartial && $0.keys.map(\.column) == [column] }
     }
 }
 

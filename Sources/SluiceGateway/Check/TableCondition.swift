@@ -99,11 +99,10 @@ struct TableProbe: Sendable {
             }
         }
         condition.usesIndex = try await usesIndex()
-        let isUnique = facts.indexes.contains {
-            $0.isUnique && $0.isValid && !$0.isPartial && $0.keys.map(\.column) == [collection.idColumn]
-        }
         let queries = SampleQueries(collection, vectorSchema: server.vectorSchema)
-        if !isUnique { condition.hasDuplicates = try await answer(queries.duplicates).map { !$0.isEmpty } }
+        if !facts.isUnique(collection.idColumn) {
+            condition.hasDuplicates = try await answer(queries.duplicates).map { !$0.isEmpty }
+        }
         if facts.columns[collection.vectorColumn]?.modifier == nil {
             condition.hasOtherDimensions = try await answer(queries.otherDimensions).map { !$0.isEmpty }
         }

@@ -179,11 +179,7 @@ extension TableSighting {
         }
         if let primaryKey, integers.contains(primaryKey) { return primaryKey }
         guard facts.kind.hasIndexes else { return integers.first { $0 == "id" } }
-        return integers.first { column in
-            facts.indexes.contains {
-                $0.isUnique && $0.isValid && !$0.isPartial && $0.keys.count == 1 && $0.keys[0].column == column
-            }
-        }
+        return integers.first { facts.isUnique($0) }
     }
 
     /// What clients can be given and filters can compare, in the table's order.
