@@ -113,7 +113,7 @@ struct AdminRoutes: Sendable {
     // MARK: Changing
 
     private func reload() async -> Response {
-        switch door.reload() {
+        switch await door.reload() {
         case .taken: Reply.json(.ok, ["result": "reloaded"])
         case .refused(let reasons): Reply.json(.unprocessableContent, ["problems": reasons])
         }

@@ -17,7 +17,7 @@ public enum GatewayMain {
 
     /// Serves until SIGTERM or SIGINT, then lets what is in flight finish.
     ///
-    /// SIGHUP has it read identities, tokens and certificates anew. It listens where `LISTEN_FDS` says, if it is set,
+    /// SIGHUP, and another content of a file that it was made of, have it read its configuration anew. It listens where `LISTEN_FDS` says, if it is set,
     /// and tells `NOTIFY_SOCKET` what it does.
     /// - Parameters:
     ///   - isUnprotected: listen where other machines may come from without TLS or identities.
@@ -29,6 +29,8 @@ public enum GatewayMain {
         configPath: String, environment: [String: String], isUnprotected: Bool = false,
         metrics: any MetricsFactory = NOOPMetricsHandler.instance, admin: AdminMaker? = nil, logger: Logger
     ) async throws {
+        // Before the file is read: what changes meanwhile is seen.
+        let watch = FileWatch([configPath])
         let config = try GatewayConfig.load(path: configPath, environment: environment)
         var logger = logger
         logger.logLevel = config.logLevel
@@ -46,6 +48,7 @@ public enum GatewayMain {
         services.append(
             GatewayService(
                 config: config, isUnprotected: isUnprotected, metrics: metrics, logger: logger, door: door,
+                watch: watch,
                 sockets: sockets, manager: ServiceManager(environment: environment)))
         let group = ServiceGroup(
             configuration: .init(
@@ -103,6 +106,8 @@ private struct GatewayService: Service, CustomStringConvertible {
     let metrics: any MetricsFactory
     let logger: Logger
     let door: GatewayDoor
+    /// The configuration's own file.
+    let watch: FileWatch
     let sockets: InheritedSockets
     let manager: ServiceManager
 
@@ -113,17 +118,37 @@ private struct GatewayService: Service, CustomStringConvertible {
         door.open(gateway)
         await gateway.logReadiness()
         manager.isServing()
-        let reloading = Task {
-            for await _ in hangups {
-                manager.isReloading()
-                _ = door.reload()
-                manager.isServing()
-            }
-        }
+        let reloading = Task { for await _ in hangups { await reload() } }
+        let watching = Task { await reloadOnChanges(of: gateway) }
         try? await gracefulShutdown()
         manager.isStopping()
         reloading.cancel()
+        watching.cancel()
         await gateway.shutDown()
+    }
+
+    private func reload() async {
+        manager.isReloading()
+        _ = await door.reload()
+        manager.isServing()
+    }
+
+    private static let pauseBetweenLooks = Duration.milliseconds(250)
+
+    /// Reads the configuration anew once its files have changed and then stayed as they are for a moment: whoever writes
+    /// one may need more than one go.
+    private func reloadOnChanges(of gateway: Gateway) async {
+        var watch = watch
+        var hasChanged = false
+        watch.watch(gateway.config.secretFiles)
+        while (try? await Task.sleep(for: Self.pauseBetweenLooks)) != nil {
+            let isChanging = !watch.changes().isEmpty
+            if !isChanging, hasChanged, gateway.config.isWatched {
+                await reload()
+                watch.watch(gateway.config.secretFiles)
+            }
+            hasChanged = isChanging
+        }
     }
 }
 

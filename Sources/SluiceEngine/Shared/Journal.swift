@@ -81,11 +81,20 @@ public final class Journal: Sendable {
     /// Lines of the log about slow searches, a second.
     private static let linesPerSecond = 5
 
-    /// A search that takes as long is slow; nil: none is.
-    public let slow: Duration?
+    private let slowNanoseconds: Atomic<Int64>
     private let state = Mutex(State())
 
-    public init(slow: Duration?) { self.slow = slow }
+    /// - Parameter slow: a search that takes as long is slow; nil: none is.
+    public init(slow: Duration?) { slowNanoseconds = Atomic(slow?.nanoseconds ?? .max) }
+
+    public func slowChanged(to slow: Duration?) {
+        slowNanoseconds.store(slow?.nanoseconds ?? .max, ordering: .relaxed)
+    }
+
+    func isSlow(_ duration: Duration) -> Bool {
+        let least = slowNanoseconds.load(ordering: .relaxed)
+        return least != .max && duration.nanoseconds >= least
+    }
 
     public func add(_ event: Event, at now: Instant) { state.withLock { $0.events.add(event, at: now) } }
 

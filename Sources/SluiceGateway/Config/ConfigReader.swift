@@ -47,7 +47,7 @@ struct ConfigReader {
             "listen", "admin", "tls", "access", "reactors", "pool", "shards", "collections", "limits", "routing",
             "breaker",
             "retries",
-            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "log",
+            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "log", "reload",
         ])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
         let routing = keys["routing"].map(readRouting) ?? .init()
@@ -79,6 +79,7 @@ struct ConfigReader {
             freshness: keys["freshness"].map(readFreshness) ?? .init(),
             logLevel: .info)
         if let log = keys["log"] { readLog(log, &config) }
+        config.isWatched = keys["reload"]?.table(["watch"])["watch"]?.flag(or: true) ?? true
         return config
     }
 
@@ -162,12 +163,14 @@ struct ConfigReader {
         if keys["dsn"] == nil { node.missing("dsn") }
         if let dsn, let complaint = DSN.complaint(dsn) { keys["dsn"]?.complain(complaint) }
         var password: Secret?
+        var passwordFile: String?
         if let file = keys["password_file"], let path = file.text() {
             if let dsn, DSN.hasPassword(dsn) { file.complain("the dsn has a password already; give one of the two") }
             password = firstLine(of: file, path)
+            passwordFile = resolved(path)
         }
         return .init(
-            name: name, dsn: Secret(dsn ?? ""), folder: folder, password: password,
+            name: name, dsn: Secret(dsn ?? ""), folder: folder, password: password, passwordFile: passwordFile,
             pooler: keys["pooler"]?.choice(GatewayConfig.Pooler.self, or: .none) ?? .none,
             pool: keys["pool"].map { readPool($0, defaults: pool, isOverride: true) } ?? pool,
             weight: keys["weight"]?.integer(1...100, or: 1) ?? 1, zone: keys["zone"]?.name(),

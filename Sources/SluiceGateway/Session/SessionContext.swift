@@ -12,13 +12,15 @@ final class SessionCommons: Sendable {
     let ingest: IngestLimits
     let registry: SessionRegistry
     let traffic: Traffic
-    let turns = AllTurns()
+    let turns: AllTurns
     let logger: Logger
 
     init(
         serverName: String, limits: GatewayConfig.Limits, collections: CollectionLists,
-        access: AccessDirectory, shared: SharedState, registry: SessionRegistry, traffic: Traffic, logger: Logger
+        access: AccessDirectory, shared: SharedState, registry: SessionRegistry, traffic: Traffic, logger: Logger,
+        turns: AllTurns = AllTurns()
     ) {
+        self.turns = turns
         self.serverName = serverName
         self.limits = limits
         self.collections = collections
@@ -28,6 +30,15 @@ final class SessionCommons: Sendable {
         self.registry = registry
         self.traffic = traffic
         self.logger = logger
+    }
+}
+
+extension SessionCommons {
+    /// What sessions share under another configuration.
+    func replacing(_ limits: GatewayConfig.Limits, _ collections: CollectionLists) -> SessionCommons {
+        SessionCommons(
+            serverName: serverName, limits: limits, collections: collections, access: access, shared: shared,
+            registry: registry, traffic: traffic, logger: logger, turns: turns)
     }
 }
 

@@ -35,14 +35,14 @@ public final class GatewayDoor: Sendable {
     package func open(_ gateway: Gateway) { current.withLock { $0 = gateway } }
 
     /// Reads the configuration anew.
-    public func reload() -> Reloading {
+    public func reload() async -> Reloading {
         guard let gateway else { return .refused(["the gateway is starting"]) }
         let config: GatewayConfig
         do throws(ConfigErrors) { config = try reading() } catch {
             for line in error.lines { gateway.logger.error("the configuration is not read anew: \(line)") }
             return .refused(error.lines)
         }
-        let reasons = gateway.reload(config)
+        let reasons = await gateway.reload(config)
         return reasons.isEmpty ? .taken : .refused(reasons)
     }
 }
