@@ -149,7 +149,11 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "SluiceAdminTests",
-            dependencies: ["SluiceAdmin", "SluiceGateway", "SluiceMetrics", lifecycle, logging], swiftSettings: house),
+            dependencies: [
+                "SluiceAdmin", "SluiceGateway", "SluiceMetrics", lifecycle, logging,
+                .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: house),
         .testTarget(name: "SluiceSimulatorTests", dependencies: ["SluiceSimulator"], swiftSettings: house),
         .testTarget(name: "SluiceToolsTests", dependencies: ["SluiceTools"], swiftSettings: house),
         .testTarget(
