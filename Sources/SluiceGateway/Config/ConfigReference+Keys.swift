@@ -167,12 +167,12 @@ extension ConfigReference {
             .init("collections[].text.language", else: "`simple`", "the text search configuration"),
             .init(
                 "collections[].coarse", else: "none",
-                "which expression indexes it has for two-phase searches: over `(binary_quantize(VECTOR)::bit(DIMENSIONS))`, "
-                    + "over `(VECTOR::halfvec(DIMENSIONS))`"),
+                "which expression indexes it has for two-phase searches: over "
+                    + "`(binary_quantize(VECTOR)::bit(DIMENSIONS))`, over `(VECTOR::halfvec(DIMENSIONS))`"),
             .init(
                 "collections[].placement", \.collections[0].placement,
-                "`any` if rows are not placed by the hash of their id: then every shard is asked for all k rows, and for "
-                    + "every id"),
+                "`any` if rows are not placed by the hash of their id: then every shard is asked for all k rows, and "
+                    + "for every id"),
             .init(
                 "collections[].single_flight", \.collections[0].singleFlight,
                 "equal searches at the same time share one execution"),

@@ -73,8 +73,8 @@ extension ConfigReference {
             .init("limits.loads.max", \.limits.loads.max, "loads at a time; 0 for none"),
             .init(
                 "limits.loads.window_per_shard", \.limits.loads.windowPerShard,
-                "rows that one load may have on their way, for each of its shards; at least twice `max_frame`, to which "
-                    + "the default grows"),
+                "rows that one load may have on their way, for each of its shards; at least twice `max_frame`, to "
+                    + "which the default grows"),
             .init(
                 "limits.loads.max_window", \.limits.loads.maxWindow,
                 "the same for all its shards; at least four times `max_frame`, to which the default grows"),

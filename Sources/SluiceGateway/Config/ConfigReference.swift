@@ -114,8 +114,8 @@ package struct ConfigReference {
         var lines = [
             "<!-- Written by `sluice config-reference`; a test compares it with what that prints. -->",
             "# Configuration reference", "",
-            "Every key, from the code that reads it. What a file looks like, and how times, sizes and variables are written:",
-            "[configuration.md](configuration.md). `x[].y` is the key `y` of each item of the list `x`.",
+            "Every key, from the code that reads it. [configuration.md](configuration.md) says what a file looks like,",
+            "and how times, sizes and variables are written. `x[].y` is the key `y` of each item of the list `x`.",
         ]
         var section: Substring?
         for entry in entries {
