@@ -48,6 +48,37 @@ import Testing
         }
     }
 
+    // MARK: Names
+
+    /// Like `pool.max_size`: every such name in the documents is one of the reference's, which is the code's.
+    @Test(arguments: HouseTests.files(below: "docs", ending: ".md"))
+    func keysOfTheConfigurationAreThere(document: HouseTests.File) throws {
+        let reference = HouseTests.root.appending(path: "docs/configuration-reference.md")
+        let keys = try String(contentsOf: reference, encoding: .utf8).matches(of: /\n\| `([^`]+)` \|/)
+            .map { String($0.output.1) }
+        let sections = Set(keys.map { $0.prefix { $0 != "." && $0 != "[" } })
+        for name in document.lines.flatMap({ $0.matches(of: /`([a-z]+(?:\[\])?\.[a-z_.\[\]]+)`/) }).map(\.output.1)
+        where sections.contains(name.prefix { $0 != "." && $0 != "[" }) {
+            #expect(
+                keys.contains { key in
+                    key == name || key.hasPrefix("\(name).") || key.hasPrefix("\(name)[") || name.hasPrefix("\(key).")
+                }, "\(document.path): there is no key \(name)")
+        }
+    }
+
+    @Test(arguments: HouseTests.files(below: "docs/guide", ending: ".md"))
+    func metricsOfTheGuideAreThere(document: HouseTests.File) {
+        let code = HouseTests.files(below: "Sources").flatMap(\.lines).filter { $0.contains("\"sluice_") }
+        for match in document.lines.flatMap({ $0.matches(of: /sluice_[a-z_]+/) }) {
+            let name = ["_total", "_count", "_sum", "_bucket"].reduce(String(match.output)) { name, ending in
+                name.hasSuffix(ending) ? String(name.dropLast(ending.count)) : name
+            }
+            #expect(code.contains { $0.contains("\"\(name)\"") }, "\(document.path): there is no metric \(name)")
+        }
+    }
+
+    // MARK: Links
+
     static let documents =
         ["docs", "proto-spec", "bench"].flatMap { HouseTests.files(below: $0, ending: ".md") } + atTheTop
 
