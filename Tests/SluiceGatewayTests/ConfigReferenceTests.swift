@@ -112,7 +112,7 @@ import Testing
             return []
         } catch {
             let key = path.replacing("[]", with: "[0]")
-            let ends = ["it must be from", "must be true", "not one of"]
+            let ends = ["it must be from", "must be a ", "must be true", "not one of"]
             return error.problems.filter { problem in
                 problem.keyPath == key && ends.contains { problem.message.contains($0) }
                     || problem.message.contains("unknown key")
