@@ -118,6 +118,9 @@ let package = Package(
         .executableTarget(
             name: "FirstSearch", dependencies: ["SluiceClient"], path: "Examples/FirstSearch",
             swiftSettings: house),
+        // The code of the articles in SluiceClient.docc.
+        .target(
+            name: "ArticleExamples", dependencies: ["SluiceClient"], path: "Examples/Articles", swiftSettings: house),
 
         // Tests: one target a library, then real PostgreSQL, then the house itself.
         .testTarget(name: "SluiceCoreTests", dependencies: ["SluiceCore"], swiftSettings: house),

@@ -59,6 +59,10 @@ public enum GatewayMain {
     /// What each of the gateway's metrics says of itself, by its name.
     public static var metricHelp: [String: String] { EngineMeters.help }
 
+    /// Every key of the configuration, as Markdown: what docs/configuration-reference.md is.
+    /// - Throws: never, unless this version refuses the smallest configuration.
+    public static func configReference() throws -> String { try ConfigReference().text }
+
     /// Reads a configuration and says everything that is wrong with it, without connecting anywhere.
     public static func check(configPath: String, environment: [String: String]) -> CheckSummary {
         do throws(ConfigErrors) {

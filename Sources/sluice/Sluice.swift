@@ -15,6 +15,7 @@ struct Sluice: AsyncParsableCommand {
             Serve.self, Check.self, Doctor.self, TokenCommand.self, CreateCollection.self, Adopt.self,
             SearchCommand.self, GetCommand.self, CountCommand.self, LoadCommand.self, DeleteCommand.self, Ping.self,
             Collections.self, Bench.self, Top.self, PoolPlanCommand.self,
+            ConfigReferenceCommand.self,
         ])
 }
 
