@@ -16,11 +16,19 @@ package struct LiveFrame: Codable, Hashable, Sendable {
         package var counts: [Double] = []
     }
 
+    /// Of one collection since the start. A search of several counts for each of them.
+    package struct Searches: Codable, Hashable, Sendable {
+        package var collection: String
+        /// However they ended.
+        package var ended: Double
+        package var partial: Double
+    }
+
     /// Since 1970 (UTC), in seconds.
     package var at: Double
     package var state: GatewayState
     package var requests: Requests
-    package var partialAnswers: Double
+    package var searches: [Searches]
     package var shed: Double
     package var retries: Double
     package var hedges: Double
@@ -66,11 +74,14 @@ struct LiveFeed: Sendable {
         guard let state = await gateway.state() else { return nil }
         let journal = gateway.journal
         let families = Dictionary(registry.families.map { ($0.name, $0) }) { first, _ in first }
-        func total(_ name: String) -> Double { families[name]?.samples.reduce(0) { $0 + $1.value } ?? 0 }
+        func samples(_ name: String) -> [MetricFamily.Sample] { families[name]?.samples ?? [] }
+        func total(_ name: String) -> Double { samples(name).reduce(0) { $0 + $1.value } }
         let frame = LiveFrame(
             at: Date().timeIntervalSince1970, state: state,
-            requests: .init(families["sluice_request_duration_seconds"]?.samples ?? []),
-            partialAnswers: total("sluice_partial_answers"), shed: total("sluice_shed"),
+            requests: .init(samples("sluice_request_duration_seconds")),
+            searches: LiveFrame.searches(
+                samples("sluice_search_duration_seconds"), partial: samples("sluice_partial_answers")),
+            shed: total("sluice_shed"),
             retries: total("sluice_retries"), hedges: total("sluice_hedges"),
             events: journal.events.filter { $0.number > seen.event },
             slowSearches: journal.slowSearches.filter { $0.number > seen.search })
@@ -84,9 +95,10 @@ extension LiveFrame.Requests {
     init(_ samples: [MetricFamily.Sample]) {
         var cumulative: [Double: Double] = [:]
         for sample in samples {
-            func label(_ name: String) -> String? { sample.labels.first { $0.name == name }?.value }
-            if sample.suffix == "_count", let result = label("result") { results[result, default: 0] += sample.value }
-            guard sample.suffix == "_bucket", let limit = label("le") else { continue }
+            if sample.suffix == "_count", let result = sample.label("result") {
+                results[result, default: 0] += sample.value
+            }
+            guard sample.suffix == "_bucket", let limit = sample.label("le") else { continue }
             cumulative[Double(limit) ?? .infinity, default: 0] += sample.value
         }
         let limits = cumulative.keys.sorted()
@@ -98,4 +110,21 @@ extension LiveFrame.Requests {
             return count - before
         }
     }
+}
+
+extension LiveFrame {
+    fileprivate static func searches(
+        _ ended: [MetricFamily.Sample], partial: [MetricFamily.Sample]
+    ) -> [Searches] {
+        ended.filter { $0.suffix == "_count" }.compactMap { sample in
+            guard let collection = sample.label("collection") else { return nil }
+            return Searches(
+                collection: collection, ended: sample.value,
+                partial: partial.first { $0.label("collection") == collection }?.value ?? 0)
+        }
+    }
+}
+
+extension MetricFamily.Sample {
+    fileprivate func label(_ name: String) -> String? { labels.first { $0.name == name }?.value }
 }
