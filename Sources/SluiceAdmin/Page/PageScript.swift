@@ -267,11 +267,21 @@ extension PageText {
               element("span", {}, leg.collection + ", " + leg.shard + (leg.replica ? "/" + leg.replica : "") + ": "
                 + leg.status + ", " + seconds(leg.took) + (leg.attempts > 1 ? ", " + leg.attempts + " attempts" : "")),
               track(leg, longest)]);
-            list.prepend(element("details", {"data-number": each.number},
+            if (each.plan) {
+              const plan = each.plan;
+              legs.push(element("span", {class: plan.is_index_missed ? "plan bad" : "plan"}, plan.collection + ", "
+                + plan.shard + "/" + plan.replica + ": " + (plan.is_index_missed ? "the index is not used: " : "plan: ")
+                + plan.steps));
+            }
+            const drawn = element("details", {"data-number": each.number},
               element("summary", {}, element("time", {}, clock(each.at)), seconds(each.took) + ", "
                 + each.collections.join(" and ") + ", k " + each.k + ": "
                 + (each.failure || (each.coverage * 100).toFixed(0) + " % covered")),
-              element("div", {class: "legs"}, ...legs)));
+              element("div", {class: "legs"}, ...legs));
+            // A plan comes after its search.
+            const before = list.querySelector(`details[data-number="${each.number}"]`);
+            if (before?.open) drawn.setAttribute("open", "");
+            if (before) before.replaceWith(drawn); else list.prepend(drawn);
           }
           if (!list.querySelector("details[open]")) list.firstElementChild?.setAttribute("open", "");
           while (list.children.length > 64) list.lastElementChild.remove();

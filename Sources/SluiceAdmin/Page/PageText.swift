@@ -109,6 +109,7 @@ enum PageText {
         details { border-bottom: 1px solid var(--line); padding: .2rem 0; } summary { cursor: pointer; }
         #slow { max-height: 24rem; overflow-y: auto; }
         .legs { display: grid; grid-template-columns: max-content 1fr; gap: .15rem .75rem; padding: .35rem 0; }
+        .plan { grid-column: 1 / -1; overflow-wrap: anywhere; } .plan.bad { color: var(--bad); }
         .track { position: relative; height: 1.1em; background: transparent; }
         .track span { position: absolute; top: .15em; height: .8em; min-width: 1px; }
         body[data-connection="lost"] main { opacity: .55; }

@@ -71,7 +71,7 @@ struct Blueprint {
             catalogue: catalogue, backends: backends(on: reactors), shards: shards,
             admission: Admission(config.admission.enabled ? admission : nil), lanes: reactors.count,
             holding: holding, memory: MemoryBudget(limit: config.limits.maxMemory), metrics: metrics,
-            journal: Journal(slow: config.slowSearch))
+            journal: Journal(slow: config.slowSearch, explainOneIn: config.explainOneIn))
     }
 
     private var holding: HoldingLimits {
