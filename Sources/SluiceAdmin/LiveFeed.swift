@@ -34,6 +34,7 @@ package struct LiveFrame: Codable, Hashable, Sendable {
     package var hedges: Double
     /// Those that are new, oldest first.
     package var events: [GatewayJournal.Event]
+    /// The same, and those that have their plan only now.
     package var slowSearches: [GatewayJournal.SlowSearch]
 }
 
@@ -45,11 +46,23 @@ struct LiveFeed: Sendable {
 
     private static let pause = Duration.seconds(1)
 
+    /// What of the journal has been sent.
+    private struct Seen {
+        var event: UInt64 = 0
+        var search: UInt64 = 0
+        /// The searches that had their plan: it comes after them.
+        var planned: Set<UInt64> = []
+
+        func isNew(_ search: GatewayJournal.SlowSearch) -> Bool {
+            search.number > self.search || search.plan != nil && !planned.contains(search.number)
+        }
+    }
+
     func response() -> Response {
         Response(
             status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-store"],
             body: ResponseBody { writer in
-                var seen = (event: UInt64(0), search: UInt64(0))
+                var seen = Seen()
                 // Whoever has lost the connection comes again after a second.
                 try await writer.write(ByteBuffer(string: "retry: 1000\n\n"))
                 while let gateway = door.gateway, !gateway.isDraining {
@@ -65,12 +78,12 @@ struct LiveFeed: Sendable {
 
     /// One frame, with all of the journal.
     func frame(of gateway: Gateway) async -> LiveFrame? {
-        var seen = (event: UInt64(0), search: UInt64(0))
+        var seen = Seen()
         return await frame(of: gateway, &seen)
     }
 
     /// Nil once the gateway has stopped.
-    private func frame(of gateway: Gateway, _ seen: inout (event: UInt64, search: UInt64)) async -> LiveFrame? {
+    private func frame(of gateway: Gateway, _ seen: inout Seen) async -> LiveFrame? {
         guard let state = await gateway.state() else { return nil }
         let journal = gateway.journal
         let families = Dictionary(registry.families.map { ($0.name, $0) }) { first, _ in first }
@@ -84,8 +97,10 @@ struct LiveFeed: Sendable {
             shed: total("sluice_shed"),
             retries: total("sluice_retries"), hedges: total("sluice_hedges"),
             events: journal.events.filter { $0.number > seen.event },
-            slowSearches: journal.slowSearches.filter { $0.number > seen.search })
-        seen = (journal.events.last?.number ?? 0, journal.slowSearches.last?.number ?? 0)
+            slowSearches: journal.slowSearches.filter(seen.isNew))
+        seen = Seen(
+            event: journal.events.last?.number ?? 0, search: journal.slowSearches.last?.number ?? 0,
+            planned: Set(journal.slowSearches.filter { $0.plan != nil }.map(\.number)))
         return frame
     }
 }

@@ -17,24 +17,27 @@ public enum GatewayMain {
 
     /// Serves until SIGTERM or SIGINT, then lets what is in flight finish.
     ///
-    /// SIGHUP, and another content of a file that it was made of, have it read its configuration anew. It listens where `LISTEN_FDS` says, if it is set,
-    /// and tells `NOTIFY_SOCKET` what it does.
+    /// SIGHUP, and another content of a file that it was made of, have it read its configuration anew. It listens where
+    /// `LISTEN_FDS` says, if it is set, and tells `NOTIFY_SOCKET` what it does.
     /// - Parameters:
     ///   - isUnprotected: listen where other machines may come from without TLS or identities.
-    ///   - metrics: what keeps the measurements.
+    ///   - metrics: what keeps the measurements, unless the configuration says not to measure.
+    ///   - logLevels: of the process, if the logger's handler is a `GatewayLogHandler`; else the logger's own level is
+    ///     set, once.
     ///   - admin: made if the configuration wants one; nil for none.
     /// - Throws: `ConfigErrors` if the configuration is wrong; `ListeningRefused`; `InheritedSockets.Unusable`;
     ///   `StartRefused` if a required index is missing; NIO's errors if an address cannot be bound.
     public static func serve(
         configPath: String, environment: [String: String], isUnprotected: Bool = false,
-        metrics: any MetricsFactory = NOOPMetricsHandler.instance, admin: AdminMaker? = nil, logger: Logger
+        metrics: any MetricsFactory = NOOPMetricsHandler.instance, logLevels: LogLevels? = nil,
+        admin: AdminMaker? = nil, logger: Logger
     ) async throws {
         // Before the file is read: what changes meanwhile is seen.
         let watch = FileWatch([configPath])
         let config = try GatewayConfig.load(path: configPath, environment: environment)
         var logger = logger
-        logger.logLevel = config.logLevel
-        let door = GatewayDoor { () throws(ConfigErrors) in
+        if let logLevels { logLevels.configure(config.logLevel) } else { logger.logLevel = config.logLevel }
+        let door = GatewayDoor(logLevels: logLevels) { () throws(ConfigErrors) in
             try GatewayConfig.load(path: configPath, environment: environment)
         }
         let sockets = try InheritedSockets(environment: environment)
@@ -47,9 +50,9 @@ public enum GatewayMain {
         }
         services.append(
             GatewayService(
-                config: config, isUnprotected: isUnprotected, metrics: metrics, logger: logger, door: door,
-                watch: watch,
-                sockets: sockets, manager: ServiceManager(environment: environment)))
+                config: config, isUnprotected: isUnprotected,
+                metrics: config.measures ? metrics : NOOPMetricsHandler.instance, logger: logger, door: door,
+                watch: watch, sockets: sockets, manager: ServiceManager(environment: environment)))
         let group = ServiceGroup(
             configuration: .init(
                 services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))

@@ -204,7 +204,8 @@ extension PostgreSQL {
             let replicas = try Replicas()
             try await withTable(replicas) {
                 let environment = ["SECRET": canaries.environment]
-                let text = config(replicas).replacing("level: trace", with: "level: trace, slow_search: 1us")
+                let text = config(replicas).replacing(
+                    "level: trace", with: "level: trace, slow_search: 1us, explain_one_in: 1")
                 try await withRealGateway(text, environment: environment, hasAdmin: true) { gateway in
                     try whatSucceeds(gateway)
                     try whatIsRefused(gateway)

@@ -41,17 +41,29 @@ extension PageText {
             track([["wait", leg.wait], ["lost", between], ["execute", leg.execute]], longest)];
         }
 
+        function planRow(plan) {
+          if (!plan) return [];
+          const words = plan.is_index_missed ? "the index is not used: " : "plan: ";
+          return [element("span", {class: plan.is_index_missed ? "plan bad" : "plan"},
+            plan.collection + ", " + plan.shard + "/" + plan.replica + ": " + words + plan.steps)];
+        }
+
         function addSlow(searches) {
           const list = place("slow");
           for (const each of searches) {
             list.querySelector(".none")?.remove();
             const longest = Math.max(each.took, ...each.legs.map((leg) => leg.took), 1e-6);
-            list.prepend(element("details", {"data-number": each.number},
+            const drawn = element("details", {"data-number": each.number},
               element("summary", {}, element("time", {}, clock(each.at)), seconds(each.took) + ", "
                 + each.collections.join(" and ") + ", k " + each.k + ": "
                 + (each.failure || percent(each.coverage) + " covered")),
               element("div", {class: "legs"}, element("span", {}, "the whole search, " + seconds(each.took)),
-                track([["whole", each.took]], longest), ...each.legs.flatMap((leg) => legRow(leg, longest)))));
+                track([["whole", each.took]], longest), ...each.legs.flatMap((leg) => legRow(leg, longest)),
+                ...planRow(each.plan)));
+            // A plan comes after its search.
+            const before = list.querySelector(`details[data-number="${each.number}"]`);
+            if (before?.open) drawn.setAttribute("open", "");
+            if (before) before.replaceWith(drawn); else list.prepend(drawn);
           }
           if (!list.querySelector("details[open]")) list.querySelector("details")?.setAttribute("open", "");
           while (list.children.length > listed) list.lastElementChild.remove();

@@ -136,6 +136,7 @@ enum PageText {
         .legs { display: grid; grid-template-columns: fit-content(60%) minmax(0, 1fr); gap: .15rem .75rem;
           padding: .35rem 0; font-size: .9rem; }
         .leg.bad { color: var(--bad); }
+        .plan { grid-column: 1 / -1; overflow-wrap: anywhere; } .plan.bad { color: var(--bad); }
         .track { position: relative; height: 1.1em; }
         .track span { position: absolute; top: .3em; height: .7em; min-width: 1px; }
         .track .whole { top: .55em; height: .2em; }

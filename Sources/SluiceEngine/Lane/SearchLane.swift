@@ -109,7 +109,9 @@ public actor SearchLane {
 
     private func noteSlow(_ search: Search, _ result: Result<SearchAnswer, SearchError>, took: Duration) {
         let slow = Journal.SlowSearch(search, result, took: took)
-        guard let unsaid = shared.journal.add(slow, at: executor.now()) else { return }
+        let (number, noted) = shared.journal.add(slow, at: executor.now())
+        explainIfDue(search, result.success?.legs ?? result.failure?.legs ?? [], number: number)
+        guard let unsaid = noted else { return }
         var metadata = Logger.Metadata(uniqueKeysWithValues: slow.metadata.map { ($0, .string($1)) })
         if unsaid > 0 { metadata["more_before"] = "\(unsaid)" }
         logger.notice("slow search", metadata: metadata)

@@ -47,7 +47,7 @@ struct ConfigReader {
             "listen", "admin", "tls", "access", "reactors", "pool", "shards", "collections", "limits", "routing",
             "breaker",
             "retries",
-            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "log", "reload",
+            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "metrics", "log", "reload",
         ])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
         let routing = keys["routing"].map(readRouting) ?? .init()
@@ -78,6 +78,9 @@ struct ConfigReader {
             cursors: keys["cursors"].map(readCursors) ?? .init(), cache: keys["cache"].map(readCache) ?? .init(),
             freshness: keys["freshness"].map(readFreshness) ?? .init(),
             logLevel: .info)
+        if let metrics = keys["metrics"] {
+            config.measures = metrics.table(["enabled"])["enabled"]?.flag(or: true) ?? true
+        }
         if let log = keys["log"] { readLog(log, &config) }
         config.isWatched = keys["reload"]?.table(["watch"])["watch"]?.flag(or: true) ?? true
         return config
@@ -178,8 +181,9 @@ struct ConfigReader {
     }
 
     private func readLog(_ node: ConfigNode, _ config: inout GatewayConfig) {
-        let keys = node.table(["level", "slow_search"])
+        let keys = node.table(["level", "slow_search", "explain_one_in"])
         config.logLevel = keys["level"]?.choice(Logger.Level.self, or: .info) ?? .info
+        config.explainOneIn = keys["explain_one_in"]?.integer(0...1_000_000, or: 20) ?? config.explainOneIn
         guard let slow = keys["slow_search"]?.duration(.zero ... .seconds(3_600), or: .zero) else { return }
         config.slowSearch = slow > .zero ? slow : nil
     }

@@ -92,13 +92,22 @@ extension ConfigReference {
                 "freshness.wait", \.freshness.wait,
                 "how long a leg waits for a replica that is as fresh as was asked for ([freshness](freshness.md))"),
             .init(
+                "metrics.enabled", \.measures,
+                "requests, legs and attempts are measured; without, `/metrics` has only what is sampled"),
+            .init(
                 "reload.watch", \.isWatched,
                 "read the configuration anew when its file or a password file has changed "
                     + "([operations](operations.md#another-configuration))"),
-            .init("log.level", \.logLevel, "what is logged: this and what is more severe"),
+            .init(
+                "log.level", \.logLevel,
+                "what is logged: this and what is more severe; can be changed while it runs ([operations](operations.md#the-log))"),
             .init(
                 "log.slow_search", \.slowSearch,
                 "a search that takes as long is logged with its legs; `0s` for none"),
+            .init(
+                "log.explain_one_in", \.explainOneIn,
+                "of so many slow searches one has its plan looked at ([operations](operations.md#plans-of-slow-searches)); "
+                    + "0 for none"),
         ]
     }
 }

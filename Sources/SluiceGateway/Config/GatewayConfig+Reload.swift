@@ -13,6 +13,7 @@ extension GatewayConfig {
         keep(\.admin, "admin")
         keep(\.reactors, "reactors")
         keep(\.cursors, "cursors")
+        keep(\.measures, "metrics")
         keep(\.admission.enabled, "admission.enabled")
         if (tls == nil) != (other.tls == nil) { keep(\.tls, "tls") }
         return (taken, left)

@@ -172,6 +172,10 @@ package struct GatewayConfig: Sendable {
     package var isWatched = true
     /// A search that takes as long is noted with its legs; nil: none is.
     package var slowSearch: Duration? = .milliseconds(500)
+    /// Of so many slow searches one is explained; 0: none is.
+    package var explainOneIn = 20
+    /// Requests, legs and attempts are measured.
+    package var measures = true
 }
 
 /// A text that is never printed.

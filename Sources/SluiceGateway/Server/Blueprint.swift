@@ -130,7 +130,7 @@ struct Blueprint {
             catalogue: catalogue, backends: backends(on: reactors, after: []), shards: shards,
             admission: Admission(config.admission.enabled ? admission : nil), lanes: reactors.count,
             holding: holding, memory: MemoryBudget(limit: config.limits.maxMemory), metrics: metrics,
-            journal: Journal(slow: config.slowSearch))
+            journal: Journal(slow: config.slowSearch, explainOneIn: config.explainOneIn))
     }
 
     /// What is served from now on. Shards and backends that are what they were stay.

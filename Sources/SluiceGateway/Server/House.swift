@@ -55,7 +55,7 @@ final class House: Sendable {
         let earlier = plan.blueprint
         let topology = blueprint.topology(on: reactors, after: earlier, shared.topology)
         shared.memory.limitChanged(to: blueprint.config.limits.maxMemory)
-        shared.journal.slowChanged(to: blueprint.config.slowSearch)
+        shared.journal.changed(slow: blueprint.config.slowSearch, explainOneIn: blueprint.config.explainOneIn)
         if blueprint.admission != earlier.admission { shared.admission.reconfigured(blueprint.admission) }
         plan.replace(blueprint)
         await shared.serve(topology, configuration: blueprint.laneConfiguration) { lane in

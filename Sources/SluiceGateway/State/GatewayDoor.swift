@@ -27,7 +27,15 @@ public final class GatewayDoor: Sendable {
     /// The configuration as its file has it now.
     private let reading: @Sendable () throws(ConfigErrors) -> GatewayConfig
 
-    package init(reading: @escaping @Sendable () throws(ConfigErrors) -> GatewayConfig) { self.reading = reading }
+    /// Nil if the level is not the gateway's to decide.
+    package let logLevels: LogLevels?
+
+    package init(
+        logLevels: LogLevels? = nil, reading: @escaping @Sendable () throws(ConfigErrors) -> GatewayConfig
+    ) {
+        self.logLevels = logLevels
+        self.reading = reading
+    }
 
     /// Nil until it serves.
     package var gateway: Gateway? { current.withLock { $0 } }
@@ -43,6 +51,7 @@ public final class GatewayDoor: Sendable {
             return .refused(error.lines)
         }
         let reasons = await gateway.reload(config)
+        if reasons.isEmpty { logLevels?.configure(config.logLevel) }
         return reasons.isEmpty ? .taken : .refused(reasons)
     }
 }
