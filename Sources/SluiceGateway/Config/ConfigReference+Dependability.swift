@@ -100,7 +100,8 @@ extension ConfigReference {
                     + "([operations](operations.md#another-configuration))"),
             .init(
                 "log.level", \.logLevel,
-                "what is logged: this and what is more severe; can be changed while it runs ([operations](operations.md#the-log))"),
+                "what is logged: this and what is more severe; can be changed while it runs "
+                    + "([operations](operations.md#the-log))"),
             .init(
                 "log.slow_search", \.slowSearch,
                 "a search that takes as long is logged with its legs; `0s` for none"),
