@@ -17,6 +17,7 @@ let collections = Target.Dependency.product(name: "DequeModule", package: "swift
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
+let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -46,6 +47,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
@@ -67,7 +69,7 @@ let package = Package(
         .target(name: "SluiceWire", dependencies: [nio("NIOCore"), "CLZ4"], swiftSettings: house),
         .target(name: "SluiceReactor", dependencies: ["CLinuxEvents", collections, heap], swiftSettings: house),
         .target(name: "SluicePostgres", dependencies: ["SluiceReactor", "CLibpq", "COpenSSL"], swiftSettings: house),
-        .target(name: "SluiceEngine", dependencies: ["SluiceCore", logging, metrics], swiftSettings: house),
+        .target(name: "SluiceEngine", dependencies: ["SluiceCore", logging, metrics, tracing], swiftSettings: house),
         .target(name: "SluiceMetrics", dependencies: [metrics], swiftSettings: house),
         .target(
             name: "SluiceGateway",
