@@ -72,17 +72,28 @@ let package = Package(
         .target(name: "SluiceEngine", dependencies: ["SluiceCore", logging, metrics, tracing], swiftSettings: house),
         .target(name: "SluiceMetrics", dependencies: [metrics], swiftSettings: house),
         .target(
+            name: "SluiceHTTP", dependencies: [nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), tls],
+            swiftSettings: house),
+        .target(
+            name: "SluiceTracing",
+            dependencies: [
+                "SluiceCore", "SluiceWire", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), tls, logging,
+                metrics, lifecycle, tracing,
+            ],
+            swiftSettings: house),
+        .target(
             name: "SluiceGateway",
             dependencies: [
                 "SluiceCore", "SluiceWire", "SluiceReactor", "SluicePostgres", "SluiceEngine",
-                "COpenSSL", nio("NIOCore"), nio("NIOPosix"), tls, logging, metrics, lifecycle, signals,
+                "COpenSSL", nio("NIOCore"), nio("NIOPosix"), tls, logging, metrics, lifecycle, signals, tracing,
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: house),
         .target(
             name: "SluiceAdmin",
             dependencies: [
-                "SluiceGateway", "SluiceMetrics", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), logging, lifecycle,
+                "SluiceGateway", "SluiceMetrics", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), logging,
+                lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -90,7 +101,7 @@ let package = Package(
             swiftSettings: house),
         .target(
             name: "SluiceClient",
-            dependencies: ["SluiceWire", nio("NIOCore"), nio("NIOPosix"), tls],
+            dependencies: ["SluiceWire", nio("NIOCore"), nio("NIOPosix"), tls, tracing],
             swiftSettings: house),
 
         // The machines against a virtual clock and a faulty world.
@@ -103,8 +114,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "SluiceAdmin", "SluiceGateway", "SluiceMetrics", "SluiceClient", "SluiceTools", "SluiceCore", arguments,
-                histogram, logging, signals,
+                "SluiceAdmin", "SluiceGateway", "SluiceMetrics", "SluiceTracing", "SluiceClient", "SluiceTools",
+                "SluiceCore", arguments, histogram, logging, signals,
             ],
             swiftSettings: house),
         .executableTarget(

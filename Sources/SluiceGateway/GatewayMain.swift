@@ -3,6 +3,7 @@ public import Logging
 internal import NIOCore
 public import ServiceLifecycle
 internal import SluiceEngine
+public import Tracing
 internal import UnixSignals
 
 /// The version of this source tree; CHANGELOG.md says what it brought.
@@ -14,6 +15,8 @@ public enum Version {
 public enum GatewayMain {
     /// Makes the admin server, which is there before the gateway and until after it.
     public typealias AdminMaker = @Sendable (AdminSettings, GatewayDoor) -> any Service
+    /// Makes what records spans, and what sends them away, which runs until the last request has been answered.
+    public typealias TracingMaker = @Sendable (TracingSettings) throws -> (tracer: any Tracer, service: any Service)
 
     /// Serves until SIGTERM or SIGINT, then lets what is in flight finish.
     ///
@@ -23,11 +26,13 @@ public enum GatewayMain {
     ///   - isUnprotected: listen where other machines may come from without TLS or identities.
     ///   - metrics: what keeps the measurements.
     ///   - admin: made if the configuration wants one; nil for none.
+    ///   - tracing: made if the configuration has an endpoint; nil for none.
     /// - Throws: `ConfigErrors` if the configuration is wrong; `ListeningRefused`; `InheritedSockets.Unusable`;
     ///   `StartRefused` if a required index is missing; NIO's errors if an address cannot be bound.
     public static func serve(
         configPath: String, environment: [String: String], isUnprotected: Bool = false,
-        metrics: any MetricsFactory = NOOPMetricsHandler.instance, admin: AdminMaker? = nil, logger: Logger
+        metrics: any MetricsFactory = NOOPMetricsHandler.instance, admin: AdminMaker? = nil,
+        tracing: TracingMaker? = nil, logger: Logger
     ) async throws {
         let config = try GatewayConfig.load(path: configPath, environment: environment)
         var logger = logger
@@ -38,6 +43,8 @@ public enum GatewayMain {
         let sockets = try InheritedSockets(environment: environment)
         var services: [any Service] = []
         // They end in the reverse order.
+        let traces = try config.tracing.settings.flatMap { try tracing?($0) }
+        if let traces { services.append(traces.service) }
         if let admin, var settings = config.admin.settings {
             // The version that is being replaced may have it until it has drained.
             settings.isRequired = settings.isRequired && sockets.addresses == nil
@@ -45,7 +52,8 @@ public enum GatewayMain {
         }
         services.append(
             GatewayService(
-                config: config, isUnprotected: isUnprotected, metrics: metrics, logger: logger, door: door,
+                config: config, isUnprotected: isUnprotected, metrics: metrics, tracer: traces?.tracer, logger: logger,
+                door: door,
                 sockets: sockets, manager: ServiceManager(environment: environment)))
         let group = ServiceGroup(
             configuration: .init(
@@ -101,6 +109,7 @@ private struct GatewayService: Service, CustomStringConvertible {
     let config: GatewayConfig
     let isUnprotected: Bool
     let metrics: any MetricsFactory
+    let tracer: (any Tracer)?
     let logger: Logger
     let door: GatewayDoor
     let sockets: InheritedSockets
@@ -109,7 +118,8 @@ private struct GatewayService: Service, CustomStringConvertible {
     func run() async throws {
         let hangups = await UnixSignalsSequence(trapping: .sighup)
         let gateway = try await Gateway.start(
-            config, isUnprotected: isUnprotected, metrics: metrics, sockets: sockets, logger: logger)
+            config, isUnprotected: isUnprotected, metrics: metrics, tracer: tracer, sockets: sockets,
+            logger: logger)
         door.open(gateway)
         await gateway.logReadiness()
         manager.isServing()

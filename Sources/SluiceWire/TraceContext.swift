@@ -10,6 +10,14 @@ public struct TraceID: Hashable, Sendable, CustomStringConvertible {
         self.low = low
     }
 
+    /// - Parameter text: 32 hexadecimal digits, lower-case.
+    public init?(_ text: String) {
+        let digits = Array(text.utf8)
+        guard digits.count == 32, let high = UInt64(digits: digits[..<16]), let low = UInt64(digits: digits[16...])
+        else { return nil }
+        self.init(high: high, low: low)
+    }
+
     public var isValid: Bool { high != 0 || low != 0 }
 
     /// 32 hexadecimal digits.

@@ -1,4 +1,4 @@
-internal import Logging
+public import Logging
 internal import SluiceCore
 
 extension SearchLane {
@@ -18,5 +18,5 @@ extension SearchLane {
 
 extension RequestOrigin {
     /// For a line of the log.
-    var logged: Logger.Metadata { metadata.mapValues { .string($0) } }
+    public var logged: Logger.Metadata { metadata.mapValues { .string($0) } }
 }

@@ -47,7 +47,7 @@ struct ConfigReader {
             "listen", "admin", "tls", "access", "reactors", "pool", "shards", "collections", "limits", "routing",
             "breaker",
             "retries",
-            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "log",
+            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "log", "tracing",
         ])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
         let routing = keys["routing"].map(readRouting) ?? .init()
@@ -79,6 +79,7 @@ struct ConfigReader {
             freshness: keys["freshness"].map(readFreshness) ?? .init(),
             logLevel: .info)
         if let log = keys["log"] { readLog(log, &config) }
+        if let tracing = keys["tracing"] { config.tracing = readTracing(tracing) }
         return config
     }
 

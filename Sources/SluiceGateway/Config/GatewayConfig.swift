@@ -169,6 +169,7 @@ package struct GatewayConfig: Sendable {
     package var logLevel: Logger.Level
     /// A search that takes as long is noted with its legs; nil: none is.
     package var slowSearch: Duration? = .milliseconds(500)
+    package var tracing = Tracing()
 }
 
 /// A text that is never printed.

@@ -18,7 +18,7 @@ struct SessionFactory: Sendable {
 
     init(
         config: GatewayConfig, house: House, registry: SessionRegistry, traffic: Traffic, access: AccessDirectory,
-        tls: TLSMaterial?, logger: Logger
+        tls: TLSMaterial?, tracing: RequestTracing? = nil, logger: Logger
     ) {
         self.config = config
         self.house = house
@@ -38,7 +38,7 @@ struct SessionFactory: Sendable {
         commons = SessionCommons(
             serverName: "sluice/\(Version.current)", limits: config.limits,
             collections: CollectionLists(collections), access: access, shared: house.shared, registry: registry,
-            traffic: traffic, logger: logger)
+            traffic: traffic, tracing: tracing, logger: logger)
     }
 
     func configure(_ channel: any Channel, _ kind: ListenerKind) -> EventLoopFuture<Void> {

@@ -13,11 +13,14 @@ final class SessionCommons: Sendable {
     let registry: SessionRegistry
     let traffic: Traffic
     let turns = AllTurns()
+    /// Nil if nothing is traced.
+    let tracing: RequestTracing?
     let logger: Logger
 
     init(
         serverName: String, limits: GatewayConfig.Limits, collections: CollectionLists,
-        access: AccessDirectory, shared: SharedState, registry: SessionRegistry, traffic: Traffic, logger: Logger
+        access: AccessDirectory, shared: SharedState, registry: SessionRegistry, traffic: Traffic,
+        tracing: RequestTracing? = nil, logger: Logger
     ) {
         self.serverName = serverName
         self.limits = limits
@@ -27,6 +30,7 @@ final class SessionCommons: Sendable {
         ingest = IngestLimits(limits.loads)
         self.registry = registry
         self.traffic = traffic
+        self.tracing = tracing
         self.logger = logger
     }
 }

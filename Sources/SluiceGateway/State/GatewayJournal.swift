@@ -37,6 +37,11 @@ package struct GatewayJournal: Codable, Hashable, Sendable {
         package var failure: String?
         package var coverage: Double
         package var legs: [Leg]
+        /// As WELCOME has it, and the session's number of the search.
+        package var session: UInt64
+        package var request: UInt32
+        /// Nil if it was part of no trace.
+        package var traceID: String?
     }
 
     /// Oldest first.
@@ -59,7 +64,8 @@ extension Gateway {
                 .init(
                     number: entry.number, at: time(entry.at), collections: entry.value.collections, k: entry.value.k,
                     took: entry.value.took.seconds, failure: entry.value.failure.map { "\($0)" },
-                    coverage: entry.value.coverage, legs: entry.value.legs.map(GatewayJournal.Leg.init))
+                    coverage: entry.value.coverage, legs: entry.value.legs.map(GatewayJournal.Leg.init),
+                    session: entry.value.session, request: entry.value.request, traceID: entry.value.traceID)
             })
     }
 }
