@@ -134,10 +134,23 @@ let package = Package(
         .testTarget(
             name: "SluicePostgresTests", dependencies: ["SluicePostgres", "SluiceReactor", "PostgresTestKit"],
             swiftSettings: house),
+        .target(
+            name: "CollectorTestKit", dependencies: [nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1")],
+            path: "Tests/CollectorTestKit", swiftSettings: house),
+        .testTarget(
+            name: "SluiceTracingTests",
+            dependencies: [
+                "SluiceTracing", "SluiceMetrics", "SluiceWire", "CollectorTestKit", nio("NIOCore"), nio("NIOPosix"),
+                lifecycle, logging, tracing,
+            ],
+            swiftSettings: house),
         .testTarget(name: "SluiceMetricsTests", dependencies: ["SluiceMetrics", metrics], swiftSettings: house),
         .testTarget(
             name: "SluiceEngineTests",
-            dependencies: ["SluiceEngine", "SluiceCore", "SluiceReactor", "SluiceGateway", logging],
+            dependencies: [
+                "SluiceEngine", "SluiceCore", "SluiceReactor", "SluiceGateway", "SluiceClient", "SluiceTracing",
+                "CollectorTestKit", nio("NIOCore"), nio("NIOPosix"), logging, lifecycle, tracing,
+            ],
             swiftSettings: house),
         .testTarget(
             name: "SluiceGatewayTests",
@@ -161,8 +174,8 @@ let package = Package(
             name: "SluiceIntegrationTests",
             dependencies: [
                 "SluiceTools", "SluiceAdmin", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine",
-                "SluicePostgres", "SluiceReactor", "PostgresTestKit",
-                "SluiceCore", nio("NIOCore"), nio("NIOPosix"), tls, logging,
+                "SluicePostgres", "SluiceReactor", "SluiceTracing", "PostgresTestKit", "CollectorTestKit",
+                "SluiceCore", nio("NIOCore"), nio("NIOPosix"), tls, logging, lifecycle, tracing,
             ],
             swiftSettings: house),
         .testTarget(name: "SluiceHouseTests", swiftSettings: house),

@@ -13,6 +13,14 @@ package struct FinishedSpan: Sendable {
     package var attributes: SpanAttributes = [:]
     package var events: [SpanEvent] = []
     package var status: SpanStatus?
+
+    package init(context: TraceContext, parent: TraceContext?, name: String, kind: SpanKind, start: UInt64) {
+        self.context = context
+        self.parent = parent
+        self.name = name
+        self.kind = kind
+        self.start = start
+    }
 }
 
 /// A span of a trace that is recorded, or a stand-in where it is not.
