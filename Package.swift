@@ -17,6 +17,7 @@ let collections = Target.Dependency.product(name: "DequeModule", package: "swift
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
+let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -52,6 +53,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
@@ -75,20 +77,33 @@ let package = Package(
         .target(name: "SluiceWire", dependencies: [nio("NIOCore"), "CLZ4"], swiftSettings: house),
         .target(name: "SluiceReactor", dependencies: ["CLinuxEvents", collections, heap], swiftSettings: house),
         .target(name: "SluicePostgres", dependencies: ["SluiceReactor", "CLibpq", "COpenSSL"], swiftSettings: house),
-        .target(name: "SluiceEngine", dependencies: ["SluiceCore", logging, metrics], swiftSettings: house),
+        .target(name: "SluiceEngine", dependencies: ["SluiceCore", logging, metrics, tracing], swiftSettings: house),
         .target(name: "SluiceMetrics", dependencies: [metrics], swiftSettings: house),
+        .target(
+            name: "SluiceHTTP", dependencies: [nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), tls],
+            swiftSettings: house),
+        .target(
+            name: "SluiceTracing",
+            dependencies: [
+                "SluiceCore", "SluiceWire", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), tls,
+                logging,
+                metrics, lifecycle, tracing,
+            ],
+            swiftSettings: house),
         .target(
             name: "SluiceGateway",
             dependencies: [
                 "SluiceCore", "SluiceWire", "SluiceReactor", "SluicePostgres", "SluiceEngine",
-                "COpenSSL", nio("NIOCore"), nio("NIOPosix"), tls, logging, metrics, lifecycle, signals,
+                "COpenSSL", nio("NIOCore"), nio("NIOPosix"), tls, logging, metrics, lifecycle, signals, tracing,
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: house),
         .target(
             name: "SluiceAdmin",
             dependencies: [
-                "SluiceGateway", "SluiceMetrics", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), logging, lifecycle,
+                "SluiceGateway", "SluiceMetrics", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"),
+                logging,
+                lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -96,7 +111,7 @@ let package = Package(
             swiftSettings: house),
         .target(
             name: "SluiceClient",
-            dependencies: ["SluiceWire", nio("NIOCore"), nio("NIOPosix"), tls],
+            dependencies: ["SluiceWire", nio("NIOCore"), nio("NIOPosix"), tls, tracing],
             swiftSettings: house),
 
         // The machines against a virtual clock and a faulty world.
@@ -109,8 +124,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "SluiceAdmin", "SluiceGateway", "SluiceMetrics", "SluiceClient", "SluiceTools", "SluiceCore",
-                "CBuildInfo", arguments, histogram, logging, signals,
+                "SluiceAdmin", "SluiceGateway", "SluiceMetrics", "SluiceTracing", "SluiceClient", "SluiceTools",
+                "SluiceCore", "CBuildInfo", arguments, histogram, logging, signals,
             ],
             swiftSettings: house),
         .executableTarget(
@@ -132,10 +147,23 @@ let package = Package(
         .testTarget(
             name: "SluicePostgresTests", dependencies: ["SluicePostgres", "SluiceReactor", "PostgresTestKit"],
             swiftSettings: house),
+        .target(
+            name: "CollectorTestKit", dependencies: [nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1")],
+            path: "Tests/CollectorTestKit", swiftSettings: house),
+        .testTarget(
+            name: "SluiceTracingTests",
+            dependencies: [
+                "SluiceTracing", "SluiceMetrics", "SluiceWire", "CollectorTestKit", nio("NIOCore"), nio("NIOPosix"),
+                lifecycle, logging, tracing,
+            ],
+            swiftSettings: house),
         .testTarget(name: "SluiceMetricsTests", dependencies: ["SluiceMetrics", metrics], swiftSettings: house),
         .testTarget(
             name: "SluiceEngineTests",
-            dependencies: ["SluiceEngine", "SluiceCore", "SluiceReactor", "SluiceGateway", logging],
+            dependencies: [
+                "SluiceEngine", "SluiceCore", "SluiceReactor", "SluiceGateway", "SluiceClient", "SluiceTracing",
+                "CollectorTestKit", nio("NIOCore"), nio("NIOPosix"), logging, lifecycle, tracing,
+            ],
             swiftSettings: house),
         .testTarget(
             name: "SluiceGatewayTests",
@@ -163,8 +191,8 @@ let package = Package(
             name: "SluiceIntegrationTests",
             dependencies: [
                 "SluiceTools", "SluiceAdmin", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine",
-                "SluicePostgres", "SluiceReactor", "PostgresTestKit",
-                "SluiceCore", nio("NIOCore"), nio("NIOPosix"), tls, logging,
+                "SluicePostgres", "SluiceReactor", "SluiceTracing", "PostgresTestKit", "CollectorTestKit",
+                "SluiceCore", nio("NIOCore"), nio("NIOPosix"), tls, logging, lifecycle, tracing,
             ],
             swiftSettings: house),
         .testTarget(name: "SluiceHouseTests", swiftSettings: house),

@@ -1,5 +1,6 @@
 internal import NIOCore
 internal import SluiceWire
+public import Tracing
 
 /// A client of a Sluice gateway. Any number of calls may run at the same time; they share the client's connections.
 ///
@@ -21,6 +22,9 @@ public final class SluiceClient: Sendable {
         public var tls = TLS()
         /// Whether large frames may be compressed.
         public var lz4 = false
+        /// What records calls; nil for the one that `InstrumentationSystem` has when the client connects. The gateway is
+        /// told which trace a call is part of.
+        public var tracer: (any Tracer)?
         /// What a call without a limit of its own waits.
         package var patience = SluiceClient.defaultPatience
 
@@ -36,11 +40,13 @@ public final class SluiceClient: Sendable {
     private let options: Options
     let pool: LinkPool
     let streams = StreamRegistry()
+    let tracing: CallTracing?
 
     private init(address: Address, options: Options) {
         self.address = address
         self.options = options
         pool = LinkPool(address: address, options: options)
+        tracing = CallTracing(options.tracer)
     }
 
     /// A client that is dropped without `close()` takes its connections with it.
@@ -116,6 +122,21 @@ public final class SluiceClient: Sendable {
     ) async throws(SluiceError) -> Frame {
         var payload = ByteBufferAllocator().buffer(capacity: kind == .ping ? 0 : 2_048)
         write(&payload)
+        guard let trace = tracing?.begin(kind) else { return try await answered(kind, payload, limit, expected) }
+        trace.write(into: &payload)
+        do throws(SluiceError) {
+            let frame = try await answered(kind, payload, limit, expected)
+            trace.end(nil)
+            return frame
+        } catch {
+            trace.end(error)
+            throw error
+        }
+    }
+
+    private func answered(
+        _ kind: FrameKind, _ payload: ByteBuffer, _ limit: TimeLimit, _ expected: FrameKind
+    ) async throws(SluiceError) -> Frame {
         var answer = await exchange(kind, payload, limit)
         // Nothing was done for it yet: another connection may reach a gateway that stays.
         if case .failure(let failure) = answer, failure.isMovable { answer = await exchange(kind, payload, limit) }

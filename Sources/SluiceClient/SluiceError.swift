@@ -65,6 +65,8 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
     public var retryAfter: Duration?
     /// For a search that failed: what each leg came to.
     public var legs: [LegReport]
+    /// The trace that the request was part of, 32 hexadecimal digits, if the gateway says so: to look for it there.
+    public var traceID: String?
     /// For a load that failed after it had begun: what became of it on each shard, and its bad rows.
     public var load: LoadReport?
     /// For `rowsFailed`: the sequence's own error.
@@ -84,6 +86,7 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
         self.init(
             Code(reply.code), reply.message, isRetryable: reply.isRetryable, retryAfter: reply.retryAfter,
             legs: reply.legs.map(LegReport.init))
+        traceID = reply.traceID.map { "\($0)" }
     }
 
     init(_ error: WireError) { self.init(Code(error.code), error.message) }

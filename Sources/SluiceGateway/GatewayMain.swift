@@ -3,6 +3,7 @@ public import Logging
 internal import NIOCore
 public import ServiceLifecycle
 internal import SluiceEngine
+public import Tracing
 internal import UnixSignals
 
 /// The version of this source tree; CHANGELOG.md says what it brought.
@@ -14,6 +15,8 @@ public enum Version {
 public enum GatewayMain {
     /// Makes the admin server, which is there before the gateway and until after it.
     public typealias AdminMaker = @Sendable (AdminSettings, GatewayDoor) -> any Service
+    /// Makes what records spans, and what sends them away, which runs until the last request has been answered.
+    public typealias TracingMaker = @Sendable (TracingSettings) throws -> (tracer: any Tracer, service: any Service)
 
     /// Serves until SIGTERM or SIGINT, then lets what is in flight finish.
     ///
@@ -25,12 +28,13 @@ public enum GatewayMain {
     ///   - logLevels: of the process, if the logger's handler is a `GatewayLogHandler`; else the logger's own level is
     ///     set, once.
     ///   - admin: made if the configuration wants one; nil for none.
+    ///   - tracing: made if the configuration has an endpoint; nil for none.
     /// - Throws: `ConfigErrors` if the configuration is wrong; `ListeningRefused`; `InheritedSockets.Unusable`;
     ///   `StartRefused` if a required index is missing; NIO's errors if an address cannot be bound.
     public static func serve(
         configPath: String, environment: [String: String], isUnprotected: Bool = false,
         metrics: any MetricsFactory = NOOPMetricsHandler.instance, logLevels: LogLevels? = nil,
-        admin: AdminMaker? = nil, logger: Logger
+        admin: AdminMaker? = nil, tracing: TracingMaker? = nil, logger: Logger
     ) async throws {
         // Before the file is read: what changes meanwhile is seen.
         let watch = FileWatch([configPath])
@@ -43,6 +47,8 @@ public enum GatewayMain {
         let sockets = try InheritedSockets(environment: environment)
         var services: [any Service] = []
         // They end in the reverse order.
+        let traces = try config.tracing.settings.flatMap { try tracing?($0) }
+        if let traces { services.append(traces.service) }
         if let admin, var settings = config.admin.settings {
             // The version that is being replaced may have it until it has drained.
             settings.isRequired = settings.isRequired && sockets.addresses == nil
@@ -51,8 +57,9 @@ public enum GatewayMain {
         services.append(
             GatewayService(
                 config: config, isUnprotected: isUnprotected,
-                metrics: config.measures ? metrics : NOOPMetricsHandler.instance, logger: logger, door: door,
-                watch: watch, sockets: sockets, manager: ServiceManager(environment: environment)))
+                metrics: config.measures ? metrics : NOOPMetricsHandler.instance, tracer: traces?.tracer,
+                logger: logger, door: door, watch: watch, sockets: sockets,
+                manager: ServiceManager(environment: environment)))
         let group = ServiceGroup(
             configuration: .init(
                 services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
@@ -111,6 +118,7 @@ private struct GatewayService: Service, CustomStringConvertible {
     let config: GatewayConfig
     let isUnprotected: Bool
     let metrics: any MetricsFactory
+    let tracer: (any Tracer)?
     let logger: Logger
     let door: GatewayDoor
     /// The configuration's own file.
@@ -121,7 +129,8 @@ private struct GatewayService: Service, CustomStringConvertible {
     func run() async throws {
         let hangups = await UnixSignalsSequence(trapping: .sighup)
         let gateway = try await Gateway.start(
-            config, isUnprotected: isUnprotected, metrics: metrics, sockets: sockets, logger: logger)
+            config, isUnprotected: isUnprotected, metrics: metrics, tracer: tracer, sockets: sockets,
+            logger: logger)
         door.open(gateway)
         await gateway.logReadiness()
         manager.isServing()

@@ -8,6 +8,8 @@ public struct CountRequest: Hashable, Sendable {
     public var exact: Bool
     /// The time left; nil for the gateway's default.
     public var deadline: Duration?
+    /// Which trace it is part of; nil for none.
+    public var trace: TraceContext?
 
     public init(
         collection: String, filter: FilterExpression? = nil, exact: Bool = false, deadline: Duration? = nil
@@ -22,13 +24,14 @@ public struct CountRequest: Hashable, Sendable {
         var collection: String?
         self.init(collection: "")
         var reader = FieldReader(
-            payload, of: "COUNT", once: [1, 2, 3, 5], most: FieldReader.requestFields)
+            payload, of: "COUNT", once: [1, 2, 3, 5, 60], most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("COUNT")
             case 2: filter = try FilterExpression(decoding: field.value, within: filters)
             case 3: exact = try field.flag("COUNT")
             case 5: deadline = try field.microseconds("COUNT")
+            case TraceContext.tag: trace = try field.traceContext("COUNT")
             default: break
             }
         }
@@ -44,6 +47,7 @@ public struct CountRequest: Hashable, Sendable {
         if let filter { buffer.writeField(2) { filter.encodeOrNothing(into: &$0) } }
         buffer.writeFlag(3, exact)
         if let deadline { SearchRequest.write(deadline: deadline, into: &buffer) }
+        trace?.writeField(into: &buffer)
     }
 }
 

@@ -13,6 +13,8 @@ public struct GetRequest: Hashable, Sendable {
     /// Accept an answer without the rows of shards that do not answer.
     public var allowPartial: Bool
     public var freshness = FreshnessTerms()
+    /// Which trace it is part of; nil for none.
+    public var trace: TraceContext?
 
     public static let idRange = 1...10_000
 
@@ -32,7 +34,7 @@ public struct GetRequest: Hashable, Sendable {
         var (collection, ids): (String?, [Int64]?)
         self.init(collection: "", ids: [])
         var reader = FieldReader(
-            payload, of: "GET", once: [1, 2, 4, 5, 8, 10, 11], most: FieldReader.requestFields)
+            payload, of: "GET", once: [1, 2, 4, 5, 8, 10, 11, 60], most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("GET")
@@ -47,6 +49,7 @@ public struct GetRequest: Hashable, Sendable {
             case 5: deadline = try field.microseconds("GET")
             case 8: allowPartial = try field.flag("GET")
             case 9...11: try freshness.take(field, field.tag - 9, "GET")
+            case TraceContext.tag: trace = try field.traceContext("GET")
             default: break
             }
         }
@@ -79,5 +82,6 @@ public struct GetRequest: Hashable, Sendable {
         if let deadline { SearchRequest.write(deadline: deadline, into: &buffer) }
         buffer.writeFlag(8, allowPartial)
         freshness.encode(from: 9, into: &buffer)
+        trace?.writeField(into: &buffer)
     }
 }

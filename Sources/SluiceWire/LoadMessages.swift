@@ -32,6 +32,8 @@ public struct LoadRequest: Hashable, Sendable {
     public var skipBad: Int
     /// Build the collection's index when the rows are there.
     public var buildIndex: Bool
+    /// Which trace it is part of; nil for none.
+    public var trace: TraceContext?
 
     public init(
         collection: String, mode: LoadMode = .append, columns: [String] = [], loadID: RequestKey, skipBad: Int = 0,
@@ -49,7 +51,7 @@ public struct LoadRequest: Hashable, Sendable {
         var (collection, loadID): (String?, RequestKey?)
         self.init(collection: "", loadID: RequestKey(high: 0, low: 0))
         var reader = FieldReader(
-            payload, of: "LOAD", once: [1, 2, 4, 5, 6], most: FieldReader.requestFields)
+            payload, of: "LOAD", once: [1, 2, 4, 5, 6, 60], most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("LOAD")
@@ -58,6 +60,7 @@ public struct LoadRequest: Hashable, Sendable {
             case 4: loadID = try field.key("LOAD")
             case 5: skipBad = try field.count("LOAD")
             case 6: buildIndex = try field.flag("LOAD")
+            case TraceContext.tag: trace = try field.traceContext("LOAD")
             default: break
             }
         }
@@ -75,6 +78,7 @@ public struct LoadRequest: Hashable, Sendable {
         buffer.writeField(4, loadID)
         if skipBad > 0 { buffer.writeField(5, count: skipBad) }
         buffer.writeFlag(6, buildIndex)
+        trace?.writeField(into: &buffer)
     }
 }
 

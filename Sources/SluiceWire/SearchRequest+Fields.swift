@@ -11,7 +11,9 @@ extension SearchRequest {
         var filters = filters
         var reader = FieldReader(
             payload, of: "SEARCH",
-            once: [2, 3, 5, 6, 7, 8, 9, 10, 11, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31],
+            once: [
+                2, 3, 5, 6, 7, 8, 9, 10, 11, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31, 60,
+            ],
             most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
@@ -27,6 +29,7 @@ extension SearchRequest {
             case 4...11: try takeOption(field)
             case 14...28: try takeQuery(field, &filters)
             case 29...31: try freshness.take(field, field.tag - 29, "SEARCH")
+            case TraceContext.tag: trace = try field.traceContext("SEARCH")
             default: break
             }
         }
@@ -140,6 +143,7 @@ extension SearchRequest {
         buffer.writeFlag(27, stream)
         if let byID { buffer.writeField(28) { byID.encode(into: &$0) } }
         freshness.encode(from: 29, into: &buffer)
+        trace?.writeField(into: &buffer)
     }
 
     /// What `write(deadline:into:)` adds to a request.

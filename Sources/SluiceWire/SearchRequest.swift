@@ -45,6 +45,8 @@ public struct SearchRequest: Hashable, Sendable {
     /// The row whose vector to search for.
     public var byID: RowReference?
     public var freshness = FreshnessTerms()
+    /// Which trace it is part of; nil for none.
+    public var trace: TraceContext?
 
     public static let maximumCollections = 64
     public static let maximumColumns = 256

@@ -130,6 +130,8 @@ public struct ErrorReply: Hashable, Sendable {
     public var message: String
     public var retryAfter: Duration?
     public var legs: [LegReport]
+    /// The trace that the request is part of, to look for it there; nil for none.
+    public var traceID: TraceID?
 
     /// - Parameter isRetryable: nil for what the code says.
     public init(
@@ -145,7 +147,7 @@ public struct ErrorReply: Hashable, Sendable {
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(code: .internalError, message: "")
         var hasCode = false
-        var reader = FieldReader(payload, of: "ERROR", once: [1, 2, 3, 4])
+        var reader = FieldReader(payload, of: "ERROR", once: [1, 2, 3, 4, 6])
         while let field = try reader.next() {
             switch field.tag {
             case 1:
@@ -155,6 +157,9 @@ public struct ErrorReply: Hashable, Sendable {
             case 3: retryAfter = .milliseconds(Int64(try field.integer(as: UInt32.self, "ERROR")))
             case 4: message = try field.text("ERROR", maximumBytes: 4_096)
             case 5: legs.append(try LegReport(decoding: field.value))
+            case 6:
+                let id = try field.key("ERROR")
+                traceID = TraceID(high: id.high, low: id.low)
             default: break
             }
         }
@@ -167,5 +172,6 @@ public struct ErrorReply: Hashable, Sendable {
         if let retryAfter { buffer.writeField(3, UInt32(clamping: retryAfter.wholeMicroseconds / 1_000)) }
         buffer.writeField(4, message)
         for leg in legs { buffer.writeField(5) { leg.encode(into: &$0) } }
+        if let traceID { buffer.writeField(6, RequestKey(high: traceID.high, low: traceID.low)) }
     }
 }

@@ -15,6 +15,8 @@ public struct WriteRequest: Hashable, Sendable {
     public var deadline: Duration?
     /// With it the request can be repeated without being done twice.
     public var key: RequestKey?
+    /// Which trace it is part of; nil for none.
+    public var trace: TraceContext?
 
     public init(
         collection: String, columns: [String] = [], rows: ByteBuffer = ByteBuffer(), deletes: [Int64] = [],
@@ -32,7 +34,7 @@ public struct WriteRequest: Hashable, Sendable {
         var collection: String?
         self.init(collection: "")
         var reader = FieldReader(
-            payload, of: "WRITE", once: [1, 3, 4, 5, 6], most: FieldReader.requestFields)
+            payload, of: "WRITE", once: [1, 3, 4, 5, 6, 60], most: FieldReader.requestFields)
         while let field = try reader.next() {
             switch field.tag {
             case 1: collection = try field.text("WRITE")
@@ -44,6 +46,7 @@ public struct WriteRequest: Hashable, Sendable {
                 deletes = try field.packed(Int64.self, "WRITE")
             case 5: deadline = try field.microseconds("WRITE")
             case 6: key = try field.key("WRITE")
+            case TraceContext.tag: trace = try field.traceContext("WRITE")
             default: break
             }
         }
@@ -72,6 +75,7 @@ public struct WriteRequest: Hashable, Sendable {
         if !deletes.isEmpty { buffer.writeField(4, packed: deletes) }
         if let deadline { SearchRequest.write(deadline: deadline, into: &buffer) }
         if let key { buffer.writeField(6, key) }
+        trace?.writeField(into: &buffer)
     }
 }
 

@@ -4,6 +4,7 @@ import Logging
 import SluiceAdmin
 import SluiceGateway
 import SluiceMetrics
+import SluiceTracing
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Run the gateway until SIGTERM or SIGINT.")
@@ -24,13 +25,18 @@ struct Serve: AsyncParsableCommand {
             GatewayLogHandler(StreamLogHandler.standardError(label: $0), label: $0, shared: log)
         }
         let logger = Logger(label: "sluice")
-        let registry = MetricsRegistry(help: GatewayMain.metricHelp)
+        let registry = MetricsRegistry(help: GatewayMain.metricHelp.merging(TraceExport.metricHelp) { $1 })
         do {
             try await GatewayMain.serve(
                 configPath: config, environment: ProcessInfo.processInfo.environment,
                 isUnprotected: dangerouslyListenWithoutProtection, metrics: registry,
                 logLevels: log.levels,
-                admin: { AdminServer($0, door: $1, registry: registry, logger: logger) }, logger: logger)
+                admin: { AdminServer($0, door: $1, registry: registry, logger: logger) },
+                tracing: { settings in
+                    let export = try TraceExport(
+                        TraceExportSettings(settings), metrics: registry, logger: logger)
+                    return (export.tracer, export.service)
+                }, logger: logger)
         } catch let errors as ConfigErrors {
             Output.complain(errors.description)
             throw Exit.config
@@ -107,6 +113,18 @@ struct Doctor: AsyncParsableCommand {
         }
         if !json { for server in summary.servers ?? [] { print(server.line) } }
         try Report.show(summary, config: config, json: json)
+    }
+}
+
+extension TraceExportSettings {
+    fileprivate init(_ settings: TracingSettings) {
+        self.init(
+            host: settings.host, port: settings.port, path: settings.path, isEncrypted: settings.isEncrypted,
+            headers: settings.headers,
+            resource: [
+                ("service.name", settings.serviceName), ("service.version", Version.current),
+                ("service.instance.id", UUID().uuidString.lowercased()),
+            ])
     }
 }
 

@@ -28,9 +28,14 @@ import Testing
         "SluiceWire": ["NIOCore", "CLZ4"],
         "SluiceReactor": ["CLinuxEvents", "DequeModule", "HeapModule", "Glibc", "Synchronization"],
         "SluicePostgres": ["SluiceReactor", "CLibpq", "COpenSSL", "Glibc", "Synchronization"],
-        "SluiceEngine": ["SluiceCore", "CoreMetrics", "Logging", "Synchronization"],
+        "SluiceEngine": ["SluiceCore", "CoreMetrics", "Logging", "Synchronization", "Tracing"],
+        "SluiceHTTP": ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL"],
+        "SluiceTracing": [
+            "SluiceCore", "SluiceWire", "SluiceHTTP", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "CoreMetrics",
+            "Logging", "ServiceLifecycle", "Synchronization", "Tracing", "Foundation",
+        ],
         "SluiceMetrics": ["CoreMetrics", "Synchronization"],
-        "SluiceClient": ["SluiceWire", "NIOCore", "NIOPosix", "NIOSSL", "Synchronization"],
+        "SluiceClient": ["SluiceWire", "NIOCore", "NIOPosix", "NIOSSL", "Synchronization", "Tracing"],
     ]
 
     @Test(arguments: files(below: "Sources"))

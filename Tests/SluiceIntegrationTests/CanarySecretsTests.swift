@@ -1,3 +1,4 @@
+import CollectorTestKit
 import Foundation
 import SluiceAdmin
 import Testing
@@ -202,10 +203,14 @@ extension PostgreSQL {
 
         @Test func aGatewayAtTraceLevelTellsNoSecret() async throws {
             let replicas = try Replicas()
+            let collector = try await TraceCollector.start()
             try await withTable(replicas) {
                 let environment = ["SECRET": canaries.environment]
-                let text = config(replicas).replacing(
-                    "level: trace", with: "level: trace, slow_search: 1us, explain_one_in: 1")
+                let endpoint = "http://127.0.0.1:\(collector.port)/v1/traces"
+                let text =
+                    config(replicas).replacing(
+                        "level: trace", with: "level: trace, slow_search: 1us, explain_one_in: 1")
+                    + "\ntracing: {endpoint: \"\(endpoint)\", sample: 1, headers: {api-key: \"${SECRET}\"}}\n"
                 try await withRealGateway(text, environment: environment, hasAdmin: true) { gateway in
                     try whatSucceeds(gateway)
                     try whatIsRefused(gateway)
@@ -218,6 +223,13 @@ extension PostgreSQL {
                     expectSilence(try gateway.run("ping"))
                 }
             }
+            // The collector is told the secret that is meant for it, and nothing but names and numbers beside it.
+            let told = collector.requests
+            #expect(try collector.spans().count >= 10)
+            #expect(
+                told.allSatisfy { $0.headers.contains { $0.name == "api-key" && $0.value == canaries.environment } })
+            #expect(told.flatMap { canaries.found(in: $0.body) } == [])
+            try await collector.stop()
         }
 
         /// Slow searches among it: here every search is one.

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct GoldenVectorTests {
     @Test func theVectorsAreThere() {
-        #expect(GoldenVector.good.count >= 64 && GoldenVector.bad.count >= 129)
+        #expect(GoldenVector.good.count >= 71 && GoldenVector.bad.count >= 138)
     }
 
     @Test(arguments: GoldenVector.good)
@@ -48,7 +48,7 @@ import Testing
             let notice = try GoAway(decoding: frame.payload)
             #expect(kind == "go_away" && notice.code.rawValue == message.code && notice.message == message.message)
             return { notice.encode(into: &$0) }
-        case .error: return try expectError(frame, message)
+        case .error: return try expectError(frame, meaning)
         case .search: return try expectSearch(frame, meaning)
         case .result, .resultPart:
             #expect(kind == (frame.kind == .result ? "result" : "result_part"))
@@ -60,11 +60,13 @@ import Testing
         }
     }
 
-    private func expectError(_ frame: Frame, _ message: Meaning.Message) throws -> (inout ByteBuffer) -> Void {
-        let expected = ErrorReply(
+    private func expectError(_ frame: Frame, _ meaning: Meaning) throws -> (inout ByteBuffer) -> Void {
+        let message = try #require(meaning.message)
+        var expected = ErrorReply(
             code: ErrorCode(rawValue: try #require(message.code)), isRetryable: message.retryable,
             message: message.message ?? "", retryAfter: message.retryAfterMs.map { .milliseconds($0) },
             legs: (message.legs ?? []).map(\.report))
+        expected.traceID = meaning.details?.trace?.id
         let reply = try ErrorReply(decoding: frame.payload)
         #expect(reply == expected)
         return { reply.encode(into: &$0) }
@@ -121,17 +123,19 @@ import Testing
         let deadline = message.deadlineUs.map { Duration.microseconds($0) }
         switch frame.kind {
         case .get:
-            let expected = GetRequest(
+            var expected = GetRequest(
                 collection: try #require(details.collection), ids: try #require(details.ids),
                 columns: message.columns ?? [], withVector: details.withVector ?? false, deadline: deadline,
                 allowPartial: message.allowPartial ?? false)
+            expected.trace = details.trace?.context
             let request = try GetRequest(decoding: frame.payload)
             #expect(meaning.kind == "get" && request == expected)
             return { request.encode(into: &$0) }
         case .count:
-            let expected = CountRequest(
+            var expected = CountRequest(
                 collection: try #require(details.collection), filter: Meaning.filter(meaning.query?.filter),
                 exact: message.exact ?? false, deadline: deadline)
+            expected.trace = details.trace?.context
             let request = try CountRequest(decoding: frame.payload)
             #expect(meaning.kind == "count" && request == expected)
             return { request.encode(into: &$0) }
@@ -146,6 +150,7 @@ import Testing
             let request = try CursorRequest(decoding: frame.payload)
             #expect(meaning.kind == "next" && request.pageSize == meaning.query?.pageSize)
             #expect(request.cursor == details.cursor.flatMap(Meaning.cursor))
+            #expect(request.trace == details.trace?.context)
             return { request.encode(into: &$0) }
         }
     }
@@ -186,6 +191,7 @@ import Testing
         case .count: try CountRequest(decoding: frame.payload).validate()
         case .next: _ = try CursorRequest(decoding: frame.payload)
         case .countResult: _ = try CountResult(decoding: frame.payload)
+        case .error: _ = try ErrorReply(decoding: frame.payload)
         case .load: try LoadRequest(decoding: frame.payload).validate()
         case .loadEnd: _ = try LoadEnd(decoding: frame.payload)
         case .loadResult: _ = try LoadResult(decoding: frame.payload)

@@ -43,6 +43,7 @@ extension Meaning {
         request.pageSize = query.pageSize
         request.bypassCache = query.bypassCache ?? false
         request.stream = query.stream ?? false
+        request.trace = details?.trace?.context
         takeParts(query, into: &request)
         return request
     }

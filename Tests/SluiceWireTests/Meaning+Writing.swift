@@ -68,10 +68,11 @@ struct WritingExpectation {
     func check(_ frame: Frame) throws -> (inout ByteBuffer) -> Void {
         switch frame.kind {
         case .load:
-            let expected = LoadRequest(
+            var expected = LoadRequest(
                 collection: try #require(details.collection),
                 mode: try #require(LoadMode(rawValue: writing.mode ?? 0)), columns: message.columns ?? [],
                 loadID: try #require(key), skipBad: writing.skipBad ?? 0, buildIndex: writing.buildIndex ?? false)
+            expected.trace = details.trace?.context
             let request = try LoadRequest(decoding: frame.payload)
             try request.validate()
             #expect(kind == "load" && request == expected)
@@ -85,9 +86,10 @@ struct WritingExpectation {
             #expect(kind == "load_end" && end.rows == writing.count)
             return { end.encode(into: &$0) }
         case .write:
-            let expected = WriteRequest(
+            var expected = WriteRequest(
                 collection: try #require(details.collection), columns: message.columns ?? [], rows: try rows(),
                 deletes: details.ids ?? [], deadline: message.deadlineUs.map { .microseconds($0) }, key: key)
+            expected.trace = details.trace?.context
             let request = try WriteRequest(decoding: frame.payload)
             try request.validate()
             #expect(kind == "write" && request == expected)

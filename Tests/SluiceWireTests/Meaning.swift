@@ -151,6 +151,21 @@ struct Meaning: Decodable, Sendable {
         var missing, ids: [Int64]?
         var listIndex: Int?
         var rows: Double?
+        var trace: Trace?
+    }
+
+    /// The trace context of a request; of an error, the trace's id alone.
+    struct Trace: Decodable, Sendable {
+        var traceId: String
+        var spanId, state: String?
+        var flags: UInt8?
+
+        var id: TraceID? { Meaning.cursor(traceId).map { TraceID(high: $0.high, low: $0.low) } }
+
+        var context: TraceContext? {
+            guard let id, let spanId, let span = UInt64(spanId, radix: 16), let flags else { return nil }
+            return TraceContext(traceID: id, spanID: span, flags: flags, state: state ?? "")
+        }
     }
 
     /// Names in a search, descriptions in a list.

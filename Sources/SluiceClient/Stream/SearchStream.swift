@@ -57,7 +57,7 @@ final class StreamSource {
 
     init(_ stream: SearchStream) { self.stream = stream }
 
-    deinit { if case .running(let call) = state { call.end() } }
+    deinit { if case .running(let call) = state { call.end(StreamCall.abandoned) } }
 
     var bytesHeld: Int { if case .running(let call) = state { call.buffer.bytes } else { 0 } }
 
@@ -74,13 +74,13 @@ final class StreamSource {
                 return try await take(call)
             }
         } catch {
-            end()
+            end(error)
             throw error
         }
     }
 
-    private func end() {
-        if case .running(let call) = state { call.end() }
+    private func end(_ error: SluiceError? = nil) {
+        if case .running(let call) = state { call.end(error) }
         state = .over
     }
 
@@ -124,6 +124,10 @@ final class StreamCall: Sendable {
     let buffer = PartBuffer()
     private let client: SluiceClient
     private let pool: LinkPool
+    private let trace = StreamTrace()
+
+    /// The loop over the stream was left.
+    static var abandoned: SluiceError { SluiceError(.cancelled, "the stream was not read to its end") }
 
     init(_ client: SluiceClient) {
         self.client = client
@@ -137,6 +141,9 @@ final class StreamCall: Sendable {
         try request.check()
         var payload = ByteBufferAllocator().buffer(capacity: 2_048)
         request.encode(into: &payload)
+        let span = client.tracing?.begin(.search)
+        trace.began(span)
+        span?.write(into: &payload)
         let limit = client.limit(stream.query.deadline, grace: SluiceClient.grace)
         try client.streams.add(pool)
         let link = try await pool.link(until: limit)
@@ -172,7 +179,8 @@ final class StreamCall: Sendable {
     }
 
     /// Closing the connection ends what is still in flight on it.
-    func end() {
+    func end(_ error: SluiceError?) {
+        trace.end(error)
         pool.close()
         client.streams.remove(pool)
     }

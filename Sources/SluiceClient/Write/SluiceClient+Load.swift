@@ -71,6 +71,22 @@ extension SluiceClient {
         }
         var payload = ByteBuffer()
         request.encode(into: &payload)
+        let trace = tracing?.begin(.load)
+        trace?.write(into: &payload)
+        do throws(SluiceError) {
+            let report = try await load(payload, options, progress, sender)
+            trace?.end(nil)
+            return report
+        } catch {
+            trace?.end(error)
+            throw error
+        }
+    }
+
+    private func load(
+        _ payload: ByteBuffer, _ options: LoadOptions, _ progress: (@Sendable (LoadProgress) -> Void)?,
+        _ sender: @escaping Sender
+    ) async throws(SluiceError) -> LoadReport {
         var attempts = 0
         while true {
             attempts += 1

@@ -75,6 +75,7 @@ public struct WriteOrder: Sendable {
     /// Rows of which it is not true may be neither stored, replaced nor deleted.
     public var filter: Filter?
     public var tenant: Tenant?
+    public var origin = RequestOrigin()
 
     public init(
         collection: String, columns: [String], rows: [UInt8], deletes: [Int64], deadline: Instant,

@@ -6,7 +6,7 @@ extension SearchLane {
     /// A shard's rows are all stored or none. What may have been sent is not sent again unless the request has a key;
     /// what was certainly not done goes on, on the new primary if there is one.
     public func write(_ order: WriteOrder, admittedBy ticket: Admission.Ticket) async -> Outcome<WriteAnswer> {
-        let terms = RequestTerms(kind: .write, deadline: order.deadline)
+        let terms = RequestTerms(kind: .write, deadline: order.deadline, origin: order.origin)
         // What became of a write is said however late it is known.
         return await admitted(ticket, terms, executor.now(), isMeasured: false, mayBeLate: true) { lane, running in
             do throws(SearchError) {
@@ -137,9 +137,20 @@ extension SearchLane {
 
     // MARK: One shard
 
-    /// Tries until it is done, refused, or not known.
     private func perform(_ write: ShardWrite, _ batch: WriteBatch) async -> ShardWriteEnd {
-        var report = ShardReport(shard: write.shard)
+        let trace = batch.order.origin.trace?.leg(
+            collection: batch.collection.name, shard: write.shard, now: executor.now())
+        let end = await perform(write, batch, ShardReport(shard: write.shard), trace)
+        trace?.end(end.report)
+        return end
+    }
+
+    /// Tries until it is done, refused, or not known.
+    private func perform(
+        _ write: ShardWrite, _ batch: WriteBatch, _ begun: ShardReport, _ trace: LegTrace?
+    ) async -> ShardWriteEnd {
+        var report = begun
+        var kind = AttemptKind.first
         var mayHaveHappened = false
         while true {
             let primary: PrimaryLease
@@ -150,9 +161,14 @@ extension SearchLane {
                 return ShardWriteEnd(write, report, all: mayHaveHappened ? .unknown : .notApplied)
             }
             report.replica = primary.replica
+            let attemptTrace = trace?.attempt(kind, replica: primary.replica, now: executor.now())
+            kind = .retry
             do throws(BackendFailure) {
-                return try await attempt(write, batch, primary, report)
+                let end = try await attempt(write, batch, primary, report)
+                attemptTrace?.end(nil)
+                return end
             } catch {
+                attemptTrace?.end(error)
                 await afterFailure(error, primary)
                 if batch.isRepeated(error) {
                     report.outcome = .already

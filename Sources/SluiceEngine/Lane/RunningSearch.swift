@@ -106,6 +106,9 @@ final class RunningLeg {
     /// What it takes says something of the replica, so a hedge may help.
     var isMeasured: Bool { !leg.shape.isHeavy && input.furtherSubjects.isEmpty }
 
+    /// Its span, if it is traced.
+    var trace: LegTrace?
+
     /// Nothing more is wanted of the first attempt.
     var isOver: Bool { isGivenUp || hedgeEnd != nil }
 }

@@ -14,7 +14,7 @@ extension SearchLane {
         guard !shared.memory.isExhausted else {
             let failure = BackendFailure(.saturated, retryAfter: .milliseconds(100), detail: "the memory is used up")
             let end = AttemptEnd(pick: pick, result: .failure(failure))
-            _ = noteHealth(end, leg, replica, hasLostRace: false)
+            _ = noteHealth(end, leg, replica, running, hasLostRace: false)
             return end
         }
         var limit = deadline(of: leg, input, running)
@@ -42,7 +42,7 @@ extension SearchLane {
         }
         if case .success(let rows) = end.result { running.hold(rows, in: shared.memory) }
         end.staleness = noteHealth(
-            end, leg, replica, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
+            end, leg, replica, running, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
         if let settling = end.unsettled {
             let shard = leg.shardState
             end.unsettled = Task(executorPreference: executor) {
@@ -55,7 +55,8 @@ extension SearchLane {
 
     /// - Returns: how old the replica's rows may be, if that is known.
     private func noteHealth(
-        _ end: AttemptEnd, _ leg: PlannedLeg, _ replica: Catalogue.Replica, hasLostRace: Bool
+        _ end: AttemptEnd, _ leg: PlannedLeg, _ replica: Catalogue.Replica, _ running: RunningSearch,
+        hasLostRace: Bool
     ) -> Duration? {
         let result: ShardMachine.AttemptResult
         var retryAfter: Duration?
@@ -69,11 +70,11 @@ extension SearchLane {
             if failure.reason.questionsRole { shared.questionRole(of: replica.backend) }
             if failure.reason == .integrity {
                 shared.noteIntegrityFailure()
-                logger.error(
-                    "an answer was not this request's; its connection is closed",
-                    metadata: [
-                        "shard": "\(leg.shardName)", "replica": "\(replica.name)", "detail": "\(failure.detail)",
-                    ])
+                var metadata = running.terms.origin.logged
+                metadata["shard"] = "\(leg.shardName)"
+                metadata["replica"] = "\(replica.name)"
+                metadata["detail"] = "\(failure.detail)"
+                logger.error("an answer was not this request's; its connection is closed", metadata: metadata)
             }
         }
         leg.meters.attemptEnded(

@@ -21,8 +21,10 @@ extension SearchLane {
     /// Runs one leg, and searches harder if it finds too few rows and the request wants them all.
     func runLeg(_ place: SlotID) async -> LegResult {
         let began = executor.now()
+        let trace = beginTrace(ofLeg: place, began)
         var result = await climb(place)
         result.report.took = began.duration(to: executor.now())
+        trace?.end(result.report)
         result.report.leg.meters.legEnded(result.report.leg, took: result.report.took)
         return result
     }
@@ -87,7 +89,9 @@ extension SearchLane {
             return legs[place]?.machine.attemptRefused(kind, result.report.refusal) ?? .fail(.cancelled)
         }
         armHedge(place, after: pick.hedgeAfter)
+        let trace = beginTrace(ofAttempt: kind, pick, place)
         var end = await perform(pick, result.report.leg, input, running, for: place)
+        trace?.end(end)
         legs[place]?.current = .between
         disarmHedge(place)
         if let hedgeEnd = legs[place]?.hedgeEnd?.value {
@@ -195,8 +199,10 @@ extension SearchLane {
         legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
         run.leg.meters.attemptStarted(kind, shard: run.leg.shardIndex)
         let (leg, input, running, rung) = (run.leg, run.input, run.running, run.rung)
+        let trace = beginTrace(ofAttempt: kind, pick, place)
         legs[place]?.hedge = Task(executorPreference: executor) {
             let end = await self.perform(pick, leg, input, running, for: nil)
+            trace?.end(end)
             await self.hedgeEnded(place, rung, end)
             return end
         }

@@ -152,6 +152,7 @@ public actor SearchLane {
             var terms = RequestTerms(kind: .get, deadline: request.deadline, allowsPartial: request.allowsPartial)
             terms.freshness = request.freshness
             terms.tenant = request.tenant
+            terms.origin = request.origin
             return await admitted(ticket, terms, started) { await $0.rows(request, ids, stage, $1) }
         } catch {
             return SearchOutcome(result: .failure(error))
@@ -165,7 +166,8 @@ public actor SearchLane {
             let stage = try planned(ticket, .count, question.deadline, started) { () throws(SearchError) in
                 try planner.count(question)
             }
-            let terms = RequestTerms(kind: .count, deadline: question.deadline, tenant: question.tenant)
+            let terms = RequestTerms(
+                kind: .count, deadline: question.deadline, tenant: question.tenant, origin: question.origin)
             return await admitted(ticket, terms, started, isMeasured: false) { await $0.count(question, stage, $1) }
         } catch {
             return Outcome(result: .failure(error))

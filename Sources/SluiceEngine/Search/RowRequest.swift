@@ -14,6 +14,7 @@ public struct RowRequest: Sendable {
     /// Rows of which it is not true are none.
     public var filter: Filter?
     public var tenant: Tenant?
+    public var origin = RequestOrigin()
 
     public init(
         collection: String, ids: [Int64], columns: [String], withVector: Bool, deadline: Instant, allowsPartial: Bool
@@ -37,6 +38,7 @@ public struct CountQuestion: Sendable {
     public var isExact: Bool
     public var deadline: Instant
     public var tenant: Tenant?
+    public var origin = RequestOrigin()
 
     public init(collection: String, filter: Filter?, isExact: Bool, deadline: Instant) {
         self.collection = collection

@@ -44,6 +44,7 @@ public struct Search: Hashable, Sendable {
     public var extras: Boxed<SearchExtras>?
     /// Nil for nobody in particular.
     public var tenant: Tenant?
+    public var origin = RequestOrigin()
 
     public init(
         collections: [String], vector: QueryVector, k: Int, columns: [String], deadline: Instant, exact: Bool,
@@ -85,6 +86,7 @@ struct RequestTerms: Sendable {
     var isStreamed = false
     var freshness: Boxed<Freshness>?
     var tenant: Tenant?
+    var origin = RequestOrigin()
 
     /// The share of the rows that an answer must cover.
     var leastCoverage: Double { minCoverage ?? (allowsPartial ? 0 : 1) }
@@ -94,7 +96,8 @@ extension Search {
     func terms(isStreamed: Bool) -> RequestTerms {
         RequestTerms(
             deadline: deadline, allowsPartial: allowsPartial, minCoverage: minCoverage, allowsHedges: allowsHedges,
-            isStreamed: isStreamed, freshness: extras?.value.freshness, tenant: tenant)
+            isStreamed: isStreamed, freshness: extras?.value.freshness, tenant: tenant,
+            origin: origin)
     }
 
     /// What two searches must share to have the same answer.
@@ -104,6 +107,7 @@ extension Search {
         key.allowsHedges = true
         // What it may not see is in its filters.
         key.tenant = nil
+        key.origin = RequestOrigin()
         return key
     }
 

@@ -243,7 +243,7 @@ extension Timer {
 }
 
 /// A case's name as metrics have it: `outOfResources` is `out_of_resources`.
-private func snakeCased(_ value: some Any) -> String {
+func snakeCased(_ value: some Any) -> String {
     String(describing: value).reduce(into: "") { text, character in
         text += character.isUppercase ? "_" + character.lowercased() : String(character)
     }

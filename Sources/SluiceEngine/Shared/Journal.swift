@@ -65,6 +65,10 @@ public final class Journal: Sendable {
         public var legs: [Leg]
         /// Of one in so many, a little later.
         public var plan: Plan?
+        public var session: UInt64
+        public var request: UInt32
+        /// Nil if it was part of no trace.
+        public var traceID: String?
     }
 
     public struct Entry<Value: Hashable & Sendable>: Hashable, Sendable {
@@ -154,6 +158,9 @@ extension Journal.SlowSearch {
     init(_ search: Search, _ result: Result<SearchAnswer, SearchError>, took: Duration) {
         collections = search.collections
         k = search.k
+        session = search.origin.session
+        request = search.origin.request
+        traceID = search.origin.trace?.id
         self.took = took
         let reports: [LegReport]
         switch result {
@@ -178,6 +185,9 @@ extension Journal.SlowSearch {
             "collections": collections.joined(separator: ","), "k": String(k), "took": "\(took.milliseconds) ms",
             "legs": legs.map(\.line).joined(separator: "; "),
         ]
+        metadata["session"] = String(session)
+        metadata["request"] = String(request)
+        metadata["trace_id"] = traceID
         if let failure { metadata["failure"] = "\(failure)" } else { metadata["coverage"] = String(coverage) }
         return metadata
     }

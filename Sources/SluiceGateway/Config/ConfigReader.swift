@@ -47,7 +47,7 @@ struct ConfigReader {
             "listen", "admin", "tls", "access", "reactors", "pool", "shards", "collections", "limits", "routing",
             "breaker",
             "retries",
-            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "metrics", "log", "reload",
+            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "metrics", "tracing", "log", "reload",
         ])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
         let routing = keys["routing"].map(readRouting) ?? .init()
@@ -83,6 +83,7 @@ struct ConfigReader {
         }
         if let log = keys["log"] { readLog(log, &config) }
         config.isWatched = keys["reload"]?.table(["watch"])["watch"]?.flag(or: true) ?? true
+        if let tracing = keys["tracing"] { config.tracing = readTracing(tracing) }
         return config
     }
 

@@ -14,6 +14,7 @@ extension GatewayConfig {
         keep(\.reactors, "reactors")
         keep(\.cursors, "cursors")
         keep(\.measures, "metrics")
+        keep(\.tracing, "tracing")
         keep(\.admission.enabled, "admission.enabled")
         if (tls == nil) != (other.tls == nil) { keep(\.tls, "tls") }
         return (taken, left)

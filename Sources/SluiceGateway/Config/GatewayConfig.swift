@@ -176,6 +176,7 @@ package struct GatewayConfig: Sendable {
     package var explainOneIn = 20
     /// Requests, legs and attempts are measured.
     package var measures = true
+    package var tracing = Tracing()
 }
 
 /// A text that is never printed.

@@ -7,6 +7,7 @@ package import SluiceEngine
 internal import SluiceReactor
 internal import SluiceWire
 internal import Synchronization
+package import Tracing
 
 /// A running gateway: listeners, sessions, lanes and pools. `start` returns once it serves; `shutDown` lets what is in
 /// flight finish.
@@ -59,12 +60,13 @@ package final class Gateway: Sendable {
     /// - Parameters:
     ///   - isUnprotected: listen where other machines may come from, whatever protects it or not.
     ///   - metrics: what keeps the measurements.
+    ///   - tracer: what records requests, as far as `tracing` of the configuration has it; nil for none.
     ///   - sockets: those that are open already.
     /// - Throws: `ListeningRefused`; `InheritedSockets.Unusable`; `StartRefused` if a collection that requires an
     ///   index has none that serves it.
     package static func start(
         _ config: GatewayConfig, isUnprotected: Bool = false, metrics: any MetricsFactory = NOOPMetricsHandler.instance,
-        sockets: InheritedSockets = InheritedSockets(), logger: Logger
+        tracer: (any Tracer)? = nil, sockets: InheritedSockets = InheritedSockets(), logger: Logger
     ) async throws -> Gateway {
         try sockets.check(config)
         var config = config
@@ -100,7 +102,7 @@ package final class Gateway: Sendable {
             try take(await examination, house.shared.catalogue, logger)
             let sessions = SessionFactory(
                 config, house: house, registry: registry, traffic: traffic, access: keeper.directory,
-                tls: keeper.tls, logger: logger)
+                tls: keeper.tls, tracing: RequestTracing(tracer, config.tracing, now: house.now), logger: logger)
             let listeners = try await Listeners(config.listen, sockets, group: group, sessions: sessions).bind()
             return Gateway(
                 config: config, isUnprotected: isUnprotected, logger: logger, house: house, registry: registry,

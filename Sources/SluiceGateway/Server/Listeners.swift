@@ -16,7 +16,7 @@ final class SessionFactory: Sendable {
 
     init(
         _ config: GatewayConfig, house: House, registry: SessionRegistry, traffic: Traffic, access: AccessDirectory,
-        tls: TLSMaterial?, logger: Logger
+        tls: TLSMaterial?, tracing: RequestTracing? = nil, logger: Logger
     ) {
         lanes = house.lanes
         self.registry = registry
@@ -24,7 +24,8 @@ final class SessionFactory: Sendable {
         current = Mutex(
             SessionCommons(
                 serverName: "sluice/\(Version.current)", limits: config.limits, collections: CollectionLists(config),
-                access: access, shared: house.shared, registry: registry, traffic: traffic, logger: logger))
+                access: access, shared: house.shared, registry: registry, traffic: traffic, tracing: tracing,
+                logger: logger))
     }
 
     private var commons: SessionCommons { current.withLock { $0 } }

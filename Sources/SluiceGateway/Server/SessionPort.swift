@@ -10,12 +10,14 @@ package final class SessionPort {
     /// Adds the session to the channel's pipeline. On the channel's event loop.
     package init(
         on channel: any Channel, lane: SearchLane, shared: SharedState, limits: GatewayConfig.Limits,
-        collections: [CollectionDescription], access: AccessRules = AccessRules(), logger: Logger
+        collections: [CollectionDescription], access: AccessRules = AccessRules(),
+        tracing: RequestTracing? = nil, logger: Logger
     ) throws {
         let commons = SessionCommons(
             serverName: "sluice/\(Version.current)", limits: limits, collections: CollectionLists(collections),
             access: AccessDirectory(access, poolSizes: []), shared: shared,
-            registry: SessionRegistry(limits.places), traffic: Traffic(), logger: logger)
+            registry: SessionRegistry(limits.places), traffic: Traffic(), tracing: tracing,
+            logger: logger)
         handler = SessionHandler(SessionContext(commons: commons, peer: SessionPeer(), lane: lane, sessionID: 1))
         try channel.pipeline.syncOperations.addHandler(handler)
     }

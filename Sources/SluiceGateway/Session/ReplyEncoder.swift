@@ -2,12 +2,16 @@ internal import NIOCore
 internal import SluiceCore
 internal import SluiceEngine
 internal import SluiceWire
+internal import Tracing
 
 /// What can be the answer to a request: the message that says it.
 protocol ReplyMessage: Sendable {
     static var kind: FrameKind { get }
 
     func write(into buffer: inout ByteBuffer)
+
+    /// What a span may say of it.
+    func describe(_ attributes: inout SpanAttributes)
 }
 
 extension SearchAnswer: ReplyMessage {
@@ -30,15 +34,19 @@ struct Reply: Sendable {
     /// Nil for an answer.
     let error: ErrorCode?
 
-    init<Answer: ReplyMessage>(_ result: Result<Answer, SearchError>) {
+    /// - Parameter trace: the request's; it is told of the answer.
+    init<Answer: ReplyMessage>(_ result: Result<Answer, SearchError>, _ trace: RequestTrace? = nil) {
         var payload = ByteBufferAllocator().buffer(capacity: 2_048)
         switch result {
         case .success(let answer):
+            trace?.note(answer.describe)
             answer.write(into: &payload)
             kind = Answer.kind
             error = nil
         case .failure(let error):
-            ReplyEncoder.errorReply(error).encode(into: &payload)
+            var reply = ReplyEncoder.errorReply(error)
+            reply.traceID = trace.flatMap { TraceID($0.id) }
+            reply.encode(into: &payload)
             kind = .error
             self.error = ReplyEncoder.code(error.code)
         }

@@ -13,12 +13,14 @@ final class SessionCommons: Sendable {
     let registry: SessionRegistry
     let traffic: Traffic
     let turns: AllTurns
+    /// Nil if nothing is traced.
+    let tracing: RequestTracing?
     let logger: Logger
 
     init(
         serverName: String, limits: GatewayConfig.Limits, collections: CollectionLists,
-        access: AccessDirectory, shared: SharedState, registry: SessionRegistry, traffic: Traffic, logger: Logger,
-        turns: AllTurns = AllTurns()
+        access: AccessDirectory, shared: SharedState, registry: SessionRegistry, traffic: Traffic,
+        tracing: RequestTracing? = nil, logger: Logger, turns: AllTurns = AllTurns()
     ) {
         self.turns = turns
         self.serverName = serverName
@@ -29,6 +31,7 @@ final class SessionCommons: Sendable {
         ingest = IngestLimits(limits.loads)
         self.registry = registry
         self.traffic = traffic
+        self.tracing = tracing
         self.logger = logger
     }
 }
@@ -38,7 +41,7 @@ extension SessionCommons {
     func replacing(_ limits: GatewayConfig.Limits, _ collections: CollectionLists) -> SessionCommons {
         SessionCommons(
             serverName: serverName, limits: limits, collections: collections, access: access, shared: shared,
-            registry: registry, traffic: traffic, logger: logger, turns: turns)
+            registry: registry, traffic: traffic, tracing: tracing, logger: logger, turns: turns)
     }
 }
 

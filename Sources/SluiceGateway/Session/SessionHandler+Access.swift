@@ -15,7 +15,7 @@ extension SessionHandler {
         let access = try context.commons.access.admit(
             token: hello.token?.readableBytesView, peer: peer, at: WallClock.seconds(),
             now: context.lane.executor.now())
-        context.logger.debug("session \(context.sessionID) is \(access.identity.shownName)")
+        context.logger.debug("a session is \(access.identity.shownName)", metadata: logged)
         return access
     }
 

@@ -16,7 +16,11 @@ extension SessionHandler {
         let requestID = frame.requestID
         let handler = NIOLoopBound(self, eventLoop: eventLoop)
         let order: LoadOrder
-        do throws(WireError) { order = try LoadOrder(LoadRequest(decoding: frame.payload)) } catch {
+        do throws(WireError) {
+            let request = try LoadRequest(decoding: frame.payload)
+            origin(of: frame, .load, request.trace) { $0.describe(request.collection) }
+            order = try LoadOrder(request)
+        } catch {
             return answer(requestID, error)
         }
         do throws(SearchError) {
@@ -72,7 +76,10 @@ extension SessionHandler {
     func write(_ frame: Frame) {
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let asked = try WriteOrder(WriteRequest(decoding: frame.payload), limits: context.limits, now: now)
+            let request = try WriteRequest(decoding: frame.payload)
+            let origin = origin(of: frame, .write, request.trace) { $0.describe(request.collection) }
+            var asked = try WriteOrder(request, limits: context.limits, now: now)
+            asked.origin = origin
             let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
             guard let order = allowed else { return }
             start(frame.requestID, .interactive, deadline: order.deadline, now: now) { lane, ticket in

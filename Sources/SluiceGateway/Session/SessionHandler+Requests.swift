@@ -10,7 +10,9 @@ extension SessionHandler {
         let now = context.lane.executor.now()
         do throws(WireError) {
             let request = try SearchRequest(decoding: frame.payload, filters: context.limits.filters)
-            let asked = try Search(request, limits: context.limits, now: now)
+            let origin = origin(of: frame, .search, request.trace) { $0.describe(request) }
+            var asked = try Search(request, limits: context.limits, now: now)
+            asked.origin = origin
             guard let search = permitted(requestID, { () throws(SearchError) in try access.permitted(asked) }) else {
                 return
             }
@@ -69,12 +71,15 @@ extension SessionHandler {
     func get(_ frame: Frame) {
         let now = context.lane.executor.now()
         do throws(WireError) {
-            let asked = try RowRequest(GetRequest(decoding: frame.payload), limits: context.limits, now: now)
+            let request = try GetRequest(decoding: frame.payload)
+            let origin = origin(of: frame, .get, request.trace) { $0.describe(request.collection) }
+            var asked = try RowRequest(request, limits: context.limits, now: now)
+            asked.origin = origin
             let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
-            guard let request = allowed else { return }
-            start(frame.requestID, .interactive, deadline: request.deadline, now: now) {
+            guard let rows = allowed else { return }
+            start(frame.requestID, .interactive, deadline: rows.deadline, now: now) {
                 [most = context.limits.maxReply] lane, ticket in
-                await lane.rows(request, admittedBy: ticket).limited(to: most)
+                await lane.rows(rows, admittedBy: ticket).limited(to: most)
             }
         } catch {
             answer(frame.requestID, error)
@@ -85,7 +90,9 @@ extension SessionHandler {
         let now = context.lane.executor.now()
         do throws(WireError) {
             let request = try CountRequest(decoding: frame.payload, filters: context.limits.filters)
-            let asked = try CountQuestion(request, limits: context.limits, now: now)
+            let origin = origin(of: frame, .count, request.trace) { $0.describe(request.collection) }
+            var asked = try CountQuestion(request, limits: context.limits, now: now)
+            asked.origin = origin
             let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
             guard let question = allowed else { return }
             start(frame.requestID, .interactive, deadline: question.deadline, now: now) { lane, ticket in
@@ -102,11 +109,14 @@ extension SessionHandler {
         do throws(WireError) { request = try CursorRequest(decoding: frame.payload) } catch {
             return answer(frame.requestID, error)
         }
+        let trace = origin(of: frame, .next, request.trace) { _ in }.trace
         do throws(SearchError) {
             let id = CursorID(high: request.cursor.high, low: request.cursor.low)
             let page = try context.lane.nextPage(
                 id, most: min(request.pageSize, maximumK), for: access.meter.tenant)
             try access.check(page)
+            trace?.note(page.describe)
+            noteEnd(frame.requestID, nil)
             answer(frame.requestID, .result) { page.write(into: &$0) }
         } catch {
             answer(frame.requestID, error)

@@ -32,6 +32,8 @@ final class SessionHandler: ChannelInboundHandler {
     let backlog = SharedBacklog()
     private let queue = LaneQueue()
     var loads: [UInt32: LoadInput] = [:]
+    /// Of the requests that are part of a trace.
+    var traces: [UInt32: RequestTrace] = [:]
     /// What it may do, and what it does just now.
     var bounds: SessionBounds
     /// It has not had its share of the loop's turn.
@@ -95,7 +97,7 @@ final class SessionHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context channelContext: ChannelHandlerContext, error: any Error) {
-        context.logger.debug("session failed: \(error)")
+        context.logger.debug("session failed: \(error)", metadata: logged)
         channelContext.close(promise: nil)
     }
 
@@ -112,6 +114,7 @@ final class SessionHandler: ChannelInboundHandler {
         for request in running.values { request.cancel() }
         running.removeAll()
         loads.removeAll()
+        endTraces()
         channelContext = nil
         received = ByteBuffer()
         resumeStreams()
@@ -292,14 +295,14 @@ final class SessionHandler: ChannelInboundHandler {
         let request = RunningRequest(bytes: bytes)
         running[requestID] = request
         let task = Task(executorPreference: context.lane.executor) {
-            [lane = context.lane, account = bounds.account, meter = access.meter, queue] in
+            [lane = context.lane, account = bounds.account, meter = access.meter, trace = traces[requestID], queue] in
             if queue.began() { eventLoop.execute { handler.value.laneHasRoom() } }
             defer {
                 meter.end()
                 request.ended()
             }
             let outcome = await work(lane)
-            let reply = Reply(outcome.result)
+            let reply = Reply(outcome.result, trace)
             let bytes = reply.payload.readableBytes
             account?.add(bytes)
             meter.answered(bytes: bytes, now: lane.executor.now())
@@ -318,6 +321,7 @@ final class SessionHandler: ChannelInboundHandler {
     private func ended(_ requestID: UInt32, _ reply: Reply, isSettling: Bool) {
         bounds.inFlightBytes -= running.removeValue(forKey: requestID)?.bytes ?? 0
         loads[requestID] = nil
+        noteEnd(requestID, reply.error)
         write(reply.kind, requestID) { $0.writeImmutableBuffer(reply.payload) }
         machine.requestAnswered(requestID, isSettling: isSettling)
         scheduleFlush()
@@ -346,17 +350,24 @@ final class SessionHandler: ChannelInboundHandler {
     }
 
     func answer(_ requestID: UInt32, _ error: WireError) {
-        answer(requestID, .error) { ErrorReply(code: error.code, message: error.message).encode(into: &$0) }
-        noteError(error.code)
+        answer(requestID, ErrorReply(code: error.code, message: error.message))
     }
 
     func answer(_ requestID: UInt32, _ error: SearchError) {
-        answer(requestID, .error) { ReplyEncoder.errorReply(error).encode(into: &$0) }
-        noteError(ReplyEncoder.code(error.code))
+        answer(requestID, ReplyEncoder.errorReply(error))
+    }
+
+    private func answer(_ requestID: UInt32, _ error: ErrorReply) {
+        var error = error
+        error.traceID = traces[requestID].flatMap { TraceID($0.id) }
+        noteEnd(requestID, error.code)
+        answer(requestID, .error) { [error] in error.encode(into: &$0) }
+        noteError(error.code)
     }
 
     private func refuse(_ requestID: UInt32, _ code: ErrorCode, _ message: String) {
         write(.error, requestID) { ErrorReply(code: code, message: message).encode(into: &$0) }
+        logFailure(requestID, nil, code)
         noteError(code)
     }
 
@@ -364,7 +375,7 @@ final class SessionHandler: ChannelInboundHandler {
     func fail(_ code: ErrorCode, _ message: String) {
         guard let channelContext else { return }
         machine.closed()
-        context.logger.debug("closing a session: \(message)")
+        context.logger.debug("closing a session: \(message)", metadata: logged)
         write(.error, 0) { ErrorReply(code: code, message: message).encode(into: &$0) }
         flush()
         close(channelContext, code)
@@ -477,7 +488,7 @@ final class SessionHandler: ChannelInboundHandler {
 
     /// The peer asks and does not read.
     func givenUp(_ channelContext: ChannelHandlerContext) {
-        context.logger.debug("closing a session: \(unsent) bytes of answers are waiting for it")
+        context.logger.debug("closing a session: \(unsent) bytes of answers are waiting for it", metadata: logged)
         machine.closed()
         outbound.clear()
         channelContext.close(mode: .all, promise: nil)

@@ -53,6 +53,11 @@ package struct GatewayJournal: Codable, Hashable, Sendable {
         package var legs: [Leg]
         /// Of one in so many, a little later.
         package var plan: Plan?
+        /// As WELCOME has it, and the session's number of the search.
+        package var session: UInt64
+        package var request: UInt32
+        /// Nil if it was part of no trace.
+        package var traceID: String?
     }
 
     /// Oldest first.
@@ -76,7 +81,8 @@ extension Gateway {
                     number: entry.number, at: time(entry.at), collections: entry.value.collections, k: entry.value.k,
                     took: entry.value.took.seconds, failure: entry.value.failure.map { "\($0)" },
                     coverage: entry.value.coverage, legs: entry.value.legs.map(GatewayJournal.Leg.init),
-                    plan: entry.value.plan.map(GatewayJournal.Plan.init))
+                    plan: entry.value.plan.map(GatewayJournal.Plan.init), session: entry.value.session,
+                    request: entry.value.request, traceID: entry.value.traceID)
             })
     }
 }
