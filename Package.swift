@@ -77,7 +77,8 @@ let package = Package(
         .target(
             name: "SluiceTracing",
             dependencies: [
-                "SluiceCore", "SluiceWire", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), tls, logging,
+                "SluiceCore", "SluiceWire", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), tls,
+                logging,
                 metrics, lifecycle, tracing,
             ],
             swiftSettings: house),
@@ -92,7 +93,8 @@ let package = Package(
         .target(
             name: "SluiceAdmin",
             dependencies: [
-                "SluiceGateway", "SluiceMetrics", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), logging,
+                "SluiceGateway", "SluiceMetrics", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"),
+                logging,
                 lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
