@@ -23,6 +23,12 @@ let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-ser
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
+// For `sluice --version`, from the scripts: SwiftPM keeps a manifest as it was when its text or the environment changed
+// last, and with it what Context.gitInformation said then.
+let commit = (Context.environment["SLUICE_COMMIT"] ?? "").filter {
+    $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-")
+}
+
 // What scripts/fuzz builds: libFuzzer has a `main` of its own, which nothing else can be linked with.
 let isFuzzing = Context.environment["SLUICE_FUZZ"] != nil
 let fuzzer: [Target] =
@@ -63,6 +69,8 @@ let package = Package(
             name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"]), .brew(["lz4"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "CLinuxEvents"),
+        // Only the CLI depends on it: what does is compiled again at every commit.
+        .target(name: "CBuildInfo", cSettings: [.define("SLUICE_COMMIT", to: commit)]),
 
         // The rooms of the house; arrows point down only (see Tests/SluiceHouseTests).
         .target(name: "SluiceCore", dependencies: [collections, heap], swiftSettings: house),
@@ -117,7 +125,7 @@ let package = Package(
             name: "sluice",
             dependencies: [
                 "SluiceAdmin", "SluiceGateway", "SluiceMetrics", "SluiceTracing", "SluiceClient", "SluiceTools",
-                "SluiceCore", arguments, histogram, logging, signals,
+                "SluiceCore", "CBuildInfo", arguments, histogram, logging, signals,
             ],
             swiftSettings: house),
         .executableTarget(
@@ -125,6 +133,9 @@ let package = Package(
         .executableTarget(
             name: "FirstSearch", dependencies: ["SluiceClient"], path: "Examples/FirstSearch",
             swiftSettings: house),
+        // The code of the articles in SluiceClient.docc.
+        .target(
+            name: "ArticleExamples", dependencies: ["SluiceClient"], path: "Examples/Articles", swiftSettings: house),
 
         // Tests: one target a library, then real PostgreSQL, then the house itself.
         .testTarget(name: "SluiceCoreTests", dependencies: ["SluiceCore"], swiftSettings: house),
@@ -169,7 +180,11 @@ let package = Package(
             swiftSettings: house),
         .testTarget(
             name: "SluiceAdminTests",
-            dependencies: ["SluiceAdmin", "SluiceGateway", "SluiceMetrics", lifecycle, logging], swiftSettings: house),
+            dependencies: [
+                "SluiceAdmin", "SluiceGateway", "SluiceMetrics", lifecycle, logging,
+                .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: house),
         .testTarget(name: "SluiceSimulatorTests", dependencies: ["SluiceSimulator"], swiftSettings: house),
         .testTarget(name: "SluiceToolsTests", dependencies: ["SluiceTools"], swiftSettings: house),
         .testTarget(

@@ -34,8 +34,11 @@ struct AdminRoutes: Sendable {
         router.get("api/v1/journal") { _, _ in journal() }
         router.get("api/v1/frame") { _, _ in await frame() }
         router.get("api/v1/live") { _, _ in live() }
+        let logLevel = LogLevelRoute(door: door)
+        router.get("api/v1/log-level") { _, _ in logLevel.get() }
         let actions = router.group("api/v1").add(middleware: OperatorsOnly(door: door))
         actions.post("reload") { _, _ in await reload() }
+        actions.post("log-level") { request, _ in await logLevel.post(request) }
         for action in ReplicaAction.allCases {
             actions.post("shards/:shard/replicas/:replica/\(action.rawValue)") { request, context in
                 await perform(action, request, context)
@@ -44,7 +47,7 @@ struct AdminRoutes: Sendable {
         return router
     }
 
-    private static let away = "the gateway is starting, or has stopped"
+    static let away = "the gateway is starting, or has stopped"
 
     // MARK: Reading
 
@@ -113,7 +116,7 @@ struct AdminRoutes: Sendable {
     // MARK: Changing
 
     private func reload() async -> Response {
-        switch door.reload() {
+        switch await door.reload() {
         case .taken: Reply.json(.ok, ["result": "reloaded"])
         case .refused(let reasons): Reply.json(.unprocessableContent, ["problems": reasons])
         }
@@ -156,7 +159,9 @@ private struct OperatorsOnly: RouterMiddleware {
         guard request.headers[.contentType]?.hasPrefix("application/json") == true else {
             return Reply.problem(.unsupportedMediaType, "send it with `Content-Type: application/json`")
         }
-        guard door.gateway?.mayAdminister(token: Self.token(request)) != false else {
+        // Who may is known once the gateway is there.
+        guard let gateway = door.gateway else { return Reply.problem(.serviceUnavailable, AdminRoutes.away) }
+        guard gateway.mayAdminister(token: Self.token(request)) else {
             return Reply.problem(
                 .unauthorized, "this needs `Authorization: Bearer TOKEN`, of an identity that may `admin` in `*`")
         }
@@ -200,12 +205,12 @@ private enum ReplicaAction: String, CaseIterable {
         case .reconnect: return .reconnect
         case .closeBreaker: return .closeBreaker
         case .resize:
-            guard let size = try await Self.body(request, as: Size.self) else {
+            guard let size = try await request.json(as: Size.self) else {
                 throw Malformed(reason: #"the body must be like {"min_size": 2, "max_size": 8}"#)
             }
             return .resize(minSize: size.minSize, maxSize: size.maxSize)
         case .openBreaker:
-            guard let time = try await Self.body(request, as: Time.self),
+            guard let time = try await request.json(as: Time.self),
                 time.seconds.map({ (0...Self.longestTime).contains($0) }) != false
             else { throw Malformed(reason: #"the body must be like {"seconds": 30}, of at most a year, or {}"#) }
             return .openBreaker(for: time.seconds.map { .seconds($0) })
@@ -213,13 +218,6 @@ private enum ReplicaAction: String, CaseIterable {
     }
 
     private static let longestTime = 366 * 86_400.0
-
-    private static func body<Body: Decodable>(_ request: Request, as: Body.Type) async throws -> Body? {
-        let bytes = try await request.body.collect(upTo: 4_096)
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        return try? decoder.decode(Body.self, from: Data(bytes.readableBytesView))
-    }
 }
 
 enum Reply {

@@ -16,16 +16,25 @@ package struct LiveFrame: Codable, Hashable, Sendable {
         package var counts: [Double] = []
     }
 
+    /// Of one collection since the start. A search of several counts for each of them.
+    package struct Searches: Codable, Hashable, Sendable {
+        package var collection: String
+        /// However they ended.
+        package var ended: Double
+        package var partial: Double
+    }
+
     /// Since 1970 (UTC), in seconds.
     package var at: Double
     package var state: GatewayState
     package var requests: Requests
-    package var partialAnswers: Double
+    package var searches: [Searches]
     package var shed: Double
     package var retries: Double
     package var hedges: Double
     /// Those that are new, oldest first.
     package var events: [GatewayJournal.Event]
+    /// The same, and those that have their plan only now.
     package var slowSearches: [GatewayJournal.SlowSearch]
 }
 
@@ -37,11 +46,23 @@ struct LiveFeed: Sendable {
 
     private static let pause = Duration.seconds(1)
 
+    /// What of the journal has been sent.
+    private struct Seen {
+        var event: UInt64 = 0
+        var search: UInt64 = 0
+        /// The searches that had their plan: it comes after them.
+        var planned: Set<UInt64> = []
+
+        func isNew(_ search: GatewayJournal.SlowSearch) -> Bool {
+            search.number > self.search || search.plan != nil && !planned.contains(search.number)
+        }
+    }
+
     func response() -> Response {
         Response(
             status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-store"],
             body: ResponseBody { writer in
-                var seen = (event: UInt64(0), search: UInt64(0))
+                var seen = Seen()
                 // Whoever has lost the connection comes again after a second.
                 try await writer.write(ByteBuffer(string: "retry: 1000\n\n"))
                 while let gateway = door.gateway, !gateway.isDraining {
@@ -57,24 +78,29 @@ struct LiveFeed: Sendable {
 
     /// One frame, with all of the journal.
     func frame(of gateway: Gateway) async -> LiveFrame? {
-        var seen = (event: UInt64(0), search: UInt64(0))
+        var seen = Seen()
         return await frame(of: gateway, &seen)
     }
 
     /// Nil once the gateway has stopped.
-    private func frame(of gateway: Gateway, _ seen: inout (event: UInt64, search: UInt64)) async -> LiveFrame? {
+    private func frame(of gateway: Gateway, _ seen: inout Seen) async -> LiveFrame? {
         guard let state = await gateway.state() else { return nil }
         let journal = gateway.journal
         let families = Dictionary(registry.families.map { ($0.name, $0) }) { first, _ in first }
-        func total(_ name: String) -> Double { families[name]?.samples.reduce(0) { $0 + $1.value } ?? 0 }
+        func samples(_ name: String) -> [MetricFamily.Sample] { families[name]?.samples ?? [] }
+        func total(_ name: String) -> Double { samples(name).reduce(0) { $0 + $1.value } }
         let frame = LiveFrame(
             at: Date().timeIntervalSince1970, state: state,
-            requests: .init(families["sluice_request_duration_seconds"]?.samples ?? []),
-            partialAnswers: total("sluice_partial_answers"), shed: total("sluice_shed"),
+            requests: .init(samples("sluice_request_duration_seconds")),
+            searches: LiveFrame.searches(
+                samples("sluice_search_duration_seconds"), partial: samples("sluice_partial_answers")),
+            shed: total("sluice_shed"),
             retries: total("sluice_retries"), hedges: total("sluice_hedges"),
             events: journal.events.filter { $0.number > seen.event },
-            slowSearches: journal.slowSearches.filter { $0.number > seen.search })
-        seen = (journal.events.last?.number ?? 0, journal.slowSearches.last?.number ?? 0)
+            slowSearches: journal.slowSearches.filter(seen.isNew))
+        seen = Seen(
+            event: journal.events.last?.number ?? 0, search: journal.slowSearches.last?.number ?? 0,
+            planned: Set(journal.slowSearches.filter { $0.plan != nil }.map(\.number)))
         return frame
     }
 }
@@ -84,9 +110,10 @@ extension LiveFrame.Requests {
     init(_ samples: [MetricFamily.Sample]) {
         var cumulative: [Double: Double] = [:]
         for sample in samples {
-            func label(_ name: String) -> String? { sample.labels.first { $0.name == name }?.value }
-            if sample.suffix == "_count", let result = label("result") { results[result, default: 0] += sample.value }
-            guard sample.suffix == "_bucket", let limit = label("le") else { continue }
+            if sample.suffix == "_count", let result = sample.label("result") {
+                results[result, default: 0] += sample.value
+            }
+            guard sample.suffix == "_bucket", let limit = sample.label("le") else { continue }
             cumulative[Double(limit) ?? .infinity, default: 0] += sample.value
         }
         let limits = cumulative.keys.sorted()
@@ -98,4 +125,21 @@ extension LiveFrame.Requests {
             return count - before
         }
     }
+}
+
+extension LiveFrame {
+    fileprivate static func searches(
+        _ ended: [MetricFamily.Sample], partial: [MetricFamily.Sample]
+    ) -> [Searches] {
+        ended.filter { $0.suffix == "_count" }.compactMap { sample in
+            guard let collection = sample.label("collection") else { return nil }
+            return Searches(
+                collection: collection, ended: sample.value,
+                partial: partial.first { $0.label("collection") == collection }?.value ?? 0)
+        }
+    }
+}
+
+extension MetricFamily.Sample {
+    fileprivate func label(_ name: String) -> String? { labels.first { $0.name == name }?.value }
 }

@@ -3,6 +3,7 @@ internal import SluiceWire
 extension SluiceClient {
     /// The rows of these ids.
     /// - Parameters:
+    ///   - collection: where to look.
     ///   - ids: 1 to 10,000; one that comes again is answered once, at its first place.
     ///   - columns: of each row; the collection must have them.
     ///   - withVectors: with each row's vector.
@@ -26,6 +27,7 @@ extension SluiceClient {
 
     /// How many rows a filter finds.
     /// - Parameters:
+    ///   - collection: where to look.
     ///   - filter: nil for all rows.
     ///   - exact: count, which takes a while, instead of taking the planner's estimate.
     ///   - deadline: how long it may take; nil for the gateway's default.

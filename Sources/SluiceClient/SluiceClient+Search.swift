@@ -69,14 +69,18 @@ extension SluiceClient {
     }
 
     /// The nearest neighbours part by part, for a large k, or for collections of which some may be slow.
-    /// - Parameter separately: a list for each collection, which comes as soon as its own shards have answered, instead
-    ///   of a merged one.
+    /// - Parameters:
+    ///   - query: what to search for.
+    ///   - separately: a list for each collection, which comes as soon as its own shards have answered, instead of a
+    ///     merged one.
     public func stream(_ query: SearchQuery, separately: Bool = false) -> SearchStream {
         SearchStream(client: self, query: query, isSeparate: separately)
     }
 
     /// The query's k neighbours in pages of so many.
-    /// - Parameter size: at least 1; the last page may have fewer.
+    /// - Parameters:
+    ///   - query: what to search for.
+    ///   - size: at least 1; the last page may have fewer.
     public func pages(_ query: SearchQuery, size: Int) -> SearchPages {
         SearchPages(client: self, query: query, size: size)
     }

@@ -53,8 +53,10 @@ public final class SluiceClient: Sendable {
     deinit { pool.close() }
 
     /// Connects to a gateway.
-    /// - Parameter address: `sluice://host:port` (7411 if no port is given), `sluice+tls://host:port` (7413) or
-    ///   `sluice+unix:///path/to.sock`.
+    /// - Parameters:
+    ///   - address: `sluice://host:port` (7411 if no port is given), `sluice+tls://host:port` (7413) or
+    ///     `sluice+unix:///path/to.sock`.
+    ///   - options: how to connect.
     /// - Throws: `SluiceError` with the code `invalidArgument` or `notConnected`.
     public static func connect(
         _ address: String, options: Options = Options()

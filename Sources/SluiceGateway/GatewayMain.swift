@@ -20,24 +20,28 @@ public enum GatewayMain {
 
     /// Serves until SIGTERM or SIGINT, then lets what is in flight finish.
     ///
-    /// SIGHUP has it read identities, tokens and certificates anew. It listens where `LISTEN_FDS` says, if it is set,
-    /// and tells `NOTIFY_SOCKET` what it does.
+    /// SIGHUP, and another content of a file that it was made of, have it read its configuration anew. It listens where
+    /// `LISTEN_FDS` says, if it is set, and tells `NOTIFY_SOCKET` what it does.
     /// - Parameters:
     ///   - isUnprotected: listen where other machines may come from without TLS or identities.
-    ///   - metrics: what keeps the measurements.
+    ///   - metrics: what keeps the measurements, unless the configuration says not to measure.
+    ///   - logLevels: of the process, if the logger's handler is a `GatewayLogHandler`; else the logger's own level is
+    ///     set, once.
     ///   - admin: made if the configuration wants one; nil for none.
     ///   - tracing: made if the configuration has an endpoint; nil for none.
     /// - Throws: `ConfigErrors` if the configuration is wrong; `ListeningRefused`; `InheritedSockets.Unusable`;
     ///   `StartRefused` if a required index is missing; NIO's errors if an address cannot be bound.
     public static func serve(
         configPath: String, environment: [String: String], isUnprotected: Bool = false,
-        metrics: any MetricsFactory = NOOPMetricsHandler.instance, admin: AdminMaker? = nil,
-        tracing: TracingMaker? = nil, logger: Logger
+        metrics: any MetricsFactory = NOOPMetricsHandler.instance, logLevels: LogLevels? = nil,
+        admin: AdminMaker? = nil, tracing: TracingMaker? = nil, logger: Logger
     ) async throws {
+        // Before the file is read: what changes meanwhile is seen.
+        let watch = FileWatch([configPath])
         let config = try GatewayConfig.load(path: configPath, environment: environment)
         var logger = logger
-        logger.logLevel = config.logLevel
-        let door = GatewayDoor { () throws(ConfigErrors) in
+        if let logLevels { logLevels.configure(config.logLevel) } else { logger.logLevel = config.logLevel }
+        let door = GatewayDoor(logLevels: logLevels) { () throws(ConfigErrors) in
             try GatewayConfig.load(path: configPath, environment: environment)
         }
         let sockets = try InheritedSockets(environment: environment)
@@ -52,9 +56,10 @@ public enum GatewayMain {
         }
         services.append(
             GatewayService(
-                config: config, isUnprotected: isUnprotected, metrics: metrics, tracer: traces?.tracer, logger: logger,
-                door: door,
-                sockets: sockets, manager: ServiceManager(environment: environment)))
+                config: config, isUnprotected: isUnprotected,
+                metrics: config.measures ? metrics : NOOPMetricsHandler.instance, tracer: traces?.tracer,
+                logger: logger, door: door, watch: watch, sockets: sockets,
+                manager: ServiceManager(environment: environment)))
         let group = ServiceGroup(
             configuration: .init(
                 services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
@@ -63,6 +68,10 @@ public enum GatewayMain {
 
     /// What each of the gateway's metrics says of itself, by its name.
     public static var metricHelp: [String: String] { EngineMeters.help }
+
+    /// Every key of the configuration, as Markdown: what docs/configuration-reference.md is.
+    /// - Throws: never, unless this version refuses the smallest configuration.
+    public static func configReference() throws -> String { try ConfigReference().text }
 
     /// Reads a configuration and says everything that is wrong with it, without connecting anywhere.
     public static func check(configPath: String, environment: [String: String]) -> CheckSummary {
@@ -112,6 +121,8 @@ private struct GatewayService: Service, CustomStringConvertible {
     let tracer: (any Tracer)?
     let logger: Logger
     let door: GatewayDoor
+    /// The configuration's own file.
+    let watch: FileWatch
     let sockets: InheritedSockets
     let manager: ServiceManager
 
@@ -123,17 +134,37 @@ private struct GatewayService: Service, CustomStringConvertible {
         door.open(gateway)
         await gateway.logReadiness()
         manager.isServing()
-        let reloading = Task {
-            for await _ in hangups {
-                manager.isReloading()
-                _ = door.reload()
-                manager.isServing()
-            }
-        }
+        let reloading = Task { for await _ in hangups { await reload() } }
+        let watching = Task { await reloadOnChanges(of: gateway) }
         try? await gracefulShutdown()
         manager.isStopping()
         reloading.cancel()
+        watching.cancel()
         await gateway.shutDown()
+    }
+
+    private func reload() async {
+        manager.isReloading()
+        _ = await door.reload()
+        manager.isServing()
+    }
+
+    private static let pauseBetweenLooks = Duration.milliseconds(250)
+
+    /// Reads the configuration anew once its files have changed and then stayed as they are for a moment: whoever writes
+    /// one may need more than one go.
+    private func reloadOnChanges(of gateway: Gateway) async {
+        var watch = watch
+        var hasChanged = false
+        watch.watch(gateway.config.secretFiles)
+        while (try? await Task.sleep(for: Self.pauseBetweenLooks)) != nil {
+            let isChanging = !watch.changes().isEmpty
+            if !isChanging, hasChanged, gateway.config.isWatched {
+                await reload()
+                watch.watch(gateway.config.secretFiles)
+            }
+            hasChanged = isChanging
+        }
     }
 }
 

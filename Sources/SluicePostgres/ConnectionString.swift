@@ -54,6 +54,13 @@ public struct ConnectionString: Hashable, Sendable {
     /// The role and the database there.
     package var login: [String?] { [parameters["user"], parameters["dbname"]] }
 
+    /// The same server and login, whatever the password is.
+    package var withoutPassword: ConnectionString {
+        var other = self
+        other.parameters["password"] = nil
+        return other
+    }
+
     public var hasPassword: Bool { parameters["password"] != nil }
 
     /// A text about this server without its password: a server that was given it may say it again.

@@ -9,8 +9,10 @@ final class Operation {
         /// Only its success matters.
         case ignored
         case rows
-        /// `EXPLAIN`'s.
+        /// `EXPLAIN`'s, for its estimate.
         case plan
+        /// The same, for all that it says.
+        case outline
         /// The first row, as text.
         case texts
         /// All rows, as text, and how many were touched.
@@ -24,6 +26,7 @@ final class Operation {
         case nothing
         case rows(RowBatch)
         case texts([String])
+        case plan(QueryPlan)
     }
 
     let number: UInt64
@@ -287,7 +290,7 @@ extension PostgresConnection {
                 guard !settings.isPooled else { return }
                 if let old = statements.prepared(text, as: name) { obsoleteStatements.append(old) }
             case .ignored: break
-            case .rows, .plan, .texts, .copyIn, .sync: violated("nothing where rows belong")
+            case .rows, .plan, .outline, .texts, .copyIn, .sync: violated("nothing where rows belong")
             }
         case PGRES_TUPLES_OK:
             takeRows(result, for: step, of: operation)
@@ -313,6 +316,8 @@ extension PostgresConnection {
                 // The request's own fault: what else the server sends is read and dropped.
                 if operation.failure == nil { operation.failure = error }
             }
+        case .outline:
+            do throws(PostgresFailure) { operation.outcome = .plan(try RowReader.plan(result)) } catch { close(error) }
         case .texts:
             guard PQntuples(result) > 0 else { return }
             operation.outcome = .texts(

@@ -219,7 +219,7 @@ extension PostgresConnection {
     static var textType: UInt32 { 25 }
     private static var bigintType: UInt32 { 20 }
 
-    private func sendObsolete(_ operation: Operation) throws(PostgresFailure) {
+    func sendObsolete(_ operation: Operation) throws(PostgresFailure) {
         if obsoleteStatements.isEmpty { return }
         for name in obsoleteStatements {
             try sent(PQsendQueryParams(handle, "DEALLOCATE \(name)", 0, nil, nil, nil, nil, 1))
@@ -228,7 +228,7 @@ extension PostgresConnection {
         obsoleteStatements.removeAll()
     }
 
-    private func sendSettings(_ statement: SearchStatement, _ operation: Operation) throws(PostgresFailure) {
+    func sendSettings(_ statement: SearchStatement, _ operation: Operation) throws(PostgresFailure) {
         let count = 1 + statement.settingValues.count
         let name = try prepare(
             statement.settings, types: { Array(repeating: Self.textType, count: count) }, operation)
@@ -239,11 +239,13 @@ extension PostgresConnection {
         operation.expect(.ignored)
     }
 
+    func parameterTypes(of statement: SearchStatement) -> [UInt32] {
+        [facts.oid(of: statement.subjectType), Self.bigintType] + statement.parameters.map(\.typeOID)
+    }
+
     private func sendQuery(_ statement: SearchStatement, _ operation: Operation) throws(PostgresFailure) {
         let name = try prepare(
-            statement.query,
-            types: { [facts.oid(of: statement.subjectType), Self.bigintType] + statement.parameters.map(\.typeOID) },
-            operation)
+            statement.query, types: { parameterTypes(of: statement) }, operation)
         try sendQuery(name, statement.subject, statement, operation)
         for subject in statement.furtherSubjects { try sendQuery(name, subject, statement, operation) }
     }
@@ -282,7 +284,7 @@ extension PostgresConnection {
     }
 
     /// With any number of parameters, whose bytes are laid one after another.
-    private func sendBinary(_ name: String, _ subject: [UInt8], _ statement: SearchStatement) -> Int32 {
+    func sendBinary(_ name: String, _ subject: [UInt8], _ statement: SearchStatement) -> Int32 {
         let token = withUnsafeBytes(of: statement.token.bigEndian) { Array($0) }
         let values = [subject, token] + statement.parameters.map(\.bytes)
         let lengths = values.map { Int32(clamping: $0.count) }

@@ -116,24 +116,26 @@ package struct RowReader {
         PostgresFailure(.tooLarge, "the rows have more bytes than a reply may have")
     }
 
+    /// A plan in JSON.
+    package static func plan(_ result: OpaquePointer) throws(PostgresFailure) -> QueryPlan {
+        guard PQntuples(result) == 1, PQnfields(result) == 1, PQgetisnull(result, 0, 0) == 0,
+            let start = PQgetvalue(result, 0, 0)
+        else { throw noPlan }
+        let length = Int(max(0, PQgetlength(result, 0, 0)))
+        guard let plan = QueryPlan(json: UnsafeRawBufferPointer(start: start, count: length)) else { throw noPlan }
+        return plan
+    }
+
+    private static var noPlan: PostgresFailure { PostgresFailure(.protocolViolation, "the server sent no plan") }
+
     /// The planner's estimate of a plan in JSON, as the id of a row.
     package static func estimate(_ result: OpaquePointer) throws(PostgresFailure) -> RowBatch {
-        guard PQntuples(result) == 1, PQnfields(result) == 1, PQgetisnull(result, 0, 0) == 0,
-            let start = PQgetvalue(result, 0, 0),
-            let rows = planRows(String(cString: start))
-        else { throw PostgresFailure(.protocolViolation, "the server sent no plan") }
+        guard let rows = Int64(exactly: try plan(result).rows.rounded()) else { throw noPlan }
         var batch = RowBatch()
         batch.ids = [rows]
         batch.distances = [0]
         batch.offsets = [0, 0]
         return batch
-    }
-
-    /// The first "Plan Rows", which is the plan's own. Quotes within strings are escaped, so no name looks like it.
-    private static func planRows(_ json: String) -> Int64? {
-        guard let key = json.firstRange(of: "\"Plan Rows\":") else { return nil }
-        let digits = json[key.upperBound...].drop { $0 == " " }.prefix { $0.isASCII && $0.isNumber }
-        return Int64(digits)
     }
 
     private func violation(_ what: String) -> PostgresFailure {

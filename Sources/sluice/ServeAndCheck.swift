@@ -20,13 +20,17 @@ struct Serve: AsyncParsableCommand {
     var dangerouslyListenWithoutProtection = false
 
     func run() async throws {
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        let log = GatewayLogHandler.Shared()
+        LoggingSystem.bootstrap {
+            GatewayLogHandler(StreamLogHandler.standardError(label: $0), label: $0, shared: log)
+        }
         let logger = Logger(label: "sluice")
         let registry = MetricsRegistry(help: GatewayMain.metricHelp.merging(TraceExport.metricHelp) { $1 })
         do {
             try await GatewayMain.serve(
                 configPath: config, environment: ProcessInfo.processInfo.environment,
                 isUnprotected: dangerouslyListenWithoutProtection, metrics: registry,
+                logLevels: log.levels,
                 admin: { AdminServer($0, door: $1, registry: registry, logger: logger) },
                 tracing: { settings in
                     let export = try TraceExport(

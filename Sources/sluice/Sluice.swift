@@ -10,11 +10,12 @@ struct Sluice: AsyncParsableCommand {
             Exit codes: 0 fine, 64 usage, 65 unusable input file or bad rows, 69 gateway or shard not reachable, \
             70 error from the gateway or a database, 78 configuration, or databases that are not as it says.
             """,
-        version: Version.current,
+        version: Version.withCommit,
         subcommands: [
             Serve.self, Check.self, Doctor.self, TokenCommand.self, CreateCollection.self, Adopt.self,
             SearchCommand.self, GetCommand.self, CountCommand.self, LoadCommand.self, DeleteCommand.self, Ping.self,
             Collections.self, Bench.self, Top.self, PoolPlanCommand.self,
+            ConfigReferenceCommand.self,
         ])
 }
 

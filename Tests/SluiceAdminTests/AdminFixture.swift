@@ -21,6 +21,7 @@ struct AdminFixture: Sendable {
     var client: AdminClient
     var gateway: Gateway
     var registry: MetricsRegistry
+    var levels: LogLevels
 
     static func with(_ more: String = "", _ body: (AdminFixture) async throws -> Void) async throws {
         let text = "listen: {tcp: \"127.0.0.1:0\"}\n\(shards)\n\(more)\n"
@@ -28,7 +29,8 @@ struct AdminFixture: Sendable {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let registry = MetricsRegistry(help: GatewayMain.metricHelp)
-        let door = GatewayDoor { () throws(ConfigErrors) in
+        let levels = LogLevels()
+        let door = GatewayDoor(logLevels: levels) { () throws(ConfigErrors) in
             try GatewayConfig.parse(text, file: "test.yaml", environment: [:])
         }
         let (ports, listening) = AsyncStream.makeStream(of: Int.self)
@@ -46,7 +48,7 @@ struct AdminFixture: Sendable {
         let gateway = try await Gateway.start(config, metrics: registry, logger: logger)
         door.open(gateway)
         do {
-            try await body(AdminFixture(client: client, gateway: gateway, registry: registry))
+            try await body(AdminFixture(client: client, gateway: gateway, registry: registry, levels: levels))
         } catch {
             Issue.record(error)
         }

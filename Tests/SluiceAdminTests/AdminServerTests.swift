@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import SluiceAdmin
 import SluiceGateway
 import Testing
@@ -165,6 +166,10 @@ import Testing
                 fixture.client.token = token
                 #expect(try await fixture.act("drain").status == status)
                 #expect(try await fixture.client.post("/api/v1/reload").status == status)
+                let before = fixture.levels.level
+                let level = try await fixture.client.post("/api/v1/log-level", json: #"{"level": "trace"}"#)
+                #expect(level.status == status && fixture.levels.level == (status == 200 ? .trace : before))
+                fixture.levels.set(.info)
             }
             #expect(try await fixture.state().shards[0].replicas[0].isDrained, "reading is open")
         }

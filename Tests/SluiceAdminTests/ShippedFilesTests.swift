@@ -1,25 +1,24 @@
 import Foundation
 import SluiceAdmin
-import SluiceGateway
 import Testing
 
-/// What is in `configs` for Prometheus and systemd fits the gateway.
+/// What is in `configs` for Prometheus, Grafana and systemd fits the gateway.
 @Suite struct ShippedFilesTests {
-    private static let configs = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    static let configs = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "configs")
 
-    private static func text(_ path: String) throws -> String {
+    static func text(_ path: String) throws -> String {
         try String(contentsOf: configs.appending(path: path), encoding: .utf8)
     }
 
     /// Nil if there is none here.
-    private static func program(_ name: String) -> URL? {
+    static func program(_ name: String) -> URL? {
         let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
         return folders.map { URL(filePath: String($0)).appending(path: name) }
             .first { FileManager.default.isExecutableFile(atPath: $0.path) }
     }
 
-    private static func run(
+    static func run(
         _ name: String, _ arguments: [String], in folder: String
     ) throws -> (code: Int32, words: String) {
         let process = Process()
@@ -35,18 +34,18 @@ import Testing
         return (process.terminationStatus, words)
     }
 
-    @Test func alertsAreOfMetricsThatTheGatewayHas() async throws {
+    @Test(arguments: ["prometheus/alerts.yaml", "grafana/sluice.json"])
+    func whatIsAskedOfPrometheusAreMetricsThatTheGatewayHas(file: String) async throws {
+        let words = try Self.text(file).matches(of: /(?:sluice|process)_[a-z_]+/).map { String($0.0) }
+        let used = Set(words)
+        #expect(used.count > 10)
         try await AdminFixture.with { (fixture: AdminFixture) async throws in
             let scraped = try await fixture.client.get("/metrics").body
             var known = Set(scraped.matches(of: /[#] TYPE (\S+)/).map { String($0.1) })
-            known.formUnion(GatewayMain.metricHelp.keys)
             // Of servers that have been reached, and those here never are.
             known.formUnion([
                 "sluice_replica_lag_seconds", "sluice_replica_certificate_expiry_timestamp_seconds",
             ])
-            let alerts = try Self.text("prometheus/alerts.yaml")
-            let used = Set(alerts.matches(of: /sluice_[a-z_]+/).map { String($0.0) })
-            #expect(used.count > 10)
             for name in used {
                 let family = name.replacing(/_(?:bucket|count|sum)$/, with: "")
                 #expect(known.contains(name) || known.contains(family), "\(name)")

@@ -35,7 +35,7 @@ import Testing
                "integrity_failures": 0},
              "requests": {"results": {"ok": \(ok), "deadline_exceeded": \(ok / 10)}, "bounds": [0.001, 0.01],
                           "counts": [\(ok), \(ok / 10), 0]},
-             "partial_answers": 0, "shed": 0, "retries": 0, "hedges": 0,
+             "searches": [], "shed": 0, "retries": 0, "hedges": 0,
              "events": [{"number": 1, "at": 3661, "kind": "role", "shard": "s0", "replica": "b",
                          "text": "is a primary now"}],
              "slow_searches": []}

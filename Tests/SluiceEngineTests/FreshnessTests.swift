@@ -124,24 +124,24 @@ import Testing
             Server(.standby, position: 100),
         ]
         try await withShard(servers, prefer: .any) { lane, shared in
-            await shared.lookAgain(atShard: 0)
-            #expect(shared.shards[0].primary == .conflict([0, 1]))
-            #expect(shared.shards[0].snapshot.conflicts == 1)
+            await shared.lookAgain(at: "s0")
+            #expect(shared.topology.shards[0].primary == .conflict([0, 1]))
+            #expect(shared.topology.shards[0].snapshot.conflicts == 1)
             _ = try await lane.search(.of()).result.get()
             servers[0].change {
                 $0.role = .standby
                 $0.timeline = nil
             }
-            await shared.lookAgain(atShard: 0)
-            #expect(shared.shards[0].primary == .found(replica: 1, timeline: 1))
+            await shared.lookAgain(at: "s0")
+            #expect(shared.topology.shards[0].primary == .found(replica: 1, timeline: 1))
             servers[2].change {
                 $0.role = .primary
                 $0.timeline = 2
             }
             servers[1].change { $0.role = .standby }
-            await shared.lookAgain(atShard: 0)
-            #expect(shared.shards[0].primary == .found(replica: 2, timeline: 2))
-            await shared.lookAgain(atShard: 7)
+            await shared.lookAgain(at: "s0")
+            #expect(shared.topology.shards[0].primary == .found(replica: 2, timeline: 2))
+            await shared.lookAgain(at: "s7")
         }
     }
 }

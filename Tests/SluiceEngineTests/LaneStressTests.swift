@@ -50,7 +50,7 @@ import Testing
                         _ = await search.value
                     }
                 }
-                for look in 0..<20 { group.addTask { await shared.lookAgain(atShard: look % shards.count) } }
+                for look in 0..<20 { group.addTask { await shared.lookAgain(at: "s\(look % shards.count)") } }
                 return await group.reduce(0) { count, _ in count + 1 }
             }
             #expect(ended == 620)

@@ -19,6 +19,7 @@ final class ScriptedBackend: SearchBackend {
     struct Seen: Sendable {
         var dials = 0
         var searches: [BackendSearch] = []
+        var explained: [BackendSearch] = []
         var settled = 0
         var open = 0
         var openMost = 0
@@ -36,13 +37,16 @@ final class ScriptedBackend: SearchBackend {
     /// What it says when it is asked what it is.
     private let facts: @Sendable () -> BackendFacts
     let begun = AsyncStream.makeStream(of: Void.self)
+    /// What it says of its plans; nil: it fails.
+    private let outline: PlanOutline?
 
     init(
         shard: String = "s0", replica: String = "s0-a", isUp: Bool = true, _ step: Step = .rows([]),
-        lanesUp: Set<Int>? = nil,
+        lanesUp: Set<Int>? = nil, outline: PlanOutline? = nil,
         facts: @escaping @Sendable () -> BackendFacts = { BackendFacts(role: .primary, estimatedRows: []) }
     ) {
         self.facts = facts
+        self.outline = outline
         self.lanesUp = lanesUp
         shardName = shard
         replicaName = replica
@@ -123,6 +127,12 @@ final class ScriptedBackend: SearchBackend {
             }
         }
 
+        func explain(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> PlanOutline {
+            backend.seen.withLock { $0.explained.append(request) }
+            guard let outline = backend.outline else { throw BackendFailure(.timedOut, detail: "scripted") }
+            return outline
+        }
+
         func settle() async -> Bool {
             backend.seen.withLock { $0.settled += 1 }
             return true
@@ -146,12 +156,13 @@ final class ScriptedBackend: SearchBackend {
 func withLane(
     _ shards: [[ScriptedBackend]], poolSize: Int = 2, maxWaiting: Int = 100, acquireTimeout: Duration = .seconds(5),
     shardConfiguration: ShardMachine.Configuration = .init(), legs: LegMachine.Policy = .init(),
-    admission: AdmissionMachine.Configuration? = nil, _ body: (SearchLane) async throws -> Void
+    admission: AdmissionMachine.Configuration? = nil, journal: Journal = Journal(slow: nil),
+    _ body: (SearchLane) async throws -> Void
 ) async throws {
     let pool = PoolMachine.Configuration(minSize: poolSize, maxSize: poolSize, maxWaiting: maxWaiting)
     try await withLanes(
         shards, slices: [pool], acquireTimeout: acquireTimeout, shardConfiguration: shardConfiguration, legs: legs,
-        admission: admission
+        admission: admission, journal: journal
     ) { lanes, _ in try await body(lanes[0]) }
 }
 
@@ -160,13 +171,14 @@ func withLanes(
     _ shards: [[ScriptedBackend]], slices: [PoolMachine.Configuration], acquireTimeout: Duration = .seconds(5),
     shardConfiguration: ShardMachine.Configuration = .init(), legs: LegMachine.Policy = .init(),
     admission: AdmissionMachine.Configuration? = nil, freshnessWait: Duration = .milliseconds(100),
+    journal: Journal = Journal(slow: nil),
     _ body: ([SearchLane], SharedState) async throws -> Void
 ) async throws {
     let reactors = try slices.indices.map { try Reactor(name: "test-\($0)") }
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let backends = shards.flatMap(\.self)
-    let shared = sharedState(shards, shardConfiguration, admission, lanes: slices.count)
+    let shared = sharedState(shards, shardConfiguration, admission, lanes: slices.count, journal)
     var configuration = SearchLane.Configuration(
         plans: PlanLimits(maximumK: 100), acquireTimeout: acquireTimeout, connectTimeout: .seconds(5),
         maximumLegBytes: 1_000_000)
@@ -186,7 +198,7 @@ func withLanes(
 
 private func sharedState(
     _ shards: [[ScriptedBackend]], _ configuration: ShardMachine.Configuration,
-    _ admission: AdmissionMachine.Configuration?, lanes: Int
+    _ admission: AdmissionMachine.Configuration?, lanes: Int, _ journal: Journal
 ) -> SharedState {
     var next = 0
     let catalogueShards = shards.enumerated().map { index, replicas in
@@ -212,7 +224,7 @@ private func sharedState(
                 name: "s\(index)", configuration, replicas: replicas.map { _ in .init() }, latencyClasses: 1,
                 now: Instant(nanoseconds: Reactor.now()))
         },
-        admission: Admission(admission), lanes: lanes)
+        admission: Admission(admission), lanes: lanes, journal: journal)
 }
 
 extension Search {

@@ -61,7 +61,7 @@ import Testing
                 let outcome = await lanes[0].search(.of(in: long))
                 #expect((try? outcome.result.get())?.hits.map(\.id) == [1])
             }
-            #expect(shared.shards[0].snapshot.replicas[0].breaker.isClosed)
+            #expect(shared.topology.shards[0].snapshot.replicas[0].breaker.isClosed)
         }
     }
 

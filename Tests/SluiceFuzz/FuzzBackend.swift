@@ -51,6 +51,11 @@ final class FuzzBackend: SearchBackend {
                 role: .primary, timeline: 1, position: 7, incarnation: 1, estimatedRows: tables.map { _ in 1_000 })
         }
 
+        func explain(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> PlanOutline {
+            try await fail()
+            return PlanOutline(steps: "Seq Scan", indexUse: .none, rows: 1, cost: 1)
+        }
+
         func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows {
             if backend.isTenants, let complaint = FuzzTenant.complaint(request) {
                 backend.complaint.withLock { $0 = complaint }

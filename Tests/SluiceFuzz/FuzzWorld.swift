@@ -51,7 +51,7 @@ final class FuzzWorld {
         } catch { throw FuzzFinding("no session: \(error)") }
         let (searches, shared) = (searches, shared)
         try finish { await searches.start() }
-        try finish { for shard in shards.indices { await shared.lookAgain(atShard: shard) } }
+        try finish { for shard in shared.catalogue.shards { await shared.lookAgain(at: shard.name) } }
         do { try channel.connect(to: SocketAddress(unixDomainSocketPath: "/nowhere")).wait() } catch {
             throw FuzzFinding("no channel: \(error)")
         }

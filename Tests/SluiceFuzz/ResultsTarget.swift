@@ -11,7 +11,7 @@ enum ResultsTarget {
         var control = FuzzControl(input)
         switch control.byte() % 6 {
         case 0: try rows(&control)
-        case 1: plan(control.rest)
+        case 1: try plan(control.rest)
         case 2: try search(ByteBuffer(bytes: control.rest))
         case 3: get(&control)
         case 4: others(&control)
@@ -85,7 +85,7 @@ enum ResultsTarget {
         }
     }
 
-    private static func plan(_ text: UnsafeRawBufferPointer) {
+    private static func plan(_ text: UnsafeRawBufferPointer) throws(FuzzFinding) {
         guard let result = PQmakeEmptyPGresult(nil, PGRES_TUPLES_OK) else { return }
         defer { PQclear(result) }
         var control = FuzzControl(UnsafeRawBufferPointer(rebasing: text.prefix(0)))
@@ -95,6 +95,11 @@ enum ResultsTarget {
             let start = bytes.assumingMemoryBound(to: CChar.self).baseAddress
             _ = PQsetvalue(result, 0, 0, start, Int32(bytes.count - 1))
         }
+        guard let plan = try? RowReader.plan(result) else { return }
+        try expect(plan.steps.utf8.count < 4_096, "a plan of \(plan.steps.utf8.count) bytes")
+        try expect(!plan.steps.unicodeScalars.contains { $0.properties.generalCategory == .control }, "several lines")
+        try expect(plan.readsIndex || !plan.isOrderedByIndex, "an order of no index")
+        try expect(plan.rows >= 0 && plan.cost >= 0, "less than nothing")
         _ = try? RowReader.estimate(result)
     }
 
@@ -146,10 +151,16 @@ enum ResultsTarget {
             FuzzSeed("made-rows-short-id", [0, 3, 254, 2, 0, 1] + distance),
             FuzzSeed("made-rows-text", [0, 255] + row),
             FuzzSeed("made-plan", [1] + "[{\"Plan\": {\"Plan Rows\": 1234}}]".utf8), FuzzSeed("made-plan-none", [1]),
+            FuzzSeed("made-plan-index", [1] + indexPlan.utf8),
         ]
         let values = types.indices.map { FuzzSeed("value-\(types[$0])", [5, UInt8($0), 0, 0, 0, 1]) }
         return plain + values + GoldenFrames.all.flatMap(answers)
     }
+
+    private static let indexPlan = #"""
+        [{"Plan": {"Node Type": "Limit", "Total Cost": 84.23, "Plan Rows": 3, "Plans": [{"Node Type": "Index Scan",
+        "Index Name": "a\"b\\\u0001", "Order By": "(e <-> '[1]'::vector)", "Plan Rows": 5, "Sort Key": ["e", null]}]}}]
+        """#
 
     private static func answers(_ frame: GoldenFrames.Frame) -> [FuzzSeed] {
         let other: [FrameKind: UInt8] = [

@@ -67,7 +67,8 @@ import Testing
         #expect(limits.maxInFlight == 256 && limits.maxSessions == 10_000)
         #expect(limits.defaultDeadline == .seconds(10) && limits.maxDeadline == .seconds(60))
         #expect(limits.handshakeTimeout == .seconds(5) && limits.shutdownGrace == .seconds(10))
-        #expect(config.logLevel == .info)
+        #expect(config.logLevel == .info && config.slowSearch == .milliseconds(500) && config.explainOneIn == 20)
+        #expect(config.measures)
         let replica = try #require(config.shards.first?.replicas.first)
         #expect(replica.name == "s0-0" && replica.pooler == .none && replica.password == nil)
         #expect(replica.dsn.revealed == "host=h dbname=d" && replica.pool == config.pool)
@@ -91,12 +92,14 @@ import Testing
                  columns: [a, "B c"], shards: [right]}
             limits: {max_k: 7, max_frame: 64KiB, max_in_flight: 5, max_sessions: 6, default_deadline: 1000us,
               max_deadline: 1m, handshake_timeout: 0.5s, shutdown_grace: 0s}
-            log: {level: debug}
+            metrics: {enabled: false}
+            log: {level: debug, slow_search: 2s, explain_one_in: 1}
             """
         let config = try Self.parse(text, file: "dir/f.yaml")
         #expect(config.listen.tcp?.host == "::1" && config.listen.tcp?.port == 0)
         #expect(config.listen.unixPath == "dir/run/s.sock")
-        #expect(config.reactors == 3 && config.logLevel == .debug)
+        #expect(config.reactors == 3 && config.logLevel == .debug && !config.measures)
+        #expect(config.slowSearch == .seconds(2) && config.explainOneIn == 1)
         #expect(config.pool.maxSize == 4 && config.pool.maxWaiting == 0)
         #expect(config.pool.acquireTimeout == .milliseconds(1_500))
         #expect(config.pool.connectTimeout == .milliseconds(250))

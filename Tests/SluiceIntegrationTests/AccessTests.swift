@@ -95,7 +95,7 @@ extension PostgreSQL {
                 _ = try await client.search(Self.query(["libraries"]))
                 let access = "access:\n  tokens: \(guarded.folder.path)/tokens\n  identities:\n"
                 let narrower = "    - {name: all, collections: {programs: [search]}}\n"
-                guarded.gateway.reload(try replicas.config(extra: access + narrower))
+                await guarded.gateway.reload(try replicas.config(extra: access + narrower))
                 // The session has been told in a turn of its loop that came before the next frame.
                 #expect(await code { _ = try await client.search(Self.query(["libraries"])) } == .permissionDenied)
                 _ = try await client.search(Self.query(["programs"]))

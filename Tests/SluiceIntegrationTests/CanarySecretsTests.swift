@@ -208,7 +208,8 @@ extension PostgreSQL {
                 let environment = ["SECRET": canaries.environment]
                 let endpoint = "http://127.0.0.1:\(collector.port)/v1/traces"
                 let text =
-                    config(replicas).replacing("level: trace", with: "level: trace, slow_search: 1us")
+                    config(replicas).replacing(
+                        "level: trace", with: "level: trace, slow_search: 1us, explain_one_in: 1")
                     + "\ntracing: {endpoint: \"\(endpoint)\", sample: 1, headers: {api-key: \"${SECRET}\"}}\n"
                 try await withRealGateway(text, environment: environment, hasAdmin: true) { gateway in
                     try whatSucceeds(gateway)

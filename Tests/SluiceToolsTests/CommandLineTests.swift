@@ -90,6 +90,15 @@ import Testing
         #expect(outcome.output.isEmpty == (code != 0) && outcome.errors.isEmpty == (code == 0))
     }
 
+    /// The scripts that build say which commit they build from.
+    @Test func theVersionNamesTheCommit() throws {
+        let version = try Self.run(["--version"]).output
+        let form = /[0-9]+\.[0-9]+\.[0-9]+(?: \([0-9a-f]{7,40}(?:-dirty)?\))?\n/
+        #expect(version.wholeMatch(of: form) != nil, "\(version)")
+        guard let commit = ProcessInfo.processInfo.environment["SLUICE_COMMIT"], !commit.isEmpty else { return }
+        #expect(version.hasSuffix(" (\(commit))\n"), "\(version)")
+    }
+
     /// Each on top of a search that would be fine.
     @Test(
         arguments: [

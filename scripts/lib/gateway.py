@@ -37,9 +37,9 @@ def configuration(cluster):
     return path
 
 
-def write_configuration(cluster, name, settings, collections, primaries_only=False):
+def write_configuration(cluster, name, settings, collections, primaries_only=False, admin="{enabled: false}"):
     """A configuration for one benchmark, with lines of its own; returns its path."""
-    lines = ["listen: {tcp: %s}" % ADDRESS, "admin: {enabled: false}", "log: {level: warning}", *settings, "shards:"]
+    lines = ["listen: {tcp: %s}" % ADDRESS, "admin: " + admin, "log: {level: warning}", *settings, "shards:"]
     for number, group in enumerate(cluster.groups):
         lines += ["  - name: s%d" % number, "    replicas:"]
         for server in group[:1] if primaries_only else group:

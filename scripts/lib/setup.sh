@@ -4,6 +4,14 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 scratch=${SLUICE_SCRATCH:-$root/.build}
 case $scratch in /*) ;; *) scratch=$PWD/$scratch ;; esac
 
+# What `sluice --version` shows besides the version (Package.swift): nothing in a tree that is no checkout.
+commit_here() {
+    [ -e "$root/.git" ] || return 0
+    git -C "$root" --no-optional-locks describe --always --dirty --abbrev=7 --exclude='*' 2>/dev/null || true
+}
+: "${SLUICE_COMMIT=$(commit_here)}"
+export SLUICE_COMMIT
+
 say() { printf '%s\n' "$*" 2>/dev/null || true; }
 
 die() {

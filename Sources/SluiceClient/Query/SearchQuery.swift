@@ -70,7 +70,8 @@ public struct SearchQuery: Sendable {
         case overrides
     }
 
-    /// - Parameter vector: as many components as the collections have dimensions; all finite.
+    /// A search for a vector of type `vector`: as many components as the collections have dimensions, all finite. The
+    /// parameters are the properties of the same names.
     public init(
         collections: [String], vector: [Float], k: Int = 10, columns: [String] = [], deadline: Duration? = nil,
         efSearch: Int? = nil, exact: Bool = false, allowPartial: Bool = false

@@ -9,8 +9,10 @@ extension SluiceClient {
     /// long a load takes, but a gateway that says nothing for a minute while it is waited for is given up. Other calls
     /// go on beside it. Cancelling the task cancels the load.
     /// - Parameters:
+    ///   - collection: where the rows go.
     ///   - columns: what each row's values are of, at most 256.
     ///   - rows: is not asked for more after it has thrown, or the load is over.
+    ///   - options: how to load.
     ///   - progress: called on a thread of this client's; it has to return soon.
     /// - Throws: `badRow` for rows that are none of the collection's (`load` says which); `rowsFailed` with the
     ///   sequence's own error; `outcomeUnknown` if the connection is lost after the last row: loading the same rows

@@ -26,8 +26,10 @@ extension SluiceClient {
     /// A write that may have been done is never sent a second time, unless it has a key, by which the gateway knows it
     /// again; then a lost connection is tried anew once.
     /// - Parameters:
+    ///   - collection: where the rows are.
     ///   - columns: what each row's values are of, at most 256.
     ///   - rows: with `deletes` 1 to 10,000; no id twice.
+    ///   - deletes: the ids of rows to delete.
     ///   - key: one of its own for each write, the same for its repetitions.
     ///   - deadline: how long it may take; nil for the gateway's default.
     /// - Throws: `outcomeUnknown` if the write was sent and no answer came: it may have been done, in whole or in part.

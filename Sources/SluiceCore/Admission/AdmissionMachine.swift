@@ -68,10 +68,10 @@ public struct AdmissionMachine: Sendable {
     /// Batch searches are held back for this long after an interactive one had to wait, in nanoseconds.
     private static let pressureNanoseconds: Int64 = 1_000_000_000
 
-    public let configuration: Configuration
+    public private(set) var configuration: Configuration
     private var limit: GradientLimit
     private var queue: AdmissionQueue
-    private let maxWaitNanoseconds: Int64
+    private var maxWaitNanoseconds: Int64
     private var pressureUntil = Instant(nanoseconds: .min)
     public private(set) var inFlight = 0
 
@@ -94,6 +94,13 @@ public struct AdmissionMachine: Sendable {
     }
 
     // MARK: Events
+
+    /// Who runs and who waits stays. Another limit learns anew.
+    public mutating func reconfigured(_ configuration: Configuration) {
+        if configuration.limit != self.configuration.limit { limit = GradientLimit(configuration.limit) }
+        self.configuration = configuration
+        maxWaitNanoseconds = max(0, configuration.maxWait.nanoseconds)
+    }
 
     /// - Parameters:
     ///   - id: not in use by any search that waits; one that is, stays where it is.

@@ -14,10 +14,10 @@ public struct MemoryPressure: Sendable {
     }
 
     /// In bytes, as the marks.
-    public let limit: Int
-    public let highWater: Int
-    public let lowWater: Int
-    private let step: Int
+    public private(set) var limit: Int
+    public private(set) var highWater: Int
+    public private(set) var lowWater: Int
+    private var step: Int
     private var next = 1
     /// The total at which `grew` is to be called next.
     public private(set) var nextLook: Int
@@ -30,6 +30,13 @@ public struct MemoryPressure: Sendable {
         lowWater = self.limit / 2
         step = max(1, self.limit / 64)
         nextLook = highWater
+    }
+
+    /// Whoever is stopped stays so until the total is below the new low-water mark.
+    public mutating func limitChanged(to limit: Int) {
+        let fresh = MemoryPressure(limit: limit)
+        (self.limit, highWater, lowWater, step) = (fresh.limit, fresh.highWater, fresh.lowWater, fresh.step)
+        nextLook = fresh.nextLook
     }
 
     /// - Returns: who is to be stopped now, the greediest first.

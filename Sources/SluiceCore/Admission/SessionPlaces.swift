@@ -56,7 +56,8 @@ public struct SessionPlaces: Sendable {
         var isWelcomed = false
     }
 
-    public let limits: Limits
+    /// Sessions that are there keep their places whatever becomes of it.
+    public var limits: Limits
     private var sessions: [UInt64: Session] = [:]
     private var fromAddress: [PeerAddress: Int] = [:]
     /// In the order of their arrival, with gaps: those that have been welcomed or have left since.

@@ -93,19 +93,19 @@ public struct ShardMachine: Sendable {
         /// It has not answered since.
         var isSilent = false
         /// One bit a lane, in at most one of the two: a lane that has not dialled yet knows nothing.
-        fileprivate var lanesUp: UInt64 = 0
-        fileprivate var lanesFailed: UInt64 = 0
+        var lanesUp: UInt64 = 0
+        var lanesFailed: UInt64 = 0
         public var isReachable: Bool { lanesUp != 0 || lanesFailed == 0 }
         /// It asked for no more retries and hedges before this.
-        fileprivate var restsUntil = Instant(nanoseconds: .min)
-        public fileprivate(set) var isDrained = false
+        var restsUntil = Instant(nanoseconds: .min)
+        public internal(set) var isDrained = false
         public fileprivate(set) var inFlight = 0
         /// Attempts that have ended here, and not yet on the server.
         public fileprivate(set) var settling = 0
         fileprivate var load: Int { inFlight + settling }
-        public fileprivate(set) var breaker: BreakerMachine
-        public fileprivate(set) var latency: PeakEWMA
-        fileprivate var settings: Replica
+        public internal(set) var breaker: BreakerMachine
+        public internal(set) var latency: PeakEWMA
+        var settings: Replica
         /// Its own place and those of its other names.
         fileprivate(set) var places = ReplicaSet()
     }
@@ -120,11 +120,11 @@ public struct ShardMachine: Sendable {
     public internal(set) var primary = PrimaryChoice.none(.unknown)
     /// The primary's names; empty if there is none.
     var primaryPlaces = ReplicaSet()
-    private var budget: RetryBudget
+    var budget: RetryBudget
     /// One for each kind of leg: what is usual for an index is not for a scan of the whole table.
-    private var latencies: [LatencyWindow]
-    public private(set) var extraAttempts: UInt64 = 0
-    public private(set) var refusedExtraAttempts: UInt64 = 0
+    var latencies: [LatencyWindow]
+    public internal(set) var extraAttempts: UInt64 = 0
+    public internal(set) var refusedExtraAttempts: UInt64 = 0
 
     /// A server that asks for a longer rest is not believed.
     private static let longestRest: Int64 = 30_000_000_000

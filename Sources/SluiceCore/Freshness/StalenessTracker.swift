@@ -28,6 +28,14 @@ public struct StalenessTracker: Sendable {
 
     public var sampleCount: Int { samples.count }
 
+    /// The same of other replicas.
+    /// - Parameter heirs: each one's place here; nil for one that is new.
+    func kept(_ heirs: [Int?]) -> StalenessTracker {
+        var next = self
+        next.standings = heirs.map { $0.flatMap { standings.indices.contains($0) ? standings[$0] : nil } ?? Standing() }
+        return next
+    }
+
     // MARK: Told
 
     /// Reports of one replica come in the order in which it was asked.

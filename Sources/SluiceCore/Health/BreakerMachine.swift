@@ -13,20 +13,29 @@ public struct BreakerMachine: Sendable {
         case halfOpen(successes: Int, Cause)
     }
 
-    public let configuration: Configuration
+    public private(set) var configuration: Configuration
     private var state = State.closed(since: Instant(nanoseconds: .min))
     private var window: CallWindow
     private var probes: ProbeSlots
     private var failuresInARow = 0
     /// How often it has opened without having stayed closed for the calm time: the exponent of the open time.
     private var openings = 0
-    private let slowNanoseconds: Int64
+    private var slowNanoseconds: Int64
 
     public init(_ configuration: Configuration = Configuration()) {
         self.configuration = configuration
         window = CallWindow(length: configuration.window)
         probes = ProbeSlots(count: configuration.halfOpenProbes, limit: configuration.probeTimeout)
         slowNanoseconds = configuration.slowThreshold?.nanoseconds ?? .max
+    }
+
+    /// It stays as open as it is; what it counts, it counts anew.
+    public mutating func reconfigured(_ configuration: Configuration) {
+        guard configuration != self.configuration else { return }
+        let fresh = BreakerMachine(configuration)
+        self.configuration = configuration
+        (window, probes, slowNanoseconds) = (fresh.window, fresh.probes, fresh.slowNanoseconds)
+        failuresInARow = 0
     }
 
     // MARK: Questions

@@ -14,6 +14,12 @@ extension PoolMachine {
         return actions
     }
 
+    /// The slice was given another configuration. Connections keep the age that they were to reach.
+    public mutating func reconfigured(_ configuration: Configuration) -> Actions {
+        take(configuration)
+        return resized(minSize: configuration.minSize, maxSize: configuration.maxSize)
+    }
+
     /// No more leases until `undrain`: idle connections are closed, waiters refused, leased ones closed as they come
     /// back.
     public mutating func drain() -> Actions {

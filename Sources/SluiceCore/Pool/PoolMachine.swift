@@ -34,10 +34,17 @@ public struct PoolMachine: Sendable {
     var serviceNanoseconds: Int64 = 0
 
     // The configuration's durations as nanoseconds, since a `Duration` costs a division where every leg passes.
-    let maxIdleNanoseconds: Int64?
-    let checkAfterNanoseconds: Int64
+    private(set) var maxIdleNanoseconds: Int64?
+    private(set) var checkAfterNanoseconds: Int64
 
     public init(_ configuration: Configuration) {
+        self.configuration = configuration
+        checkAfterNanoseconds = .max
+        take(configuration)
+    }
+
+    /// Everything but what is decided at the moment.
+    mutating func take(_ configuration: Configuration) {
         self.configuration = configuration
         maxIdleNanoseconds = configuration.maxIdle?.nanoseconds
         checkAfterNanoseconds = configuration.checkAfterIdle?.nanoseconds ?? .max

@@ -45,7 +45,8 @@ public struct Catalogue: Sendable {
     }
 
     /// A collection's `shards` are indices into `shards`.
-    public init(shards: [Shard], collections: [Collection]) {
+    /// - Parameter earlier: whose knowledge of tables is kept where they are the same.
+    public init(shards: [Shard], collections: [Collection], after earlier: Catalogue? = nil) {
         self.shards = shards
         var numbered = collections
         let names = collections.map(\.name).sorted()
@@ -58,8 +59,36 @@ public struct Catalogue: Sendable {
         let places = collections.flatMap { collection in
             collection.shards.map { Place(collection: collection.name, shard: $0) }
         }
-        estimates = Dictionary(places.map { ($0, RowEstimate()) }) { first, _ in first }
-        notes = Dictionary(places.map { ($0, IndexNote()) }) { first, _ in first }
+        var estimates = Dictionary(places.map { ($0, RowEstimate()) }) { first, _ in first }
+        var notes = Dictionary(places.map { ($0, IndexNote()) }) { first, _ in first }
+        for collection in collections {
+            guard let earlier, let known = earlier.boxed[collection.name]?.value, known.isTable(of: collection) else {
+                continue
+            }
+            for shard in collection.shards {
+                guard shards.indices.contains(shard),
+                    let before = earlier.shards.firstIndex(where: { $0.name == shards[shard].name })
+                else { continue }
+                let (place, old) = (
+                    Place(collection: collection.name, shard: shard), Place(collection: known.name, shard: before)
+                )
+                estimates[place] = earlier.estimates[old] ?? estimates[place]
+                notes[place] = earlier.notes[old] ?? notes[place]
+            }
+        }
+        self.estimates = estimates
+        self.notes = notes
+    }
+
+    /// The backends that serve anything.
+    public var backends: Set<Int> { Set(shards.flatMap { $0.replicas.map(\.backend) }) }
+
+    /// Whether a search has the same answers in both, as far as the configuration goes.
+    func serves(as other: Catalogue) -> Bool {
+        guard numbered == other.numbered, shards.count == other.shards.count else { return false }
+        return zip(shards, other.shards).allSatisfy { one, other in
+            one.name == other.name && Set(one.replicas.map(\.backend)) == Set(other.replicas.map(\.backend))
+        }
     }
 
     /// A collection that rows can be written to.
@@ -177,6 +206,14 @@ public struct Collection: Hashable, Sendable {
         self.columns = columns
         self.shards = shards
         self.timeout = timeout
+    }
+}
+
+extension Collection {
+    /// The same column of the same table, compared by the same metric.
+    fileprivate func isTable(of other: Collection) -> Bool {
+        schema == other.schema && table == other.table && vectorColumn == other.vectorColumn && form == other.form
+            && metric == other.metric && dimensions == other.dimensions
     }
 }
 

@@ -25,7 +25,7 @@ extension LoadRun {
         let name = shards[place].name
         do throws(BackendFailure) {
             let primary = try await lane.leasePrimary(
-                collection.shards[place], until: executor.now().advanced(by: .seconds(10)))
+                name, until: executor.now().advanced(by: .seconds(10)))
             do throws(BackendFailure) {
                 let outcome = try await buildIndex(place, primary)
                 await lane.giveBack(primary)

@@ -16,7 +16,7 @@ extension LoadRun {
         while true {
             attempts += 1
             do throws(BackendFailure) {
-                let primary = try await lane.leasePrimary(collection.shards[place], until: limit)
+                let primary = try await lane.leasePrimary(shards[place].name, until: limit)
                 shards[place].primary = primary
                 shards[place].report.replica = primary.replica
                 if let error = try await prepare(place, primary, until: limit) { return error }
@@ -25,14 +25,14 @@ extension LoadRun {
                 if let primary = shards[place].primary.take() { await abandon(primary) }
                 var failure = error
                 if attempts < Self.mostOpenings, executor.now() < limit {
-                    let shard = collection.shards[place]
+                    let shard = shards[place].name
                     if error.isMissingJournal(enteredBy: Self.journalCommand) {
                         do throws(BackendFailure) {
                             try await lane.makeJournal(shard, until: limit)
                             continue
                         } catch { failure = error }
                     } else if error.isWrongServer(guardedBy: Self.guardCommand) {
-                        await lane.shared.lookAgain(atShard: shard)
+                        await lane.shared.lookAgain(at: shard)
                         continue
                     }
                 }

@@ -49,7 +49,8 @@ public actor LoadRun {
         _ order: LoadOrder, on lane: SearchLane, limits: IngestLimits,
         onEvent: @escaping @Sendable (LoadEvent) -> Void
     ) throws(SearchError) {
-        let collection = try lane.shared.catalogue.writable(order.collection)
+        let catalogue = lane.shared.catalogue
+        let collection = try catalogue.writable(order.collection)
         filter = try order.filter.map { filter throws(SearchError) in try FilterPlan(filter, collection) }
         guard filter == nil || order.mode == .upsert else {
             throw SearchError(
@@ -64,7 +65,7 @@ public actor LoadRun {
         executor = lane.executor
         statements = IngestStatements(collection: collection)
         replacement = ReplacementStatements(statements, key: order.key)
-        shards = collection.shards.map { ShardLoad(name: lane.shared.catalogue.shards[$0].name) }
+        shards = collection.shards.map { ShardLoad(name: catalogue.shards[$0].name) }
         placement = HashPlacement(shardCount: collection.shards.count)
         window = min(limits.mostWindow, limits.windowPerShard * collection.shards.count)
         credit = CreditReturn(window: window)

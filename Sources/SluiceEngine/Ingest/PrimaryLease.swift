@@ -3,7 +3,7 @@ internal import SluiceCore
 /// A connection to a shard's primary for one load or write.
 struct PrimaryLease: Sendable {
     let lease: Lease
-    let shard: Int
+    let shard: String
     let replica: String
     let backend: Int
     let timeline: UInt32
@@ -14,7 +14,7 @@ struct PrimaryLease: Sendable {
 extension SearchLane {
     /// Finds the shard's primary, looking again if none is known, and waits for a connection to it.
     /// - Throws: `notServing` if two servers claim to be the primary: neither is written to.
-    func leasePrimary(_ shard: Int, until limit: Instant) async throws(BackendFailure) -> PrimaryLease {
+    func leasePrimary(_ shard: String, until limit: Instant) async throws(BackendFailure) -> PrimaryLease {
         var pause = Duration.milliseconds(50)
         while true {
             do throws(BackendFailure) {
@@ -24,27 +24,30 @@ extension SearchLane {
                 guard error.reason == .unreachable || error.reason == .connectionLost,
                     now.advanced(by: pause) < limit, !Task.isCancelled
                 else { throw error }
-                await shared.lookAgain(atShard: shard)
+                await shared.lookAgain(at: shard)
                 try? await Task.sleep(for: pause)
                 pause = min(pause * 2, .seconds(1))
             }
         }
     }
 
-    private func leasePrimaryOnce(_ shard: Int, until limit: Instant) async throws(BackendFailure) -> PrimaryLease {
-        let known = shared.catalogue.shards[shard]
-        switch shared.shards[shard].primary {
+    private func leasePrimaryOnce(_ shard: String, until limit: Instant) async throws(BackendFailure) -> PrimaryLease {
+        guard let place = topology.catalogue.shards.firstIndex(where: { $0.name == shard }) else {
+            throw BackendFailure(.statement, detail: "shard \(shard) has left the configuration")
+        }
+        let known = topology.catalogue.shards[place]
+        switch topology.shards[place].primary {
         case .found(let place, let timeline):
             let replica = known.replicas[place]
             let lease = try await lease(replica.backend, until: limit, for: nil)
             return PrimaryLease(
                 lease: lease, shard: shard, replica: replica.name, backend: replica.backend, timeline: timeline)
         case .none:
-            throw BackendFailure(.unreachable, detail: "no primary of shard \(known.name) can be reached")
+            throw BackendFailure(.unreachable, detail: "no primary of shard \(shard) can be reached")
         case .conflict(let places):
             let names = places.map { known.replicas[$0].name }.joined(separator: " and ")
             throw BackendFailure(
-                .notServing, detail: "\(names) of shard \(known.name) both claim to be its primary: nothing is written")
+                .notServing, detail: "\(names) of shard \(shard) both claim to be its primary: nothing is written")
         }
     }
 

@@ -3,7 +3,7 @@ internal import SluiceCore
 /// What loads and writes ask of a primary besides rows.
 extension SearchLane {
     /// Makes the journal on a shard's primary.
-    func makeJournal(_ shard: Int, until limit: Instant) async throws(BackendFailure) {
+    func makeJournal(_ shard: String, until limit: Instant) async throws(BackendFailure) {
         let primary = try await leasePrimary(shard, until: limit)
         do throws(BackendFailure) {
             _ = try await primary.connection.run(IngestStatements.createJournal, deadline: limit)
@@ -28,12 +28,12 @@ extension SearchLane {
 
     /// What became of a transaction whose connection was lost at its commit, as whoever is the primary now knows it.
     func fate(
-        of key: WriteKey, transaction: String?, shard: Int, timeline: UInt32
+        of key: WriteKey, transaction: String?, shard: String, timeline: UInt32
     ) async -> (outcome: ShardReport.Outcome, position: UInt64?) {
         let limit = executor.now().advanced(by: Self.fateTime)
         var pause = Duration.milliseconds(50)
         while executor.now() < limit {
-            await shared.lookAgain(atShard: shard)
+            await shared.lookAgain(at: shard)
             if let primary = try? await leasePrimary(shard, until: limit) {
                 if let fate = await fate(of: key, transaction, primary, timeline, until: limit) { return fate }
             }

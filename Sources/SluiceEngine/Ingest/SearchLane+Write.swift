@@ -18,7 +18,7 @@ extension SearchLane {
     }
 
     private func answer(_ order: WriteOrder, _ running: RunningSearch) async throws(SearchError) -> WriteAnswer {
-        let collection = try shared.catalogue.writable(order.collection)
+        let collection = try topology.catalogue.writable(order.collection)
         let table = try await description(of: collection, until: order.deadline)
         if !order.rows.isEmpty { try table.checkUpsert(into: collection) }
         let format = try table.format(collection, order.columns)
@@ -50,7 +50,7 @@ extension SearchLane {
         _ order: WriteOrder, _ collection: Collection, _ format: RowFormat
     ) throws(SearchError) -> ([ShardWrite], Int) {
         let placement = HashPlacement(shardCount: collection.shards.count)
-        var writes = collection.shards.map { ShardWrite(shard: $0) }
+        var writes = collection.shards.map { ShardWrite(shard: topology.catalogue.shards[$0].name) }
         var seen: Set<Int64> = []
         func shard(of id: Int64, _ what: String) throws(SearchError) -> Int {
             guard seen.insert(id).inserted else {
@@ -112,7 +112,7 @@ extension SearchLane {
         of collection: Collection, until deadline: Instant
     ) async throws(SearchError) -> TableDescription {
         if let known = upserts.table(collection, now: executor.now()) { return known }
-        guard let shard = collection.shards.first else {
+        guard let shard = collection.shards.first.map({ topology.catalogue.shards[$0].name }) else {
             throw SearchError(.unavailable, "\(collection.name) has no shard")
         }
         do throws(BackendFailure) {
@@ -131,17 +131,16 @@ extension SearchLane {
             upserts.note(table, collection, now: executor.now())
             return table
         } catch {
-            throw error.error(collection.name, shard: shared.catalogue.shards[shard].name)
+            throw error.error(collection.name, shard: shard)
         }
     }
 
     // MARK: One shard
 
     private func perform(_ write: ShardWrite, _ batch: WriteBatch) async -> ShardWriteEnd {
-        let shard = shared.catalogue.shards[write.shard].name
         let trace = batch.order.origin.trace?.leg(
-            collection: batch.collection.name, shard: shard, now: executor.now())
-        let end = await perform(write, batch, ShardReport(shard: shard), trace)
+            collection: batch.collection.name, shard: write.shard, now: executor.now())
+        let end = await perform(write, batch, ShardReport(shard: write.shard), trace)
         trace?.end(end.report)
         return end
     }
@@ -190,7 +189,7 @@ extension SearchLane {
                     return batch.blame(
                         error, ShardWriteEnd(write, report, all: mayHaveHappened ? .unknown : .notApplied))
                 }
-                await shared.lookAgain(atShard: write.shard)
+                await shared.lookAgain(at: write.shard)
             }
         }
     }
@@ -230,7 +229,7 @@ extension SearchLane {
         }
     }
 
-    private func positionAnew(_ shard: Int, until deadline: Instant) async -> UInt64? {
+    private func positionAnew(_ shard: String, until deadline: Instant) async -> UInt64? {
         guard let primary = try? await leasePrimary(shard, until: deadline) else { return nil }
         let found = await position(primary, until: deadline)
         if found == nil { _ = settle(primary.lease) } else { giveBack(primary) }

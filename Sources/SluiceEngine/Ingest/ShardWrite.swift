@@ -2,7 +2,7 @@ internal import SluiceCore
 
 /// A write's part on one shard.
 struct ShardWrite: Sendable {
-    let shard: Int
+    let shard: String
     /// Cells of each row, and its place in the request.
     var rows: [(cells: [UInt8], place: Int)] = []
     var deletes: [(id: Int64, place: Int)] = []

@@ -21,6 +21,8 @@ public protocol BackendConnection: Sendable {
 
     /// Runs one search. Cancelling the task stops the backend's work.
     func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows
+    /// How the server would run a search's statement, which it does not run.
+    func explain(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> PlanOutline
     /// On the lane's thread: ends the search that runs, if there is one, with `cancelled`.
     func interrupt()
     /// After a failure: waits until nothing of the search is left. False if the connection has been closed.

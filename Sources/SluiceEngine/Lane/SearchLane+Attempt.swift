@@ -36,7 +36,7 @@ extension SearchLane {
         }
         if let share, isWithinShare { end.giveBack(share, request.backend, on: executor) }
         if let need = running.need(of: leg), !pick.isStale, case .success = end.result,
-            !shared.shards[leg.shardIndex].hasReplayed(need, pick.replica, now: executor.now())
+            !leg.shardState.hasReplayed(need, pick.replica, now: executor.now())
         {
             end.result = .failure(BackendFailure(.behind, detail: "the replica was started anew, or changed its role"))
         }
@@ -44,7 +44,7 @@ extension SearchLane {
         end.staleness = noteHealth(
             end, leg, replica, running, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
         if let settling = end.unsettled {
-            let shard = shared.shards[leg.shardIndex]
+            let shard = leg.shardState
             end.unsettled = Task(executorPreference: executor) {
                 await settling.value
                 shard.attemptSettled(pick.replica)
@@ -77,14 +77,14 @@ extension SearchLane {
                 logger.error("an answer was not this request's; its connection is closed", metadata: metadata)
             }
         }
-        shared.meters.attemptEnded(
+        leg.meters.attemptEnded(
             end.pick, shard: leg.shardIndex, failure: end.result.failure?.reason, wait: end.wait, took: end.execute)
-        let (transition, staleness) = shared.shards[leg.shardIndex].attemptEnded(
+        let (transition, staleness) = leg.shardState.attemptEnded(
             end.pick, result, waited: end.wait, retryAfter: retryAfter, isSettling: end.unsettled != nil,
             now: executor.now())
         if let transition {
             if case .opened(let cause, _) = transition {
-                shared.meters.breakerOpened(shard: leg.shardIndex, replica: end.pick.replica, cause: cause)
+                leg.meters.breakerOpened(shard: leg.shardIndex, replica: end.pick.replica, cause: cause)
             }
             shared.journal.add(
                 .init(.breaker, shard: leg.shardName, replica: replica.name, "\(transition)"), at: executor.now())
@@ -187,14 +187,14 @@ extension SearchLane {
     private func borrow(_ request: AttemptRequest, for owner: SlotID?) async -> AttemptEnd? {
         let occupancy = backends[request.backend].machine.occupancy
         guard occupancy.idle == 0, occupancy.waiting == 0 else { return nil }
-        if let other = shared.board.lane(withIdle: request.backend, besides: index),
+        if let other = topology.board.lane(withIdle: request.backend, besides: index),
             let sibling = shared.lane(other),
             let end = await lent(to: owner, by: sibling, { await sibling.lend(request) })
         {
             return end
         }
         guard !backends[request.backend].machine.isReachable, !isOver(owner),
-            let other = shared.board.lane(reaching: request.backend, besides: index), let sibling = shared.lane(other)
+            let other = topology.board.lane(reaching: request.backend, besides: index), let sibling = shared.lane(other)
         else { return nil }
         return await lent(to: owner, by: sibling) { await sibling.execute(request, for: nil) }
     }

@@ -5,7 +5,7 @@ extension SearchLane {
     /// they have got. Who is asked after that is the shard's choice, among all that have it.
     func awaitFreshness(_ place: SlotID) async {
         guard let leg = legs[place], let need = leg.need else { return }
-        let shard = shared.shards[leg.leg.shardIndex]
+        let shard = leg.leg.shardState
         var step = Self.firstFreshnessStep
         while case .wait(let behind) = shard.outlook(for: need, tried: leg.machine.tried, now: executor.now()) {
             let now = executor.now()

@@ -25,7 +25,7 @@ extension SearchLane {
         var result = await climb(place)
         result.report.took = began.duration(to: executor.now())
         trace?.end(result.report)
-        shared.meters.legEnded(result.report.leg, took: result.report.took)
+        result.report.leg.meters.legEnded(result.report.leg, took: result.report.took)
         return result
     }
 
@@ -116,7 +116,7 @@ extension SearchLane {
         }
         legs[place]?.current = .between
         action = noteEnd(end, place, &result)
-        if action == .succeed { shared.meters.hedgeWon(shard: result.report.leg.shardIndex) }
+        if action == .succeed { result.report.leg.meters.hedgeWon(shard: result.report.leg.shardIndex) }
         return action
     }
 
@@ -134,7 +134,7 @@ extension SearchLane {
     /// A replica for an attempt; nil if there is none, or no budget. The reason is noted then.
     private func pick(_ kind: AttemptKind, _ place: SlotID, _ result: inout LegResult) -> ShardMachine.Pick? {
         let leg = result.report.leg
-        let choice = shared.shards[leg.shardIndex].attemptRequested(
+        let choice = leg.shardState.attemptRequested(
             kind, leg, isMeasured: legs[place]?.isMeasured ?? true, tried: legs[place]?.machine.tried ?? ReplicaSet(),
             mayRepeat: result.report.lastFailure?.advice == .anywhere,
             need: legs[place]?.need, acceptsStale: legs[place]?.running.acceptsStale ?? false, now: executor.now())
@@ -144,7 +144,7 @@ extension SearchLane {
             return nil
         case .ask(let pick):
             legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
-            shared.meters.attemptStarted(kind, shard: leg.shardIndex)
+            leg.meters.attemptStarted(kind, shard: leg.shardIndex)
             result.report.replica = leg.shard.replicas[pick.replica].name
             return pick
         }
@@ -191,13 +191,13 @@ extension SearchLane {
         guard legs[place]?.isOver == false,
             case .attempt(let kind, _) = legs[place]?.machine.hedgeDue(now: executor.now()), let run = legs[place]
         else { return }
-        let choice = shared.shards[run.leg.shardIndex].attemptRequested(
+        let choice = run.leg.shardState.attemptRequested(
             kind, run.leg, isMeasured: run.isMeasured, tried: run.machine.tried, mayRepeat: false,
             need: run.need, acceptsStale: false, now: executor.now())
         // Nobody has room, or there is no budget, just now; while the leg waits, that may change.
         guard case .ask(let pick) = choice else { return armHedge(place, after: run.hedgeAfter) }
         legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
-        shared.meters.attemptStarted(kind, shard: run.leg.shardIndex)
+        run.leg.meters.attemptStarted(kind, shard: run.leg.shardIndex)
         let (leg, input, running, rung) = (run.leg, run.input, run.running, run.rung)
         let trace = beginTrace(ofAttempt: kind, pick, place)
         legs[place]?.hedge = Task(executorPreference: executor) {
@@ -214,7 +214,7 @@ extension SearchLane {
         guard legs[place]?.hedge != nil, legs[place]?.rung == rung else { return }
         guard case .success = end.result else { return }
         _ = legs[place]?.machine.attemptSucceeded()
-        if let leg = legs[place]?.leg { shared.meters.hedgeWon(shard: leg.shardIndex) }
+        if let leg = legs[place]?.leg { leg.meters.hedgeWon(shard: leg.shardIndex) }
         legs[place]?.hedgeEnd = Boxed(end)
         legs[place]?.hedge = nil
         interrupt(place)

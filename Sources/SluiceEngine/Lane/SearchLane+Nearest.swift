@@ -43,7 +43,7 @@ extension SearchLane {
         }
         var answer = lists.answer(plan, end.legs, coverage: coverage)
         answer.isRepaired = isRepaired
-        shared.meters.merged(in: began.duration(to: executor.now()))
+        topology.meters.merged(in: began.duration(to: executor.now()))
         return answered(answer, running, end.unsettled)
     }
 
@@ -78,7 +78,7 @@ extension SearchLane {
         of row: SearchExtras.RowReference, in legs: [LegReport]
     ) throws(SearchError) -> QueryVector {
         let place = "collection \"\(row.collection)\", id \(row.id)"
-        guard let collection = shared.catalogue.boxed[row.collection]?.value,
+        guard let collection = topology.catalogue.boxed[row.collection]?.value,
             let leg = legs.first(where: { $0.rows.count > 0 })
         else { throw SearchError(.invalidArgument, "\(place): there is no such row") }
         guard let cell = RowCells(leg.rows.cells(of: 0)).cell(0) else {

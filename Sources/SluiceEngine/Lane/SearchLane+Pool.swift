@@ -3,9 +3,10 @@ public import SluiceCore
 
 /// One backend on one lane: the machine that decides about its connections, and the connections.
 struct BackendState {
-    let backend: any SearchBackend
-    /// The places in the catalogue that this backend serves: several if the same server has several names.
-    let served: [ServedReplica]
+    var backend: any SearchBackend
+    /// The places in the catalogue that this backend serves: several if the same server has several names, none once
+    /// it has left the configuration.
+    var served: [ServedReplica]
     var machine: PoolMachine
     var connections: [ConnectionID: any BackendConnection] = [:]
     var maintenance: (timer: LaneTimer, at: Instant)?
@@ -197,7 +198,8 @@ extension SearchLane {
 
     /// A leg waits here: a sibling that has an idle connection is asked to offer it.
     private func askSibling(for backend: Int) {
-        guard let other = shared.board.lane(withIdle: backend, besides: index), let sibling = shared.lane(other) else {
+        guard let other = topology.board.lane(withIdle: backend, besides: index), let sibling = shared.lane(other)
+        else {
             return
         }
         sibling.executor.execute { sibling.assumeIsolated { $0.offer(backend) } }
@@ -205,7 +207,7 @@ extension SearchLane {
 
     /// An idle connection that nobody needs here goes to a lane where a leg waits for one.
     private func offer(_ backend: Int) {
-        guard let other = shared.board.lane(waitingFor: backend, besides: index), let sibling = shared.lane(other),
+        guard let other = topology.board.lane(waitingFor: backend, besides: index), let sibling = shared.lane(other),
             let lease = leaseAtOnce(backend)
         else { return }
         sibling.executor.execute { sibling.assumeIsolated { $0.take(lease) } }
@@ -293,7 +295,7 @@ extension SearchLane {
                 self.executor.execute { self.assumeIsolated { $0.lost(backend, id) } }
             }
             backends[backend].connections[id] = connection
-            shared.meters.dialEnded(backends[backend].served, took: dialled.duration(to: executor.now()))
+            topology.meters.dialEnded(backends[backend].served, took: dialled.duration(to: executor.now()))
             let available = backends[backend].machine.connectionEstablished(
                 id, now: executor.now(), using: &random)
             noteRole(
@@ -338,7 +340,7 @@ extension SearchLane {
         perform(actions, on: backend)
     }
 
-    private func perform(_ actions: PoolMachine.Actions, on backend: Int) {
+    func perform(_ actions: PoolMachine.Actions, on backend: Int) {
         refuse(actions)
         for dial in actions.dials { _ = self.dial(backend, dial) }
         for id in actions.closes { Task(executorPreference: executor) { await self.close(backend, id) } }
@@ -397,14 +399,14 @@ extension SearchLane {
 
     private func noteSlice(_ backend: Int) {
         let occupancy = backends[backend].machine.occupancy
-        shared.board.note(
+        topology.board.note(
             idle: occupancy.idle, waiting: occupancy.waiting, isReachable: backends[backend].machine.isReachable,
             lane: index, backend: backend)
     }
 
     func noteRole(_ backend: Int, _ report: ReplicaReport) {
         for served in backends[backend].served {
-            let (conflict, role) = shared.shards[served.shard].roleProbed(served.replica, report)
+            let (conflict, role) = topology.shards[served.shard].roleProbed(served.replica, report)
             note(conflict, on: served.shard)
             if let role { journal(.role, served, "is a \(role) now") }
         }
@@ -413,20 +415,20 @@ extension SearchLane {
     /// It did not say what it is.
     func noteSilence(_ backend: Int, asked: Instant) {
         for served in backends[backend].served {
-            note(shared.shards[served.shard].lookFailed(served.replica, asked: asked), on: served.shard)
+            note(topology.shards[served.shard].lookFailed(served.replica, asked: asked), on: served.shard)
         }
     }
 
     private func journal(_ kind: Journal.Event.Kind, _ served: ServedReplica, _ text: String) {
-        let shard = shared.catalogue.shards[served.shard]
+        let shard = topology.catalogue.shards[served.shard]
         shared.journal.add(
             .init(kind, shard: shard.name, replica: shard.replicas[served.replica].name, text), at: executor.now())
     }
 
     /// Only one lane is told of each change.
-    private func note(_ change: PrimaryConflictChange?, on shard: Int) {
+    func note(_ change: PrimaryConflictChange?, on shard: Int) {
         guard let change else { return }
-        let place = shared.catalogue.shards[shard]
+        let place = topology.catalogue.shards[shard]
         switch change {
         case .began(let claimants):
             let names = claimants.filter(place.replicas.indices.contains).map { place.replicas[$0].name }
@@ -450,13 +452,13 @@ extension SearchLane {
         guard backends[backend].wasReachable != isReachable else { return }
         backends[backend].wasReachable = isReachable
         for served in backends[backend].served {
-            let change = shared.shards[served.shard].reachabilityChanged(
+            let change = topology.shards[served.shard].reachabilityChanged(
                 served.replica, onLane: index, to: isReachable, now: executor.now())
             note(change, on: served.shard)
             guard index == 0, isKnown || !isReachable else { continue }
             journal(.reachability, served, isReachable ? "can be reached again" : "cannot be reached")
         }
-        guard index == 0, isKnown || !isReachable else { return }
+        guard index == 0, isKnown || !isReachable, !backends[backend].served.isEmpty else { return }
         let backend = backends[backend].backend
         let metadata: Logger.Metadata = ["shard": "\(backend.shardName)", "replica": "\(backend.replicaName)"]
         if isReachable {

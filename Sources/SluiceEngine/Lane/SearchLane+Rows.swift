@@ -16,7 +16,7 @@ extension SearchLane {
         var answer = SearchAnswer(hits: ids.compactMap { found[$0] }, legs: end.legs, coverage: coverage)
         var extras = AnswerExtras()
         extras.missing = missing(ids.filter { found[$0] == nil }, request.collection, end.legs)
-        if request.withVector { extras.vectorForm = shared.catalogue.boxed[request.collection]?.value.form }
+        if request.withVector { extras.vectorForm = topology.catalogue.boxed[request.collection]?.value.form }
         answer.extras = extras
         return answered(answer, running, end.unsettled)
     }
@@ -25,7 +25,7 @@ extension SearchLane {
     private func missing(_ ids: [Int64], _ name: String, _ legs: [LegReport]) -> [Int64] {
         let failed = Set(legs.filter { $0.status != .ok }.map(\.leg.place))
         guard !failed.isEmpty else { return ids }
-        guard let collection = shared.catalogue.boxed[name]?.value, collection.placement == .hash,
+        guard let collection = topology.catalogue.boxed[name]?.value, collection.placement == .hash,
             let placement = HashPlacement(shardCount: collection.shards.count)
         else { return [] }
         return ids.filter { !failed.contains(placement.shard(of: $0)) }

@@ -9,7 +9,7 @@ extension SearchLane {
     public func search(_ search: Search, sharing use: AnswerUse) async -> SearchOutcome {
         let arrived = executor.now()
         var unsettled: [Task<Void, Never>] = []
-        let (result, source) = await shared.answers.answer(
+        let (result, source) = await topology.answers.answer(
             for: search.sharingKey, use, until: search.deadline, on: executor
         ) {
             do throws(SearchError) {

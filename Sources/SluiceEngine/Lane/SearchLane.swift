@@ -33,9 +33,11 @@ public actor SearchLane {
     public nonisolated let executor: any LaneExecutor
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    let configuration: Configuration
+    var configuration: Configuration
     let logger: Logger
     let shared: SharedState
+    /// What this lane serves, and its numbers stand for.
+    var topology: Topology
     var planner: Planner
     var backends: [BackendState]
     var waiters: [WaiterID: PendingLease] = [:]
@@ -60,10 +62,12 @@ public actor SearchLane {
         self.shared = shared
         self.configuration = configuration
         self.logger = logger
-        planner = Planner(catalogue: shared.catalogue, limits: configuration.plans)
-        backends = zip(shared.backends, pools).enumerated().map { place, pair in
+        let topology = shared.topology
+        self.topology = topology
+        planner = Planner(topology, limits: configuration.plans)
+        backends = zip(topology.backends, pools).enumerated().map { place, pair in
             BackendState(
-                backend: pair.0, served: shared.catalogue.served(by: place), machine: PoolMachine(pair.1))
+                backend: pair.0, served: topology.catalogue.served(by: place), machine: PoolMachine(pair.1))
         }
     }
 
@@ -96,16 +100,18 @@ public actor SearchLane {
         let outcome = await execute(search, admittedBy: ticket, stream, started)
         let took = started.duration(to: executor.now())
         for name in search.collections {
-            guard let collection = shared.catalogue.boxed[name]?.value.number else { continue }
-            shared.meters.searchEnded(collection, coverage: outcome.result.success?.coverage, took: took)
+            guard let collection = topology.catalogue.boxed[name]?.value.number else { continue }
+            topology.meters.searchEnded(collection, coverage: outcome.result.success?.coverage, took: took)
         }
-        if let slow = shared.journal.slow, took >= slow { noteSlow(search, outcome.result, took: took) }
+        if shared.journal.isSlow(took) { noteSlow(search, outcome.result, took: took) }
         return outcome
     }
 
     private func noteSlow(_ search: Search, _ result: Result<SearchAnswer, SearchError>, took: Duration) {
         let slow = Journal.SlowSearch(search, result, took: took)
-        guard let unsaid = shared.journal.add(slow, at: executor.now()) else { return }
+        let (number, noted) = shared.journal.add(slow, at: executor.now())
+        explainIfDue(search, result.success?.legs ?? result.failure?.legs ?? [], number: number)
+        guard let unsaid = noted else { return }
         var metadata = Logger.Metadata(uniqueKeysWithValues: slow.metadata.map { ($0, .string($1)) })
         if unsaid > 0 { metadata["more_before"] = "\(unsaid)" }
         logger.notice("slow search", metadata: metadata)
@@ -181,7 +187,7 @@ public actor SearchLane {
             return try plan()
         } catch {
             shared.admission.turnedAway(ticket, now: arrived)
-            shared.meters.requestEnded(kind, error, took: arrived.duration(to: executor.now()))
+            topology.meters.requestEnded(kind, error, took: arrived.duration(to: executor.now()))
             throw error
         }
     }
@@ -194,12 +200,12 @@ public actor SearchLane {
         do throws(SearchError) {
             try await shared.admission.enter(ticket, on: executor)
         } catch {
-            if error.code == .busy { shared.meters.shed(.admission) }
-            shared.meters.requestEnded(terms.kind, error, took: arrived.duration(to: executor.now()))
+            if error.code == .busy { topology.meters.shed(.admission) }
+            topology.meters.requestEnded(terms.kind, error, took: arrived.duration(to: executor.now()))
             return Outcome(result: .failure(error))
         }
         let admitted = executor.now()
-        shared.meters.queued(for: arrived.duration(to: admitted))
+        topology.meters.queued(for: arrived.duration(to: admitted))
         let running = RunningSearch(terms, started: admitted, arrived: arrived)
         var outcome = await run(self, running)
         running.letGo(of: shared.memory)
@@ -210,8 +216,8 @@ public actor SearchLane {
         }
         let failure = outcome.result.failure
         shared.admission.left(admitted, failure, isMeasured: isMeasured, now: now)
-        if failure?.code == .busy { shared.meters.shed(.pool) }
-        shared.meters.requestEnded(terms.kind, failure, took: arrived.duration(to: now))
+        if failure?.code == .busy { topology.meters.shed(.pool) }
+        topology.meters.requestEnded(terms.kind, failure, took: arrived.duration(to: now))
         return outcome
     }
 }

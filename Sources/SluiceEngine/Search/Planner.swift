@@ -20,8 +20,9 @@ struct Planner {
     /// One client that varies its requests without end must not make all others prepare anew; the oldest goes first.
     private static let kindsKept = 4_096
 
-    let catalogue: Catalogue
+    let topology: Topology
     let limits: PlanLimits
+    var catalogue: Catalogue { topology.catalogue }
     private var kinds: RecentTable<Kind, [PlannedLeg]>
     private var settingShapes: [[String]: SettingShape] = [:]
     /// For the default probability.
@@ -31,8 +32,8 @@ struct Planner {
     /// For what is compared with all rows that are left.
     let withoutIndex = SearchSettings(shape: SettingShape(["enable_indexscan"]), values: ["off"])
 
-    init(catalogue: Catalogue, limits: PlanLimits) {
-        self.catalogue = catalogue
+    init(_ topology: Topology, limits: PlanLimits) {
+        self.topology = topology
         self.limits = limits
         kinds = RecentTable(capacity: Self.kindsKept)
         quotas = RecentTable(capacity: Self.kindsKept)
@@ -126,9 +127,7 @@ struct Planner {
             collection: collection, question: question, columns: columns, limit: limit, filter: filter)
         let legs = collection.shards.enumerated().map { place, shard in
             PlannedLeg(
-                collection, shape: shape, place: place, shardIndex: shard, shard: catalogue.shards[shard],
-                estimate: catalogue.estimate(of: collection.name, shard: shard),
-                index: catalogue.index(of: collection.name, shard: shard))
+                collection, shape: shape, place: place, shardIndex: shard, topology: topology)
         }
         kinds[kind] = legs
         return legs

@@ -140,6 +140,8 @@ public final class PlannedLeg: Sendable {
     public let shape: SearchShape
     let shardIndex: Int
     let shard: Catalogue.Shard
+    /// What the numbers stand for.
+    let topology: Topology
     /// Its place among the collection's shards.
     let place: Int
     /// How many rows of the collection are there.
@@ -152,20 +154,22 @@ public final class PlannedLeg: Sendable {
     /// Legs of one kind take about as long.
     let latencyClass: Int
     public var shardName: String { shard.name }
+    var shardState: ShardState { topology.shards[shardIndex] }
+    var meters: EngineMeters { topology.meters }
 
     init(
-        _ collection: Collection, shape: SearchShape, place: Int, shardIndex: Int, shard: Catalogue.Shard,
-        estimate: RowEstimate, index: IndexNote
+        _ collection: Collection, shape: SearchShape, place: Int, shardIndex: Int, topology: Topology
     ) {
-        self.index = index
+        self.topology = topology
+        index = topology.catalogue.index(of: collection.name, shard: shardIndex)
         self.collection = collection.name
         collectionRank = collection.rank
         collectionNumber = collection.number
         self.shape = shape
         self.place = place
         self.shardIndex = shardIndex
-        self.shard = shard
-        self.estimate = estimate
+        shard = topology.catalogue.shards[shardIndex]
+        estimate = topology.catalogue.estimate(of: collection.name, shard: shardIndex)
         timeout = collection.timeout
         maxStaleness = collection.maxStaleness
         latencyClass = SearchShape.latencyKinds * collection.number + shape.latencyKind

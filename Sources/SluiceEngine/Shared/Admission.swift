@@ -28,6 +28,11 @@ public final class Admission: Sendable {
         state = Mutex(State(machine: AdmissionMachine(configuration)))
     }
 
+    /// Not whether it lets everything in.
+    public func reconfigured(_ configuration: AdmissionMachine.Configuration) {
+        if isEnabled { state.withLock { $0.machine.reconfigured(configuration) } }
+    }
+
     /// What is known, for reports.
     public var snapshot: AdmissionMachine { state.withLock { $0.machine } }
 

@@ -37,6 +37,8 @@ public final class EngineMeters: Sendable {
         "sluice_request_duration_seconds": "Requests that reached a reactor, from their arrival there to their answer.",
         "sluice_search_duration_seconds": "Searches; one of several collections counts for each of them.",
         "sluice_partial_answers": "Answers to searches that do not cover all of the collection.",
+        "sluice_explained":
+            "Slow searches whose plan was looked at: by an index of the vectors, another one, or none.",
         "sluice_leg_duration_seconds": "Legs of requests, with their waits, retries and hedges.",
         "sluice_retries": "Attempts that were made because another had failed.",
         "sluice_hedges": "Attempts that were made because another took long.",
@@ -91,6 +93,11 @@ public final class EngineMeters: Sendable {
         guard collections.indices.contains(collection) else { return }
         collections[collection].search.record(took)
         if let coverage, coverage < 1 { collections[collection].partial.increment() }
+    }
+
+    func explained(_ collection: Int, _ use: PlanOutline.IndexUse) {
+        guard collections.indices.contains(collection) else { return }
+        collections[collection].explained[use]?.increment()
     }
 
     func legEnded(_ leg: PlannedLeg, took: Duration) {
@@ -166,6 +173,7 @@ private enum RequestResult: CaseIterable {
 private struct CollectionMeters: Sendable {
     let search: Timer
     let partial: Counter
+    let explained: [PlanOutline.IndexUse: Counter]
     /// In the order of the collection's shards.
     let legs: [Timer]
 
@@ -173,6 +181,10 @@ private struct CollectionMeters: Sendable {
         let label = ("collection", collection.name)
         search = make.timer("sluice_search_duration_seconds", [label])
         partial = make.counter("sluice_partial_answers", [label])
+        explained = Dictionary(
+            uniqueKeysWithValues: PlanOutline.IndexUse.allCases.map {
+                ($0, make.counter("sluice_explained", [label, ("index_used", $0.rawValue)]))
+            })
         legs = collection.shards.map {
             make.timer("sluice_leg_duration_seconds", [label, ("shard", catalogue.shards[$0].name)])
         }

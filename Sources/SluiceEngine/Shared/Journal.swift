@@ -12,6 +12,8 @@ public final class Journal: Sendable {
             case role
             case conflict
             case action
+            /// An index is not used, or is used again.
+            case plan
         }
 
         public var kind: Kind
@@ -43,6 +45,16 @@ public final class Journal: Sendable {
             public var hedges: Int
         }
 
+        /// How the server of the slowest leg would run its statement.
+        public struct Plan: Hashable, Sendable {
+            public var collection: String
+            public var shard: String
+            public var replica: String
+            public var outline: PlanOutline
+            /// There is an index for it, and it was not used.
+            public var isIndexMissed: Bool
+        }
+
         public var collections: [String]
         public var k: Int
         public var took: Duration
@@ -55,6 +67,8 @@ public final class Journal: Sendable {
         public var request: UInt32
         /// Nil if it was part of no trace.
         public var traceID: String?
+        /// Of one in so many, a little later.
+        public var plan: Plan?
     }
 
     public struct Entry<Value: Hashable & Sendable>: Hashable, Sendable {
@@ -72,6 +86,11 @@ public final class Journal: Sendable {
             if entries.count >= Journal.most { entries.removeFirst() }
             entries.append(Entry(number: count, at: now, value: value))
         }
+
+        mutating func change(_ number: UInt64, _ body: (inout Value) -> Void) {
+            guard let place = entries.firstIndex(where: { $0.number == number }) else { return }
+            body(&entries[place].value)
+        }
     }
 
     private struct State {
@@ -85,27 +104,49 @@ public final class Journal: Sendable {
     /// Lines of the log about slow searches, a second.
     private static let linesPerSecond = 5
 
-    /// A search that takes as long is slow; nil: none is.
-    public let slow: Duration?
+    private let slowNanoseconds: Atomic<Int64>
+    let explaining: Explaining
     private let state = Mutex(State())
 
-    public init(slow: Duration?) { self.slow = slow }
+    /// - Parameters:
+    ///   - slow: a search that takes as long is slow; nil: none is.
+    ///   - explainOneIn: of so many slow searches the plan is asked for; 0: of none.
+    public init(slow: Duration?, explainOneIn: Int = 0) {
+        slowNanoseconds = Atomic(slow?.nanoseconds ?? .max)
+        explaining = Explaining(oneIn: explainOneIn)
+    }
+
+    public func changed(slow: Duration?, explainOneIn: Int) {
+        explaining.changed(toOneIn: explainOneIn)
+        slowNanoseconds.store(slow?.nanoseconds ?? .max, ordering: .relaxed)
+    }
+
+    func isSlow(_ duration: Duration) -> Bool {
+        let least = slowNanoseconds.load(ordering: .relaxed)
+        return least != .max && duration.nanoseconds >= least
+    }
 
     public func add(_ event: Event, at now: Instant) { state.withLock { $0.events.add(event, at: now) } }
 
-    /// - Returns: how many came before that were not worth a line of the log, if this one is.
-    func add(_ search: SlowSearch, at now: Instant) -> Int? {
+    /// - Returns: its number, and how many came before that were not worth a line of the log, if this one is.
+    func add(_ search: SlowSearch, at now: Instant) -> (number: UInt64, unsaid: Int?) {
         state.withLock { state in
             state.searches.add(search, at: now)
+            let number = state.searches.count
             var lines = state.lines ?? RateAllowance(perSecond: Self.linesPerSecond, now: now)
             defer { state.lines = lines }
             guard lines.tryTake(now: now) else {
                 state.unsaid += 1
-                return nil
+                return (number, nil)
             }
             defer { state.unsaid = 0 }
-            return state.unsaid
+            return (number, state.unsaid)
         }
+    }
+
+    /// Too late for a search that has made room for others.
+    func explained(_ number: UInt64, _ plan: SlowSearch.Plan) {
+        state.withLock { $0.searches.change(number) { $0.plan = plan } }
     }
 
     /// Oldest first.

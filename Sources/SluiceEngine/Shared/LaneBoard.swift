@@ -20,6 +20,13 @@ public final class LaneBoard: Sendable {
         places = (0..<self.lanes * max(0, backends)).map { _ in Place() }
     }
 
+    /// The same with places for more backends.
+    init(after earlier: LaneBoard, backends: Int) {
+        lanes = earlier.lanes
+        let more = lanes * backends - earlier.places.count
+        places = earlier.places + (0..<max(0, more)).map { _ in Place() }
+    }
+
     func note(idle: Int, waiting: Int, isReachable: Bool, lane: Int, backend: Int) {
         guard lanes > 1, let place = place(lane, backend) else { return }
         place.idle.store(idle, ordering: .sequentiallyConsistent)

@@ -10,8 +10,8 @@ public final class MemoryBudget: Sendable {
         var accounts: [UInt64: MemoryAccount] = [:]
     }
 
-    public let limit: Int
-    private let lowWater: Int
+    private let most: Atomic<Int>
+    private let lowWater: Atomic<Int>
     private let total = Atomic<Int>(0)
     private let nextLook: Atomic<Int>
     private let hasStopped = Atomic<Bool>(false)
@@ -20,11 +20,14 @@ public final class MemoryBudget: Sendable {
     /// - Parameter limit: in bytes.
     public init(limit: Int) {
         let pressure = MemoryPressure(limit: limit)
-        self.limit = pressure.limit
-        lowWater = pressure.lowWater
+        most = Atomic(pressure.limit)
+        lowWater = Atomic(pressure.lowWater)
         nextLook = Atomic(pressure.nextLook)
         state = Mutex(State(pressure: pressure))
     }
+
+    /// In bytes.
+    public var limit: Int { most.load(ordering: .relaxed) }
 
     /// In bytes.
     public var held: Int { total.load(ordering: .relaxed) }
@@ -47,7 +50,8 @@ public final class MemoryBudget: Sendable {
         let now = total.add(bytes, ordering: .sequentiallyConsistent).newValue
         if now >= nextLook.load(ordering: .relaxed) {
             look()
-        } else if bytes < 0, now < lowWater, hasStopped.load(ordering: .sequentiallyConsistent) {
+        } else if bytes < 0, now < lowWater.load(ordering: .relaxed), hasStopped.load(ordering: .sequentiallyConsistent)
+        {
             goOn()
         }
     }
@@ -78,6 +82,18 @@ public final class MemoryBudget: Sendable {
     // Who has to stop, and who may go on, is told under the lock: told later, the two could cross, and a session would
     // not be read from ever again.
 
+    /// From now on there may be so many bytes.
+    public func limitChanged(to limit: Int) {
+        state.withLock { state in
+            state.pressure.limitChanged(to: limit)
+            most.store(state.pressure.limit, ordering: .relaxed)
+            lowWater.store(state.pressure.lowWater, ordering: .relaxed)
+            nextLook.store(state.pressure.nextLook, ordering: .relaxed)
+        }
+        add(0)
+        if held < lowWater.load(ordering: .relaxed) { goOn() }
+    }
+
     private func look() {
         state.withLock { state in
             let now = total.load(ordering: .relaxed)
@@ -88,13 +104,13 @@ public final class MemoryBudget: Sendable {
             hasStopped.store(true, ordering: .sequentiallyConsistent)
             for id in greediest { state.accounts[id]?.setReading(false) }
         }
-        if total.load(ordering: .sequentiallyConsistent) < lowWater { goOn() }
+        if total.load(ordering: .sequentiallyConsistent) < lowWater.load(ordering: .relaxed) { goOn() }
     }
 
     private func goOn() {
         state.withLock { state in
             let now = total.load(ordering: .sequentiallyConsistent)
-            guard now < lowWater else { return }
+            guard now < state.pressure.lowWater else { return }
             hasStopped.store(false, ordering: .sequentiallyConsistent)
             let resumed = state.pressure.shrank(to: now)
             nextLook.store(state.pressure.nextLook, ordering: .relaxed)

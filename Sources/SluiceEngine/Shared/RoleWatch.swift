@@ -16,21 +16,17 @@ public final class RoleWatch: Sendable {
         doubts.continuation.yield()
     }
 
-    public func lookAtAll(_ backends: Int) { for backend in 0..<backends { look(at: backend) } }
-
     /// Runs until the task is cancelled.
-    /// - Parameter lanes: whose connections are used for asking.
-    /// - Parameter tick: called each time, too.
+    /// - Parameters:
+    ///   - lanes: whose connections are used for asking.
+    ///   - interval: asked for before each pause.
+    ///   - tick: called after each: what is to be looked at regularly.
     public func run(
-        on lanes: [SearchLane], backends: Int, every interval: Duration, _ tick: @escaping @Sendable () -> Void
+        on lanes: [SearchLane], every interval: @escaping @Sendable () -> Duration,
+        _ tick: @escaping @Sendable () -> Void
     ) async {
         await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                while (try? await Task.sleep(for: interval)) != nil {
-                    self.lookAtAll(backends)
-                    tick()
-                }
-            }
+            group.addTask { while (try? await Task.sleep(for: interval())) != nil { tick() } }
             group.addTask {
                 for await _ in self.doubts.stream {
                     let backends = self.doubted.withLock { doubted in
@@ -68,7 +64,7 @@ extension SearchLane {
         let limit = executor.now().advanced(by: Self.inspectionTimeout)
         guard let lease = try? await lease(backend, until: limit, for: nil) else { return true }
         let asked = executor.now()
-        let places = withTables ? shared.catalogue.tables(of: backend) : []
+        let places = withTables ? topology.catalogue.tables(of: backend) : []
         do throws(BackendFailure) {
             let facts = try await lease.connection.inspect(places.map(\.table), deadline: limit)
             release(lease)

@@ -21,6 +21,25 @@ public final class ShardState: Sendable {
         state = Mutex(State(machine: machine))
     }
 
+    /// The shard as it is configured now, with what is known of the replicas that stay. What runs ends with the earlier
+    /// one.
+    /// - Parameters:
+    ///   - heirs: what each replica was in the earlier one; nil for one that is new.
+    ///   - latencyClasses: nil if they are the same ones.
+    public init(
+        after earlier: ShardState, _ configuration: ShardMachine.Configuration, replicas: [ShardMachine.Replica],
+        heirs: [ShardMachine.Heir?], latencyClasses: Int?, now: Instant
+    ) {
+        name = earlier.name
+        let machine = earlier.snapshot.succeeded(
+            by: configuration, replicas: replicas, heirs: heirs, latencyClasses: latencyClasses, now: now)
+        state = Mutex(State(machine: machine))
+    }
+
+    func isDrained(_ replica: Int) -> Bool {
+        state.withLock { $0.machine.replicas.indices.contains(replica) && $0.machine.replicas[replica].isDrained }
+    }
+
     /// - Parameters:
     ///   - need: what the replica must have; nil for whatever it has.
     ///   - acceptsStale: if no replica has it, another is asked, and the choice says so.

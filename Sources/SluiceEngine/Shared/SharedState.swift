@@ -4,22 +4,15 @@ internal import Synchronization
 
 /// What all lanes of a gateway share.
 public final class SharedState: Sendable {
-    public let catalogue: Catalogue
-    /// In the order of the catalogue's backend numbers.
-    public let backends: [any SearchBackend]
-    /// In the order of the catalogue's shards.
-    public let shards: [ShardState]
     public let admission: Admission
     public let memory: MemoryBudget
-    public let meters: EngineMeters
     public let journal: Journal
-    let answers: SharedAnswers<Search, SearchAnswer>
     let cursors: CursorShelf<SearchAnswer>
-    let board: LaneBoard
     let loads = LoadCount()
     public let roles = RoleWatch()
     /// Answers that were not the request's own.
     let integrityFailures = Atomic<UInt64>(0)
+    private let served: Mutex<Topology>
     private let lanes = Mutex<[SearchLane]>([])
 
     /// - Parameter metrics: what keeps the measurements.
@@ -29,20 +22,38 @@ public final class SharedState: Sendable {
         metrics: any MetricsFactory = NOOPMetricsHandler.instance, journal: Journal = Journal(slow: nil)
     ) {
         self.journal = journal
-        meters = EngineMeters(catalogue, factory: metrics)
-        self.catalogue = catalogue
-        self.backends = backends
-        self.shards = shards
         self.admission = admission
         self.memory = memory
-        answers = SharedAnswers(
-            cache: holding.cache, size: { $0.bytes + $1.bytes }, mayStore: { $0.coverage >= 1 && !$0.isCurtailed },
-            isOwn: { SharedAnswers<Search, SearchAnswer>.isOwnFailure($0) || $0.success?.isCurtailed == true })
         cursors = CursorShelf(
             mostBytes: holding.cursorBytes, mostBytesPerCursor: holding.cursorBytesEach,
             timeToLive: holding.cursorTime)
-        board = LaneBoard(lanes: lanes, backends: backends.count)
+        served = Mutex(
+            Topology(
+                catalogue: catalogue, backends: backends, shards: shards, lanes: lanes, cache: holding.cache,
+                metrics: metrics))
     }
+
+    /// What is served just now. A lane may have another one for a moment: its own is what its numbers stand for.
+    public var topology: Topology { served.withLock { $0 } }
+
+    public var catalogue: Catalogue { topology.catalogue }
+    public var meters: EngineMeters { topology.meters }
+
+    /// Has every lane serve something else, without ending anything that runs. One change at a time.
+    /// - Parameters:
+    ///   - orders: what becomes of each backend's pool on a lane, by the lane's number.
+    public func serve(
+        _ topology: Topology, configuration: SearchLane.Configuration, _ orders: (Int) -> [PoolOrder]
+    ) async {
+        let lanes = self.lanes.withLock { $0 }
+        for lane in lanes { await lane.makeRoom(for: topology, orders(lane.index)) }
+        served.withLock { $0 = topology }
+        for lane in lanes { await lane.serve(topology, orders(lane.index), configuration) }
+        lookAtAll()
+    }
+
+    /// Has every server that is served say what it is.
+    public func lookAtAll() { for backend in catalogue.backends { roles.look(at: backend) } }
 
     /// A search has come; as `Admission.arrived`, and counted if it is refused.
     public func arrived(
@@ -65,6 +76,7 @@ public final class SharedState: Sendable {
 
     /// An answer made a replica's role doubtful. Where one has changed its role, others of its shard have, too.
     func questionRole(of backend: Int) {
+        let catalogue = catalogue
         let shards = Set(catalogue.served(by: backend).map(\.shard))
         for shard in shards {
             for replica in catalogue.shards[shard].replicas { roles.look(at: replica.backend) }
@@ -73,11 +85,11 @@ public final class SharedState: Sendable {
 
     /// Has all of a shard's replicas say again what they are, and waits for that: a second at most, as one that does
     /// not answer by then is silent.
-    public func lookAgain(atShard shard: Int) async {
-        guard catalogue.shards.indices.contains(shard) else { return }
+    public func lookAgain(at shard: String) async {
+        guard let shard = catalogue.shards.first(where: { $0.name == shard }) else { return }
         let lanes = lanes.withLock { $0 }
         await withTaskGroup(of: Void.self) { group in
-            for backend in Set(catalogue.shards[shard].replicas.map(\.backend)) {
+            for backend in Set(shard.replicas.map(\.backend)) {
                 group.addTask { await RoleWatch.inspect(backend, lanes) }
             }
         }
@@ -94,7 +106,7 @@ public final class SharedState: Sendable {
 
     /// Lets go of what has been held for long enough; uses do that too, so this is for quiet times.
     public func expire(now: Instant) {
-        answers.expire(now: now)
+        topology.answers.expire(now: now)
         cursors.expire(now: now)
     }
 }

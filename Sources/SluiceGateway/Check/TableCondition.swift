@@ -1,4 +1,3 @@
-internal import Foundation
 internal import SluiceCore
 internal import SluiceEngine
 package import SluicePostgres
@@ -131,17 +130,7 @@ struct TableProbe: Sendable {
         let sql = "EXPLAIN (FORMAT JSON) " + shape.sql(vectorSchema: server.vectorSchema)
         let example = collection.form.example(dimensions: collection.dimensions)
         let rows = try await answer(sql, [example, ""], subject: SubjectType(.vector(collection.form)))
-        guard let text = rows?.first?.first.flatMap(\.self),
-            let plan = try? JSONSerialization.jsonObject(with: Data(text.utf8))
-        else { return nil }
-        return Self.isOrderedByIndex(plan)
-    }
-
-    /// Some scan of the plan, of the table or of a partition, is in an index's order.
-    private static func isOrderedByIndex(_ node: Any) -> Bool {
-        if let list = node as? [Any] { return list.contains(where: isOrderedByIndex) }
-        guard let fields = node as? [String: Any] else { return false }
-        return fields["Order By"] != nil || fields.values.contains(where: isOrderedByIndex)
+        return rows?.first?.first.flatMap(\.self).flatMap { QueryPlan(json: $0.utf8)?.isOrderedByIndex }
     }
 
     /// Nil if it took too long, or the server refused it.

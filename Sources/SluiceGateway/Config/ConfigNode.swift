@@ -4,10 +4,13 @@ internal import Yams
 final class ConfigProblems {
     let file: String
     let expansion: ConfigExpansion
+    /// Of which keys there are; nil where a file is read.
+    let survey: ConfigSurvey?
     var found: [ConfigProblem] = []
 
-    init(file: String, environment: [String: String]) {
+    init(file: String, environment: [String: String], survey: ConfigSurvey? = nil) {
         self.file = file
+        self.survey = survey
         expansion = ConfigExpansion(environment: environment)
     }
 
@@ -46,6 +49,9 @@ struct ConfigNode {
 
     /// The keys of a table; an unknown one is noted with the nearest right one.
     func table(_ known: [String]) -> [String: ConfigNode] {
+        if let survey = noted(.table(known)) {
+            return Dictionary(known.map { ($0, survey.child(of: self, $0)) }) { first, _ in first }
+        }
         guard case .mapping(let mapping) = node else {
             complain("must be a table of keys, not \(kind)")
             return [:]
@@ -71,6 +77,7 @@ struct ConfigNode {
 
     /// A table whose keys are the user's own words.
     func entries(_ counts: ClosedRange<Int>) -> [(key: String, value: ConfigNode)] {
+        if let survey = noted(.entries) { return [("*", survey.child(of: self, "*"))] }
         guard case .mapping(let mapping) = node else {
             complain("must be a table of keys, not \(kind)")
             return []
@@ -88,6 +95,7 @@ struct ConfigNode {
 
     /// The items of a list; of one that is too long, the first ones.
     func list(_ counts: ClosedRange<Int>) -> [ConfigNode] {
+        if let survey = noted(.list) { return [survey.item(of: self)] }
         guard case .sequence(let sequence) = node else {
             complain("must be a list, not \(kind)")
             return []
@@ -117,6 +125,13 @@ struct ConfigNode {
         }
     }
 
+    /// - Returns: the survey, if one is made: then there is nothing to read.
+    @discardableResult
+    private func noted(_ kind: ConfigKind) -> ConfigSurvey? {
+        problems.survey?.note(path, kind)
+        return problems.survey
+    }
+
     // MARK: Values
 
     /// The value with its environment variables put in.
@@ -128,6 +143,7 @@ struct ConfigNode {
     }
 
     private func expanded(_ expand: (String) throws(ConfigExpansion.Problem) -> String) -> String? {
+        if noted(.text) != nil { return nil }
         guard case .scalar(let scalar) = node, !isNull else {
             complain("must be a single value, not \(kind)")
             return nil
@@ -147,6 +163,7 @@ struct ConfigNode {
     }
 
     func integer(_ range: ClosedRange<Int>, or standIn: Int) -> Int {
+        noted(.integer(range))
         guard let text = text() else { return standIn }
         guard let value = Int(text.filter { $0 != "_" }) else {
             complain("must be a whole number, not \(quoted)")
@@ -160,6 +177,7 @@ struct ConfigNode {
     }
 
     func number(_ range: ClosedRange<Double>, or standIn: Double) -> Double {
+        noted(.number(range))
         guard let text = text() else { return standIn }
         guard let value = Double(text), value.isFinite else {
             complain("must be a number, not \(quoted)")
@@ -173,6 +191,7 @@ struct ConfigNode {
     }
 
     func flag(or standIn: Bool) -> Bool {
+        noted(.flag)
         switch text() {
         case "true": return true
         case "false": return false
@@ -184,6 +203,7 @@ struct ConfigNode {
     }
 
     func duration(_ range: ClosedRange<Duration>, or standIn: Duration) -> Duration {
+        noted(.duration(range))
         guard let text = text() else { return standIn }
         guard let value = Quantity.duration(text) else {
             complain("must be a time like 250us, 40ms, 2s, 5m or 1h, not \(quoted)")
@@ -198,6 +218,7 @@ struct ConfigNode {
     }
 
     func bytes(_ range: ClosedRange<Int>, or standIn: Int) -> Int {
+        noted(.bytes(range))
         guard let text = text() else { return standIn }
         guard let value = Quantity.bytes(text) else {
             complain("must be a size like 65536, 64KiB or 1MiB, not \(quoted)")
@@ -213,6 +234,7 @@ struct ConfigNode {
     func choice<Choice: RawRepresentable & CaseIterable>(
         _: Choice.Type, or standIn: Choice
     ) -> Choice where Choice.RawValue == String {
+        noted(.choice(Choice.allCases.map(\.rawValue)))
         guard let text = text() else { return standIn }
         if let value = Choice(rawValue: text) { return value }
         let words = Choice.allCases.map(\.rawValue)
@@ -225,6 +247,7 @@ struct ConfigNode {
     /// A name of ours: it appears in messages and metrics. A wrong one is noted and returned, so that what refers to it
     /// is not wrong as well.
     func name() -> String? {
+        noted(.name)
         guard let text = text() else { return nil }
         let allowed = text.utf8.allSatisfy { byte in
             (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
@@ -240,6 +263,7 @@ struct ConfigNode {
 
     /// An identifier of PostgreSQL, as it is spelt there.
     func identifier() -> String? {
+        noted(.identifier)
         guard let text = text() else { return nil }
         guard (1...63).contains(text.utf8.count), !text.utf8.contains(0) else {
             complain("must be a PostgreSQL identifier of 1 to 63 bytes")
@@ -262,7 +286,7 @@ enum Quantity {
     }
 
     static func bytes(_ text: String) -> Int? {
-        guard let (number, unit) = split(text), let factor = sizes[unit], number * factor <= 1e15 else { return nil }
+        guard let (number, unit) = split(text), let factor = sizes[unit], number * factor <= 0x1p60 else { return nil }
         return Int((number * factor).rounded())
     }
 
@@ -274,6 +298,14 @@ enum Quantity {
         }
         let (name, size) = unit ?? (microseconds == 0 ? "s" : "us", 1)
         return "\(Int64(clamping: Int(microseconds / size)))\(name)"
+    }
+
+    /// The same of a size in bytes.
+    static func text(bytes: Int) -> String {
+        for (unit, size) in [("MiB", 1_048_576), ("KiB", 1_024)] where bytes >= size && bytes % size == 0 {
+            return "\(bytes / size)\(unit)"
+        }
+        return "\(bytes)"
     }
 
     private static func split(_ text: String) -> (Double, String)? {

@@ -47,7 +47,8 @@ struct ConfigReader {
             "listen", "admin", "tls", "access", "reactors", "pool", "shards", "collections", "limits", "routing",
             "breaker",
             "retries",
-            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "log", "tracing",
+            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "metrics", "log", "reload",
+            "tracing",
         ])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
         let routing = keys["routing"].map(readRouting) ?? .init()
@@ -78,8 +79,12 @@ struct ConfigReader {
             cursors: keys["cursors"].map(readCursors) ?? .init(), cache: keys["cache"].map(readCache) ?? .init(),
             freshness: keys["freshness"].map(readFreshness) ?? .init(),
             logLevel: .info)
+        if let metrics = keys["metrics"] {
+            config.measures = metrics.table(["enabled"])["enabled"]?.flag(or: true) ?? true
+        }
         if let log = keys["log"] { readLog(log, &config) }
         if let tracing = keys["tracing"] { config.tracing = readTracing(tracing) }
+        config.isWatched = keys["reload"]?.table(["watch"])["watch"]?.flag(or: true) ?? true
         return config
     }
 
@@ -163,12 +168,14 @@ struct ConfigReader {
         if keys["dsn"] == nil { node.missing("dsn") }
         if let dsn, let complaint = DSN.complaint(dsn) { keys["dsn"]?.complain(complaint) }
         var password: Secret?
+        var passwordFile: String?
         if let file = keys["password_file"], let path = file.text() {
             if let dsn, DSN.hasPassword(dsn) { file.complain("the dsn has a password already; give one of the two") }
             password = firstLine(of: file, path)
+            passwordFile = resolved(path)
         }
         return .init(
-            name: name, dsn: Secret(dsn ?? ""), folder: folder, password: password,
+            name: name, dsn: Secret(dsn ?? ""), folder: folder, password: password, passwordFile: passwordFile,
             pooler: keys["pooler"]?.choice(GatewayConfig.Pooler.self, or: .none) ?? .none,
             pool: keys["pool"].map { readPool($0, defaults: pool, isOverride: true) } ?? pool,
             weight: keys["weight"]?.integer(1...100, or: 1) ?? 1, zone: keys["zone"]?.name(),
@@ -176,8 +183,9 @@ struct ConfigReader {
     }
 
     private func readLog(_ node: ConfigNode, _ config: inout GatewayConfig) {
-        let keys = node.table(["level", "slow_search"])
+        let keys = node.table(["level", "slow_search", "explain_one_in"])
         config.logLevel = keys["level"]?.choice(Logger.Level.self, or: .info) ?? .info
+        config.explainOneIn = keys["explain_one_in"]?.integer(0...1_000_000, or: 20) ?? config.explainOneIn
         guard let slow = keys["slow_search"]?.duration(.zero ... .seconds(3_600), or: .zero) else { return }
         config.slowSearch = slow > .zero ? slow : nil
     }

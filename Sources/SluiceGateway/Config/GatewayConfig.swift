@@ -54,8 +54,9 @@ package struct GatewayConfig: Sendable {
         package var dsn: Secret
         /// What relative paths in `dsn` are relative to.
         package var folder: String
-        /// From `password_file`.
+        /// From `passwordFile`.
         package var password: Secret?
+        package var passwordFile: String?
         package var pooler: Pooler
         package var pool: PoolSettings
         /// How often it is chosen, compared with the shard's other replicas.
@@ -167,8 +168,14 @@ package struct GatewayConfig: Sendable {
     package var cache: Cache
     package var freshness: Freshness
     package var logLevel: Logger.Level
+    /// Its files are looked at, and it is read anew when one of them has changed.
+    package var isWatched = true
     /// A search that takes as long is noted with its legs; nil: none is.
     package var slowSearch: Duration? = .milliseconds(500)
+    /// Of so many slow searches one is explained; 0: none is.
+    package var explainOneIn = 20
+    /// Requests, legs and attempts are measured.
+    package var measures = true
     package var tracing = Tracing()
 }
 

@@ -39,24 +39,17 @@ final class AccessKeeper: Sendable {
         while (try? await Task.sleep(for: Self.pause)) != nil { look() }
     }
 
-    /// Takes what the configuration file says now of identities and certificates.
-    /// - Returns: why what was in force stays so; empty if it does not.
-    func reload(_ config: GatewayConfig) -> [String] {
-        do {
-            if let settings = config.tls { try tls?.reload(settings) }
-            let rules = AccessRules(config.access.identities, tokens: try Self.tokens(config.access))
-            state.withLock { state in
-                state.access = config.access
-                state.watch = FileWatch(Self.files(config.access, tls))
-            }
-            take(rules)
-            logger.notice("identities and certificates have been read anew; other changes need a restart")
-            warnOfExpiry()
-            return []
-        } catch {
-            logger.error("what was in force stays so: \(error)")
-            return ["\(error)"]
+    /// Takes what a configuration says of identities and certificates.
+    /// - Throws: `TokenFile.Problem`, `TLSMaterial.Unusable`: what was in force stays so.
+    func reload(_ config: GatewayConfig) throws {
+        let rules = AccessRules(config.access.identities, tokens: try Self.tokens(config.access))
+        if let settings = config.tls { try tls?.reload(settings) }
+        state.withLock { state in
+            state.access = config.access
+            state.watch = FileWatch(Self.files(config.access, tls))
         }
+        take(rules)
+        warnOfExpiry()
     }
 
     private func look() {

@@ -5,51 +5,116 @@ internal import SluicePostgres
 internal import SluiceReactor
 
 /// The configuration as the engine's words: each distinct server has one backend, whatever names it has.
+///
+/// One that follows another keeps the numbers of its backends: a server that is there again, or still, has the number
+/// that it had, a new one the next. A server that is not there any more keeps its number for itself.
 struct Blueprint {
-    private struct Server: Hashable {
+    fileprivate struct Server: Hashable {
         var target: ConnectionString
         var isPooled: Bool
+
+        /// Where somebody else may come in with another password.
+        var withoutPassword: Server { Server(target: target.withoutPassword, isPooled: isPooled) }
     }
 
-    private struct Place {
+    /// A server that is or was in the configuration.
+    fileprivate struct Place {
+        var server: Server
+        /// Its first name.
         var shard: String
         var replica: String
-        var server: Server
+        /// Nil if it is not in the configuration any more.
+        var pool: PoolMachine.Configuration?
+        /// How it was reached last.
+        let transports = TransportRecord()
     }
 
+    let config: GatewayConfig
     let catalogue: Catalogue
-    /// How each server was reached last, in the order of the backends.
-    let transports: [TransportRecord]
-    let pools: [PoolMachine.Configuration]
-    let laneCount: Int
-    private let config: GatewayConfig
     private let places: [Place]
-    private let resolver = AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
+    private let resolver: AddressResolver
 
-    init(_ config: GatewayConfig) throws {
-        var places: [Place] = []
-        var pools: [PoolMachine.Configuration] = []
-        var known: [Server: Int] = [:]
-        let shards = try config.shards.map { shard in
-            let replicas = try shard.replicas.map { replica in
-                let server = Server(target: try replica.connectionString(), isPooled: replica.isPooled)
-                if let backend = known[server] {
-                    return Catalogue.Replica(name: replica.name, backend: backend, timeout: replica.timeout)
-                }
-                known[server] = places.count
-                places.append(Place(shard: shard.name, replica: replica.name, server: server))
-                pools.append(Self.pool(replica.pool))
-                return Catalogue.Replica(name: replica.name, backend: places.count - 1, timeout: replica.timeout)
-            }
-            return Catalogue.Shard(name: shard.name, replicas: replicas)
-        }
+    /// - Throws: `PostgresFailure` that says what is wrong with a connection string.
+    init(_ config: GatewayConfig, after earlier: Blueprint? = nil) throws {
+        let wanted = try Self.servers(config)
+        let (places, numbers) = Self.places(wanted, after: earlier?.places ?? [])
         self.places = places
-        transports = places.map { _ in TransportRecord() }
-        self.pools = pools
         self.config = config
-        catalogue = Catalogue(shards: shards, collections: Self.collections(config))
-        // A lane without a single connection of some replica could not use it.
-        laneCount = max(1, min(config.reactors, pools.map(\.maxSize).min() ?? 1))
+        resolver = earlier?.resolver ?? AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
+        let shards = try config.shards.map { shard in
+            Catalogue.Shard(
+                name: shard.name,
+                replicas: try shard.replicas.map { replica in
+                    Catalogue.Replica(
+                        name: replica.name, backend: numbers[try replica.server] ?? 0, timeout: replica.timeout)
+                })
+        }
+        catalogue = Catalogue(
+            shards: shards, collections: Self.collections(config), after: earlier?.catalogue)
+    }
+
+    /// The distinct servers, each with its first name, in the order of the configuration.
+    private static func servers(_ config: GatewayConfig) throws -> [Place] {
+        var known: Set<Server> = []
+        return try config.shards.flatMap { shard in
+            try shard.replicas.compactMap { replica in
+                let server = try replica.server
+                guard known.insert(server).inserted else { return nil }
+                return Place(server: server, shard: shard.name, replica: replica.name, pool: pool(replica.pool))
+            }
+        }
+    }
+
+    /// - Returns: the servers by their numbers, and the numbers of those that are wanted.
+    private static func places(_ wanted: [Place], after earlier: [Place]) -> ([Place], [Server: Int]) {
+        var places = earlier
+        for place in places.indices { places[place].pool = nil }
+        var numbers: [Server: Int] = [:]
+        func take(_ wish: Place, at place: Int) {
+            places[place].server = wish.server
+            (places[place].shard, places[place].replica, places[place].pool) = (wish.shard, wish.replica, wish.pool)
+            numbers[wish.server] = place
+        }
+        let exact = Dictionary(earlier.enumerated().map { ($1.server, $0) }) { first, _ in first }
+        for wish in wanted { if let place = exact[wish.server] { take(wish, at: place) } }
+        // With another password it is the same server.
+        let alike = Dictionary(earlier.enumerated().map { ($1.server.withoutPassword, $0) }) { first, _ in first }
+        for wish in wanted where numbers[wish.server] == nil {
+            if let place = alike[wish.server.withoutPassword], places[place].pool == nil {
+                take(wish, at: place)
+            } else {
+                numbers[wish.server] = places.count
+                places.append(wish)
+            }
+        }
+        return (places, numbers)
+    }
+
+    // MARK: What others ask
+
+    /// In the order of the backends.
+    var transports: [TransportRecord] { places.map(\.transports) }
+
+    /// The most connections to each backend.
+    var poolSizes: [Int] { places.map { $0.pool?.maxSize ?? 0 } }
+
+    private var pools: [PoolMachine.Configuration] { places.compactMap(\.pool) }
+
+    /// The size of the smallest pool: a lane without a single connection of some replica could not use it.
+    var mostLanes: Int { max(1, pools.map(\.maxSize).min() ?? 1) }
+
+    /// A lane's slices of the pools.
+    func slices(_ lane: Int, of lanes: Int) -> [PoolMachine.Configuration] {
+        pools.map { $0.slice(lane, of: lanes) }
+    }
+
+    /// What becomes of a lane's slices of the pools.
+    func orders(_ lane: Int, of lanes: Int, after earlier: Blueprint) -> [PoolOrder] {
+        places.enumerated().map { number, place in
+            let before = earlier.places.indices.contains(number) ? earlier.places[number].pool : nil
+            if place.pool == before { return .keep }
+            return place.pool.map { .configure($0.slice(lane, of: lanes)) } ?? .retire
+        }
     }
 
     // MARK: The engine's parts
@@ -58,20 +123,55 @@ struct Blueprint {
         let now = Instant(nanoseconds: Reactor.now())
         let shards = zip(config.shards, catalogue.shards).map { shard, known in
             ShardState(
-                name: shard.name, shardConfiguration(shard),
-                replicas: zip(shard.replicas, known.replicas).map { replica, known in
-                    .init(
-                        weight: replica.weight,
-                        isSameZone: config.routing.zone == nil || replica.zone == config.routing.zone,
-                        capacity: replica.pool.maxSize, server: known.backend)
-                },
+                name: shard.name, shardConfiguration(shard), replicas: replicas(shard, known),
                 latencyClasses: catalogue.latencyClasses, now: now)
         }
         return SharedState(
-            catalogue: catalogue, backends: backends(on: reactors), shards: shards,
+            catalogue: catalogue, backends: backends(on: reactors, after: []), shards: shards,
             admission: Admission(config.admission.enabled ? admission : nil), lanes: reactors.count,
             holding: holding, memory: MemoryBudget(limit: config.limits.maxMemory), metrics: metrics,
-            journal: Journal(slow: config.slowSearch))
+            journal: Journal(slow: config.slowSearch, explainOneIn: config.explainOneIn))
+    }
+
+    /// What is served from now on. Shards and backends that are what they were stay.
+    func topology(on reactors: [Reactor], after earlier: Blueprint, _ served: Topology) -> Topology {
+        let now = Instant(nanoseconds: Reactor.now())
+        let isSameCollections = catalogue.numbered == earlier.catalogue.numbered
+        let shards = zip(config.shards, catalogue.shards).map { shard, known in
+            let (configuration, replicas) = (shardConfiguration(shard), self.replicas(shard, known))
+            guard let place = earlier.config.shards.firstIndex(where: { $0.name == shard.name }) else {
+                return ShardState(
+                    name: shard.name, configuration, replicas: replicas, latencyClasses: catalogue.latencyClasses,
+                    now: now)
+            }
+            let (was, wasKnown) = (earlier.config.shards[place], earlier.catalogue.shards[place])
+            if isSameCollections, wasKnown == known, earlier.shardConfiguration(was) == configuration,
+                earlier.replicas(was, wasKnown) == replicas
+            {
+                return served.shards[place]
+            }
+            return ShardState(
+                after: served.shards[place], configuration, replicas: replicas,
+                heirs: zip(shard.replicas, known.replicas).map { replica, known in
+                    wasKnown.replicas.firstIndex { $0.backend == known.backend }.map { heir in
+                        .init(place: heir, hasSameCapacity: was.replicas[heir].pool == replica.pool)
+                    }
+                },
+                latencyClasses: isSameCollections ? nil : catalogue.latencyClasses, now: now)
+        }
+        return Topology(
+            after: served, catalogue: catalogue,
+            backends: backends(on: reactors, after: Array(zip(earlier.places, served.backends))), shards: shards,
+            cache: holding.cache)
+    }
+
+    private func replicas(_ shard: GatewayConfig.Shard, _ known: Catalogue.Shard) -> [ShardMachine.Replica] {
+        zip(shard.replicas, known.replicas).map { replica, known in
+            .init(
+                weight: replica.weight,
+                isSameZone: config.routing.zone == nil || replica.zone == config.routing.zone,
+                capacity: replica.pool.maxSize, server: known.backend)
+        }
     }
 
     private var holding: HoldingLimits {
@@ -131,7 +231,7 @@ struct Blueprint {
         return result
     }
 
-    private var admission: AdmissionMachine.Configuration {
+    var admission: AdmissionMachine.Configuration {
         let places = pools.reduce(0) { $0 + $1.maxSize }
         let most = max(config.admission.maxSearches ?? 4 * places, config.admission.minSearches)
         return .init(
@@ -139,14 +239,17 @@ struct Blueprint {
             maxWaiting: config.admission.maxWaiting, maxWait: config.admission.maxWait)
     }
 
-    private func backends(on reactors: [Reactor]) -> [PostgresBackend] {
+    private func backends(
+        on reactors: [Reactor], after earlier: [(Place, any SearchBackend)]
+    ) -> [any SearchBackend] {
         let cancels = BlockingWorkers(limit: 2 * places.count)
         let dials = BlockingWorkers(limit: 2 * places.count)
-        return zip(places, transports).map { place, transports in
+        return places.enumerated().map { number, place in
+            if earlier.indices.contains(number), place.isNamed(as: earlier[number].0) { return earlier[number].1 }
             var settings = ConnectionSettings(
                 target: place.server.target, isPooled: place.server.isPooled, resolver: resolver,
                 cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials))
-            settings.transports = transports
+            settings.transports = place.transports
             return PostgresBackend(
                 shardName: place.shard, replicaName: place.replica, settings: settings, reactors: reactors)
         }
@@ -186,6 +289,17 @@ extension GatewayConfig.Replica {
     }
 
     var isPooled: Bool { pooler == .transaction }
+
+    fileprivate var server: Blueprint.Server {
+        get throws { Blueprint.Server(target: try connectionString(), isPooled: isPooled) }
+    }
+}
+
+extension Blueprint.Place {
+    /// The same server, to be reached in the same way and spoken of by the same name.
+    fileprivate func isNamed(as other: Self) -> Bool {
+        server == other.server && shard == other.shard && replica == other.replica
+    }
 }
 
 extension ScanSettings {

@@ -16,6 +16,11 @@ struct FileWatch: Sendable {
         for path in paths { stamps[path] = Self.stamp(of: path) }
     }
 
+    /// These, too, as they are now.
+    mutating func watch(_ paths: [String]) {
+        for path in paths where stamps[path] == nil { stamps[path] = .some(Self.stamp(of: path)) }
+    }
+
     /// The files that are not what they were when they were looked at last.
     mutating func changes() -> Set<String> {
         var changed: Set<String> = []

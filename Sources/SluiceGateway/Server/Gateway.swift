@@ -17,12 +17,14 @@ package final class Gateway: Sendable {
     /// The same with TLS.
     package let tlsAddress: SocketAddress?
 
-    let config: GatewayConfig
     let logger: Logger
     let house: House
     let registry: SessionRegistry
     let traffic: Traffic
     let reports = ReportGate()
+    private let inForce: Mutex<GatewayConfig>
+    private let sessions: SessionFactory
+    private let changes = Turnstile()
     private let started = ContinuousClock.now
     private let isUnprotected: Bool
     private let keeper: AccessKeeper
@@ -34,10 +36,12 @@ package final class Gateway: Sendable {
 
     private init(
         config: GatewayConfig, isUnprotected: Bool, logger: Logger, house: House, registry: SessionRegistry,
-        traffic: Traffic, keeper: AccessKeeper, group: MultiThreadedEventLoopGroup, listeners: Listeners.Bound
+        traffic: Traffic, keeper: AccessKeeper, sessions: SessionFactory, group: MultiThreadedEventLoopGroup,
+        listeners: Listeners.Bound
     ) {
         self.traffic = traffic
-        self.config = config
+        self.sessions = sessions
+        inForce = Mutex(config)
         self.isUnprotected = isUnprotected
         self.logger = logger
         self.house = house
@@ -77,12 +81,7 @@ package final class Gateway: Sendable {
             let place = objections.isEmpty ? "; listening on loopback only" : ""
             logger.notice("no identity is configured: whoever can connect may do everything\(place)")
         }
-        let need = DescriptorLimit.need(config)
-        if let limit = DescriptorLimit.raise(), limit < need {
-            logger.warning(
-                "too few file descriptors for all sessions and connections; raise `ulimit -n`",
-                metadata: ["limit": "\(limit)", "may_need": "\(need)"])
-        }
+        raiseDescriptorLimit(config, logger)
         let house = try House(config, metrics: metrics, logger: logger)
         // At the same time: neither waits longer than a dial may take.
         async let examination = Examination.run(config, .oneReplica)
@@ -102,18 +101,26 @@ package final class Gateway: Sendable {
         do {
             try take(await examination, house.shared.catalogue, logger)
             let sessions = SessionFactory(
-                config: config, house: house, registry: registry, traffic: traffic, access: keeper.directory,
+                config, house: house, registry: registry, traffic: traffic, access: keeper.directory,
                 tls: keeper.tls, tracing: RequestTracing(tracer, config.tracing, now: house.now),
                 logger: logger)
             let listeners = try await Listeners(config.listen, sockets, group: group, sessions: sessions).bind()
             return Gateway(
                 config: config, isUnprotected: isUnprotected, logger: logger, house: house, registry: registry,
-                traffic: traffic, keeper: keeper, group: group, listeners: listeners)
+                traffic: traffic, keeper: keeper, sessions: sessions, group: group, listeners: listeners)
         } catch {
             try? await group.shutdownGracefully()
             await house.shutDown()
             throw error
         }
+    }
+
+    private static func raiseDescriptorLimit(_ config: GatewayConfig, _ logger: Logger) {
+        let need = DescriptorLimit.need(config)
+        guard let limit = DescriptorLimit.raise(), limit < need else { return }
+        logger.warning(
+            "too few file descriptors for all sessions and connections; raise `ulimit -n`",
+            metadata: ["limit": "\(limit)", "may_need": "\(need)"])
     }
 
     /// Says what was found, and lets the engine know the indexes.
@@ -141,21 +148,81 @@ package final class Gateway: Sendable {
     /// The replicas that cannot be reached now, as `shard/replica`.
     package func unreachableReplicas() async -> [String] {
         guard let lane = house.lanes.first else { return [] }
-        return await lane.pools.filter { !$0.isReachable }.map { "\($0.shard)/\($0.replica)" }
+        let pools = await lane.pools
+        return house.shared.catalogue.backends.sorted().filter { pools.indices.contains($0) && !pools[$0].isReachable }
+            .map { "\(pools[$0].shard)/\(pools[$0].replica)" }
     }
 
-    /// Takes what a configuration says of identities and certificates; sessions that are open have it at once.
+    /// What it runs by just now.
+    var config: GatewayConfig { inForce.withLock { $0 } }
+
+    /// Runs by another configuration from now on: its shards, replicas, pools and collections, limits, identities and
+    /// certificates. Nothing that is being done ends for it. What needs a restart stays as it is, and the log says so.
     ///
-    /// Not if it would open the gateway to other machines without protection.
+    /// Not if something is wrong with it, as the databases see it, too.
     /// - Returns: why what was in force stays so; empty if it does not.
     @discardableResult
-    package func reload(_ config: GatewayConfig) -> [String] {
-        let objections = ListeningRule.objections(self.config.listen, self.config.admin, config.access)
-        guard objections.isEmpty || isUnprotected else {
-            for objection in objections { logger.error("what was in force stays so: \(objection)") }
-            return objections
+    package func reload(_ config: GatewayConfig) async -> [String] {
+        let reasons = await changes.pass { await self.reports.pass { await self.change(to: config) } }
+        return reasons ?? ["the gateway is stopping"]
+    }
+
+    private func change(to wanted: GatewayConfig) async -> [String] {
+        let old = config
+        let (new, left) = old.taking(wanted)
+        do {
+            let objections = ListeningRule.objections(new.listen, new.admin, new.access)
+            guard objections.isEmpty || isUnprotected else { throw ChangeRefused(reasons: objections) }
+            let blueprint = try house.blueprint(of: new)
+            guard blueprint.mostLanes >= house.lanes.count else {
+                throw ChangeRefused(reasons: [
+                    "a pool has fewer connections than there are reactors, which are \(house.lanes.count): give "
+                        + "max_size at least that, or restart the gateway"
+                ])
+            }
+            try Self.take(try await examineNews(of: new, since: old), blueprint.catalogue, logger)
+            try keeper.reload(new)
+            Self.raiseDescriptorLimit(new, logger)
+            await house.follow(blueprint)
+            if keeper.directory.resized(house.poolSizes) { registry.accessChanged() }
+            sessions.follow(new)
+        } catch {
+            let reasons = (error as? ChangeRefused)?.reasons ?? (error as? StartRefused)?.reasons ?? ["\(error)"]
+            for reason in reasons { logger.error("what was in force stays so: \(reason)") }
+            return reasons
         }
-        return keeper.reload(config)
+        inForce.withLock { $0 = new }
+        report(ConfigDifference(old, new).lines, left)
+        return []
+    }
+
+    /// What the databases say of the collections that are new, changed, or somewhere else.
+    private func examineNews(of new: GatewayConfig, since old: GatewayConfig) async throws -> Examination {
+        var news = new
+        let known = Set(old.shards.map(\.name))
+        news.collections = new.collections.filter { !old.collections.contains($0) || !known.isSuperset(of: $0.shards) }
+        let concerned = Set(news.collections.flatMap(\.shards))
+        news.shards = new.shards.filter { concerned.contains($0.name) }
+        if news.collections.isEmpty { return Examination() }
+        var examination = try await Examination.run(news, .oneReplica)
+        let places = Dictionary(new.shards.enumerated().map { ($1.name, $0) }) { first, _ in first }
+        for number in examination.indexes.indices {
+            examination.indexes[number].shard = places[news.shards[examination.indexes[number].shard].name] ?? 0
+        }
+        return examination
+    }
+
+    private static let mostLines = 50
+
+    private func report(_ lines: [String], _ left: [String]) {
+        for line in lines.prefix(Self.mostLines) { logger.notice("configuration: \(line)") }
+        if lines.count > Self.mostLines {
+            logger.notice("configuration: \(lines.count - Self.mostLines) more differences")
+        }
+        for key in left { logger.warning("configuration: a change of \(key) needs a restart and is not in force") }
+        if lines.isEmpty, left.isEmpty { logger.notice("the configuration has been read anew; nothing differs") }
+        house.shared.journal.add(
+            .init(.action, shard: "", "configuration read anew, \(lines.count) differences"), at: house.now)
     }
 
     /// Whether whoever has this token may change how the gateway runs: without identities whoever can connect, else one
@@ -222,6 +289,12 @@ package final class Gateway: Sendable {
         unixSocket?.remove()
         logger.notice("stopped")
     }
+}
+
+/// A configuration that cannot be taken while the gateway runs.
+private struct ChangeRefused: Error {
+    /// One line each.
+    var reasons: [String]
 }
 
 /// The configuration would open the gateway to other machines without protection.

@@ -4,41 +4,62 @@ internal import SluiceCore
 internal import SluiceEngine
 internal import SluicePostgres
 internal import SluiceReactor
+internal import Synchronization
 
 /// The lanes with everything behind them.
-struct House: Sendable {
+final class House: Sendable {
     let lanes: [SearchLane]
     let shared: SharedState
-    /// The most connections to each backend.
-    let poolSizes: [Int]
-    /// How each backend's server was reached last.
-    let transports: [TransportRecord]
     private let reactors: [Reactor]
-    private let probeInterval: Duration
+    private let plan: CurrentPlan
     private let roleWatch: Task<Void, Never>
 
     /// - Parameter metrics: what keeps the measurements.
     init(_ config: GatewayConfig, metrics: any MetricsFactory, logger: Logger) throws {
         let blueprint = try Blueprint(config)
-        let reactors = try (0..<blueprint.laneCount).map { try Reactor(name: "reactor-\($0)") }
+        let count = min(config.reactors, blueprint.mostLanes)
+        let reactors = try (0..<count).map { try Reactor(name: "reactor-\($0)") }
         let shared = blueprint.sharedState(on: reactors, metrics: metrics)
         let lanes = reactors.indices.map { index in
             SearchLane(
                 index: index, executor: reactors[index], shared: shared,
-                pools: blueprint.pools.map { $0.slice(index, of: reactors.count) },
+                pools: blueprint.slices(index, of: reactors.count),
                 configuration: blueprint.laneConfiguration, logger: logger)
         }
         shared.introduce(lanes)
+        let plan = CurrentPlan(blueprint)
         self.reactors = reactors
         self.shared = shared
-        poolSizes = blueprint.pools.map(\.maxSize)
-        transports = blueprint.transports
+        self.plan = plan
         self.lanes = lanes
-        probeInterval = config.routing.probeInterval
-        roleWatch = Task { [probeInterval] in
-            await shared.roles.run(on: lanes, backends: shared.backends.count, every: probeInterval) {
+        roleWatch = Task {
+            await shared.roles.run(on: lanes, every: { plan.blueprint.config.routing.probeInterval }) {
+                shared.lookAtAll()
                 shared.expire(now: Instant(nanoseconds: Reactor.now()))
             }
+        }
+    }
+
+    /// The most connections to each backend.
+    var poolSizes: [Int] { plan.blueprint.poolSizes }
+
+    /// How each backend's server was reached last.
+    var transports: [TransportRecord] { plan.blueprint.transports }
+
+    /// The house as another configuration wants it.
+    /// - Throws: `PostgresFailure` that says what is wrong with a connection string.
+    func blueprint(of config: GatewayConfig) throws -> Blueprint { try Blueprint(config, after: plan.blueprint) }
+
+    /// Serves by another blueprint, made by `blueprint(of:)` since the last change. One change at a time.
+    func follow(_ blueprint: Blueprint) async {
+        let earlier = plan.blueprint
+        let topology = blueprint.topology(on: reactors, after: earlier, shared.topology)
+        shared.memory.limitChanged(to: blueprint.config.limits.maxMemory)
+        shared.journal.changed(slow: blueprint.config.slowSearch, explainOneIn: blueprint.config.explainOneIn)
+        if blueprint.admission != earlier.admission { shared.admission.reconfigured(blueprint.admission) }
+        plan.replace(blueprint)
+        await shared.serve(topology, configuration: blueprint.laneConfiguration) { lane in
+            blueprint.orders(lane, of: lanes.count, after: earlier)
         }
     }
 
@@ -48,7 +69,7 @@ struct House: Sendable {
         await withTaskGroup(of: Void.self) { group in
             for lane in lanes { group.addTask { await lane.start() } }
         }
-        shared.roles.lookAtAll(shared.backends.count)
+        shared.lookAtAll()
     }
 
     func shutDown() async {
@@ -57,6 +78,17 @@ struct House: Sendable {
         for lane in lanes { await lane.shutDown() }
         for reactor in reactors { reactor.stop() }
     }
+}
+
+/// The blueprint that is in force.
+private final class CurrentPlan: Sendable {
+    private let current: Mutex<Blueprint>
+
+    init(_ blueprint: Blueprint) { current = Mutex(blueprint) }
+
+    var blueprint: Blueprint { current.withLock { $0 } }
+
+    func replace(_ blueprint: Blueprint) { current.withLock { $0 = blueprint } }
 }
 
 extension PoolMachine.Configuration {

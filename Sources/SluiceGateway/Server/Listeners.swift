@@ -5,45 +5,42 @@ internal import NIOPosix
 internal import SluiceCore
 internal import SluiceEngine
 internal import SluiceWire
+internal import Synchronization
 
 /// Makes the handler of each session, and keeps the registry.
-struct SessionFactory: Sendable {
-    let config: GatewayConfig
-    let house: House
-    let registry: SessionRegistry
-    let access: AccessDirectory
-    let tls: TLSMaterial?
-    let logger: Logger
-    private let commons: SessionCommons
+final class SessionFactory: Sendable {
+    private let lanes: [SearchLane]
+    private let registry: SessionRegistry
+    private let tls: TLSMaterial?
+    private let current: Mutex<SessionCommons>
 
     init(
-        config: GatewayConfig, house: House, registry: SessionRegistry, traffic: Traffic, access: AccessDirectory,
+        _ config: GatewayConfig, house: House, registry: SessionRegistry, traffic: Traffic, access: AccessDirectory,
         tls: TLSMaterial?, tracing: RequestTracing? = nil, logger: Logger
     ) {
-        self.config = config
-        self.house = house
+        lanes = house.lanes
         self.registry = registry
-        self.access = access
         self.tls = tls
-        self.logger = logger
-        let collections = config.collections.sorted { $0.name < $1.name }.map {
-            CollectionDescription(
-                name: $0.name, metric: $0.metric.rawValue, dimensions: $0.dimensions, columns: $0.columns,
-                shards: $0.shards, vectorForm: SluiceWire.VectorForm($0.form),
-                filterable: $0.filterable.sorted { $0.key < $1.key }.map {
-                    FilterableColumn(name: $0.key, type: $0.value.rawValue)
-                },
-                model: $0.model, hasText: $0.text != nil)
-        }
-        commons = SessionCommons(
-            serverName: "sluice/\(Version.current)", limits: config.limits,
-            collections: CollectionLists(collections), access: access, shared: house.shared, registry: registry,
-            traffic: traffic, tracing: tracing, logger: logger)
+        current = Mutex(
+            SessionCommons(
+                serverName: "sluice/\(Version.current)", limits: config.limits, collections: CollectionLists(config),
+                access: access, shared: house.shared, registry: registry, traffic: traffic, tracing: tracing,
+                logger: logger))
+    }
+
+    private var commons: SessionCommons { current.withLock { $0 } }
+
+    /// Has all sessions, also those that are open, keep another configuration's limits and list its collections.
+    func follow(_ config: GatewayConfig) {
+        let collections = CollectionLists(config)
+        current.withLock { $0 = $0.replacing(config.limits, collections) }
+        registry.limitsChanged(to: config.limits.places)
+        registry.commonsChanged()
     }
 
     func configure(_ channel: any Channel, _ kind: ListenerKind) -> EventLoopFuture<Void> {
         guard kind == .unix else { return configure(channel, kind, SessionPeer()) }
-        return PeerInspection.unixUser(of: channel).flatMap { configure(channel, kind, SessionPeer(unixUser: $0)) }
+        return PeerInspection.unixUser(of: channel).flatMap { self.configure(channel, kind, SessionPeer(unixUser: $0)) }
     }
 
     private func configure(_ channel: any Channel, _ kind: ListenerKind, _ peer: SessionPeer) -> EventLoopFuture<Void> {
@@ -54,25 +51,27 @@ struct SessionFactory: Sendable {
             case .closed: return refuse(channel, kind, .shuttingDown, "the gateway is shutting down")
             case .refused(let reason): return refuse(channel, kind, .busy, reason.message)
             }
-            channel.closeFuture.whenComplete { _ in registry.remove(id) }
+            channel.closeFuture.whenComplete { [registry] _ in registry.remove(id) }
             if kind == .tls, let tls { try channel.pipeline.syncOperations.addHandler(tls.handler()) }
             let handler = SessionHandler(
                 SessionContext(
-                    commons: commons, peer: peer, lane: house.lanes[Int(id % UInt64(house.lanes.count))],
-                    sessionID: id))
+                    commons: commons, peer: peer, lane: lanes[Int(id % UInt64(lanes.count))], sessionID: id))
             try channel.pipeline.syncOperations.addHandler(handler)
             let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
             registry.add(
                 id,
-                .init(channel: channel) { notice in
-                    channel.eventLoop.execute {
+                .init(channel: channel) { [self] notice in
+                    channel.eventLoop.execute { [self] in
                         switch notice {
                         case .goAway: bound.value.goAway("the gateway is shutting down")
                         case .displaced: bound.value.displaced()
                         case .accessChanged: bound.value.accessChanged()
+                        case .commonsChanged: bound.value.commonsChanged(commons)
                         }
                     }
                 })
+            // They may have changed while the session was being set up.
+            handler.commonsChanged(commons)
         }
     }
 
@@ -84,6 +83,21 @@ struct SessionFactory: Sendable {
             ErrorReply(code: code, message: message).encode(into: &$0)
         }
         channel.writeAndFlush(buffer).whenComplete { _ in channel.close(promise: nil) }
+    }
+}
+
+extension CollectionLists {
+    fileprivate init(_ config: GatewayConfig) {
+        self.init(
+            config.collections.sorted { $0.name < $1.name }.map {
+                CollectionDescription(
+                    name: $0.name, metric: $0.metric.rawValue, dimensions: $0.dimensions, columns: $0.columns,
+                    shards: $0.shards, vectorForm: SluiceWire.VectorForm($0.form),
+                    filterable: $0.filterable.sorted { $0.key < $1.key }.map {
+                        FilterableColumn(name: $0.key, type: $0.value.rawValue)
+                    },
+                    model: $0.model, hasText: $0.text != nil)
+            })
     }
 }
 

@@ -31,21 +31,16 @@ private struct PostgresBackendConnection: BackendConnection {
     let incarnation: UInt64?
 
     func search(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> LegRows {
-        let shape = request.shape
-        // Rounded up: 0 would mean no time-out at all.
-        let milliseconds = Int32(clamping: request.timeout.microseconds / 1_000 + 1)
-        var statement = SearchStatement(
-            query: shape, settings: request.settings.shape, timeoutMilliseconds: milliseconds,
-            settingValues: request.settings.values, subject: request.subject, token: request.token,
-            columnCount: shape.columnCount, maximumRows: shape.rowLimit, maximumBytes: request.maximumBytes)
-        statement.subjectType = SubjectType(shape.subject)
-        statement.furtherSubjects = request.furtherSubjects
-        statement.reading = shape.isEstimate ? .plan : .rows
-        if !request.parameters.isEmpty {
-            statement.parameters = request.parameters.map { BinaryParameter(typeOID: $0.typeOID, bytes: $0.bytes) }
-        }
         do throws(PostgresFailure) {
-            return LegRows(try await connection.search(statement, deadline: deadline.nanoseconds))
+            return LegRows(try await connection.search(SearchStatement(request), deadline: deadline.nanoseconds))
+        } catch {
+            throw BackendFailure(error)
+        }
+    }
+
+    func explain(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> PlanOutline {
+        do throws(PostgresFailure) {
+            return PlanOutline(try await connection.explain(SearchStatement(request), deadline: deadline.nanoseconds))
         } catch {
             throw BackendFailure(error)
         }
@@ -89,6 +84,32 @@ private struct PostgresBackendConnection: BackendConnection {
     }
 
     func close() async { await connection.close() }
+}
+
+extension SearchStatement {
+    fileprivate init(_ request: BackendSearch) {
+        let shape = request.shape
+        // Rounded up: 0 would mean no time-out at all.
+        let milliseconds = Int32(clamping: request.timeout.microseconds / 1_000 + 1)
+        self.init(
+            query: shape, settings: request.settings.shape, timeoutMilliseconds: milliseconds,
+            settingValues: request.settings.values, subject: request.subject, token: request.token,
+            columnCount: shape.columnCount, maximumRows: shape.rowLimit, maximumBytes: request.maximumBytes)
+        subjectType = SubjectType(shape.subject)
+        furtherSubjects = request.furtherSubjects
+        reading = shape.isEstimate ? .plan : .rows
+        if !request.parameters.isEmpty {
+            parameters = request.parameters.map { BinaryParameter(typeOID: $0.typeOID, bytes: $0.bytes) }
+        }
+    }
+}
+
+extension PlanOutline {
+    fileprivate init(_ plan: QueryPlan) {
+        self.init(
+            steps: plan.steps, indexUse: plan.isOrderedByIndex ? .vector : plan.readsIndex ? .other : .none,
+            rows: plan.rows, cost: plan.cost)
+    }
 }
 
 extension LegRows {

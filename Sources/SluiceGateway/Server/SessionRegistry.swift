@@ -10,6 +10,8 @@ final class SessionRegistry: Sendable {
         case goAway
         /// To look again at what it may do.
         case accessChanged
+        /// To look again at what all sessions share.
+        case commonsChanged
         /// Another one needs its place.
         case displaced
     }
@@ -115,9 +117,17 @@ final class SessionRegistry: Sendable {
     }
 
     /// Has every session look again at what it may do.
-    func accessChanged() {
-        for entry in state.withLock({ Array($0.entries.values) }) { entry.tell(.accessChanged) }
+    func accessChanged() { tellAll(.accessChanged) }
+
+    /// Has every session look again at what all of them share.
+    func commonsChanged() { tellAll(.commonsChanged) }
+
+    private func tellAll(_ notice: Notice) {
+        for entry in state.withLock({ Array($0.entries.values) }) { entry.tell(notice) }
     }
+
+    /// For those who come.
+    func limitsChanged(to limits: SessionPlaces.Limits) { state.withLock { $0.places.limits = limits } }
 
     func closeAll() {
         for entry in state.withLock({ Array($0.entries.values) }) { entry.channel.close(promise: nil) }

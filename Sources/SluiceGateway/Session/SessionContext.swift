@@ -12,7 +12,7 @@ final class SessionCommons: Sendable {
     let ingest: IngestLimits
     let registry: SessionRegistry
     let traffic: Traffic
-    let turns = AllTurns()
+    let turns: AllTurns
     /// Nil if nothing is traced.
     let tracing: RequestTracing?
     let logger: Logger
@@ -20,8 +20,9 @@ final class SessionCommons: Sendable {
     init(
         serverName: String, limits: GatewayConfig.Limits, collections: CollectionLists,
         access: AccessDirectory, shared: SharedState, registry: SessionRegistry, traffic: Traffic,
-        tracing: RequestTracing? = nil, logger: Logger
+        tracing: RequestTracing? = nil, logger: Logger, turns: AllTurns = AllTurns()
     ) {
+        self.turns = turns
         self.serverName = serverName
         self.limits = limits
         self.collections = collections
@@ -32,6 +33,15 @@ final class SessionCommons: Sendable {
         self.traffic = traffic
         self.tracing = tracing
         self.logger = logger
+    }
+}
+
+extension SessionCommons {
+    /// What sessions share under another configuration.
+    func replacing(_ limits: GatewayConfig.Limits, _ collections: CollectionLists) -> SessionCommons {
+        SessionCommons(
+            serverName: serverName, limits: limits, collections: collections, access: access, shared: shared,
+            registry: registry, traffic: traffic, tracing: tracing, logger: logger, turns: turns)
     }
 }
 

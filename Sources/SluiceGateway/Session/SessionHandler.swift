@@ -10,7 +10,7 @@ final class SessionHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    let context: SessionContext
+    private(set) var context: SessionContext
     /// Nobody's before HELLO.
     var access = SessionAccess.nobody
     var machine: SessionMachine
@@ -100,6 +100,10 @@ final class SessionHandler: ChannelInboundHandler {
         context.logger.debug("session failed: \(error)", metadata: logged)
         channelContext.close(promise: nil)
     }
+
+    /// What all sessions share has changed. What this one was told at its beginning stays so: the size of its frames,
+    /// how many requests it may have in flight.
+    func commonsChanged(_ commons: SessionCommons) { context.commons = commons }
 
     private func ended() {
         machine.closed()

@@ -10,11 +10,12 @@ extension Gateway {
 
     private func report() async -> GatewayState {
         let now = house.now
+        let topology = house.shared.topology
         let lanes = await house.lanes.concurrentMap { await LaneReport($0) }
-        let shards = house.shardStates(lanes, now: now)
+        let shards = house.shardStates(topology, lanes, now: now)
         let serving = Set(shards.filter(\.isServing).map(\.name))
-        let collections = house.shared.catalogue.numbered.map { collection in
-            let names = collection.shards.map { house.shared.catalogue.shards[$0].name }
+        let collections = topology.catalogue.numbered.map { collection in
+            let names = collection.shards.map { topology.catalogue.shards[$0].name }
             return GatewayState.Collection(
                 name: collection.name, metric: collection.metric.rawValue, dimensions: collection.dimensions,
                 shards: names, isReady: serving.isSuperset(of: names))
@@ -61,15 +62,20 @@ private struct LaneReport: Sendable {
 
 extension House {
     /// Every shard with its replicas; a server that has several names has one pool, which each of them shows.
-    fileprivate func shardStates(_ lanes: [LaneReport], now: Instant) -> [GatewayState.Shard] {
-        zip(shared.catalogue.shards, shared.shards).map { shard, state in
+    fileprivate func shardStates(
+        _ topology: Topology, _ lanes: [LaneReport], now: Instant
+    ) -> [GatewayState.Shard] {
+        let transports = transports
+        return zip(topology.catalogue.shards, topology.shards).map { shard, state in
             let machine = state.snapshot
             let replicas = zip(shard.replicas, machine.replicas).enumerated().map { place, pair in
                 let (replica, state) = pair
                 var report = GatewayState.Replica(replica.name, state, now: now)
                 report.lag = state.role == .primary ? 0 : machine.staleness.bound(of: place, now: now)?.seconds
                 report.lagBytes = state.role == .primary ? 0 : machine.staleness.bytesBehind(place)
-                report.transport = transports[replica.backend].facts.map(GatewayState.Transport.init)
+                if transports.indices.contains(replica.backend) {
+                    report.transport = transports[replica.backend].facts.map(GatewayState.Transport.init)
+                }
                 for lane in lanes where lane.pools.indices.contains(replica.backend) {
                     report.pool.add(lane.pools[replica.backend])
                 }

@@ -72,8 +72,9 @@ extension House {
     }
 
     fileprivate func perform(_ action: GatewayAction, on backend: Int) async {
-        for place in shared.catalogue.served(by: backend) {
-            let shard = shared.shards[place.shard]
+        let topology = shared.topology
+        for place in topology.catalogue.served(by: backend) {
+            let shard = topology.shards[place.shard]
             switch action {
             case .drain: shard.drainRequested(place.replica, true)
             case .undrain: shard.drainRequested(place.replica, false)

@@ -27,7 +27,15 @@ public final class GatewayDoor: Sendable {
     /// The configuration as its file has it now.
     private let reading: @Sendable () throws(ConfigErrors) -> GatewayConfig
 
-    package init(reading: @escaping @Sendable () throws(ConfigErrors) -> GatewayConfig) { self.reading = reading }
+    /// Nil if the level is not the gateway's to decide.
+    package let logLevels: LogLevels?
+
+    package init(
+        logLevels: LogLevels? = nil, reading: @escaping @Sendable () throws(ConfigErrors) -> GatewayConfig
+    ) {
+        self.logLevels = logLevels
+        self.reading = reading
+    }
 
     /// Nil until it serves.
     package var gateway: Gateway? { current.withLock { $0 } }
@@ -35,14 +43,15 @@ public final class GatewayDoor: Sendable {
     package func open(_ gateway: Gateway) { current.withLock { $0 = gateway } }
 
     /// Reads the configuration anew.
-    public func reload() -> Reloading {
+    public func reload() async -> Reloading {
         guard let gateway else { return .refused(["the gateway is starting"]) }
         let config: GatewayConfig
         do throws(ConfigErrors) { config = try reading() } catch {
             for line in error.lines { gateway.logger.error("the configuration is not read anew: \(line)") }
             return .refused(error.lines)
         }
-        let reasons = gateway.reload(config)
+        let reasons = await gateway.reload(config)
+        if reasons.isEmpty { logLevels?.configure(config.logLevel) }
         return reasons.isEmpty ? .taken : .refused(reasons)
     }
 }

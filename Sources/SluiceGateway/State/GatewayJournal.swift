@@ -7,7 +7,7 @@ package struct GatewayJournal: Codable, Hashable, Sendable {
     package struct Event: Codable, Hashable, Sendable {
         package var number: UInt64
         package var at: Double
-        /// `breaker`, `reachability`, `role`, `conflict` or `action`.
+        /// `breaker`, `reachability`, `role`, `conflict`, `action` or `plan`.
         package var kind: String
         package var shard: String
         /// Empty for one of the shard as a whole.
@@ -27,6 +27,20 @@ package struct GatewayJournal: Codable, Hashable, Sendable {
         package var hedges: Int
     }
 
+    /// How the server of the slowest leg would run its statement: kinds of steps and names of indexes.
+    package struct Plan: Codable, Hashable, Sendable {
+        package var collection: String
+        package var shard: String
+        package var replica: String
+        package var steps: String
+        /// `vector`, `other` or `none`.
+        package var indexUsed: String
+        /// There is an index for it, and it was not used.
+        package var isIndexMissed: Bool
+        package var estimatedRows: Double
+        package var estimatedCost: Double
+    }
+
     package struct SlowSearch: Codable, Hashable, Sendable {
         package var number: UInt64
         package var at: Double
@@ -42,6 +56,8 @@ package struct GatewayJournal: Codable, Hashable, Sendable {
         package var request: UInt32
         /// Nil if it was part of no trace.
         package var traceID: String?
+        /// Of one in so many, a little later.
+        package var plan: Plan?
     }
 
     /// Oldest first.
@@ -65,8 +81,18 @@ extension Gateway {
                     number: entry.number, at: time(entry.at), collections: entry.value.collections, k: entry.value.k,
                     took: entry.value.took.seconds, failure: entry.value.failure.map { "\($0)" },
                     coverage: entry.value.coverage, legs: entry.value.legs.map(GatewayJournal.Leg.init),
-                    session: entry.value.session, request: entry.value.request, traceID: entry.value.traceID)
+                    session: entry.value.session, request: entry.value.request, traceID: entry.value.traceID,
+                    plan: entry.value.plan.map(GatewayJournal.Plan.init))
             })
+    }
+}
+
+extension GatewayJournal.Plan {
+    fileprivate init(_ plan: Journal.SlowSearch.Plan) {
+        self.init(
+            collection: plan.collection, shard: plan.shard, replica: plan.replica, steps: plan.outline.steps,
+            indexUsed: plan.outline.indexUse.rawValue, isIndexMissed: plan.isIndexMissed,
+            estimatedRows: plan.outline.rows, estimatedCost: plan.outline.cost)
     }
 }
 
