@@ -22,8 +22,8 @@ public final class SluiceClient: Sendable {
         public var tls = TLS()
         /// Whether large frames may be compressed.
         public var lz4 = false
-        /// What records calls; nil for the one that `InstrumentationSystem` has when the client connects. The gateway is
-        /// told which trace a call is part of.
+        /// What records calls; nil for the one that `InstrumentationSystem` has when the client connects. The gateway
+        /// is told which trace a call is part of.
         public var tracer: (any Tracer)?
         /// What a call without a limit of its own waits.
         package var patience = SluiceClient.defaultPatience

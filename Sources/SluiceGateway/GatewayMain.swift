@@ -151,8 +151,8 @@ private struct GatewayService: Service, CustomStringConvertible {
 
     private static let pauseBetweenLooks = Duration.milliseconds(250)
 
-    /// Reads the configuration anew once its files have changed and then stayed as they are for a moment: whoever writes
-    /// one may need more than one go.
+    /// Reads the configuration anew once its files have changed and then stayed as they are for a moment: whoever
+    /// writes one may need more than one go.
     private func reloadOnChanges(of gateway: Gateway) async {
         var watch = watch
         var hasChanged = false

@@ -82,7 +82,7 @@ struct SpanExporter: Service, CustomStringConvertible {
         if isFirst {
             logger.warning(
                 "the trace collector does not take spans: \(trouble)",
-                metadata: ["endpoint": "\(settings.host):\(settings.port)\(settings.path)"])
+                metadata: ["collector": "\(settings.host):\(settings.port)"])
         }
         return outcome
     }

@@ -8,10 +8,12 @@ import Testing
 @Suite struct TopologyTests {
     private let slice = PoolMachine.Configuration(minSize: 1, maxSize: 1, maxWaiting: 100)
 
-    private func configuration() -> SearchLane.Configuration {
-        SearchLane.Configuration(
+    private func configuration(farewell: Duration = .seconds(3_600)) -> SearchLane.Configuration {
+        var configuration = SearchLane.Configuration(
             plans: PlanLimits(maximumK: 100), acquireTimeout: .seconds(5), connectTimeout: .seconds(5),
             maximumLegBytes: 1_000_000)
+        configuration.farewell = farewell
+        return configuration
     }
 
     /// One shard with these backends' numbers as its replicas, and the collection `a` or others.
@@ -43,7 +45,7 @@ import Testing
             let running = Task { await lanes[0].search(.of()) }
             await old.held(1)
             let next = topology(after: shared.topology, [old, new], replicas: [1])
-            await shared.serve(next, configuration: configuration()) { _ in [.retire, .configure(slice)] }
+            await shared.serve(next, configuration: configuration(farewell: .milliseconds(10))) { _ in [.retire, .configure(slice)] }
             for lane in lanes {
                 let answer = try await lane.search(.of()).result.get()
                 #expect(answer.hits.map(\.id) == [7])

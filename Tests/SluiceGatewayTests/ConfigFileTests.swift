@@ -116,22 +116,6 @@ import Testing
         #expect(limits.handshakeTimeout == .milliseconds(500) && limits.shutdownGrace == .zero)
     }
 
-    @Test func everyConfigurationOfTheRepositoryIsRight() throws {
-        let folder = try Folder()
-        for name in [".sluice", "configs"] {
-            try FileManager.default.createDirectory(atPath: folder.path(name), withIntermediateDirectories: true)
-        }
-        _ = try folder.write(".sluice/password", "p\n".utf8)
-        let configs = Self.root.appending(path: "configs")
-        let names = try FileManager.default.contentsOfDirectory(atPath: configs.path).filter { $0.hasSuffix(".yaml") }
-        #expect(!names.isEmpty)
-        // In a folder of the test's own, because their password files are made by scripts/replicas.
-        for name in names {
-            let text = try String(contentsOf: configs.appending(path: name), encoding: .utf8)
-            #expect(Self.problems(text, file: folder.path("configs/\(name)")) == [], "\(name)")
-        }
-    }
-
     // MARK: Secrets and the environment
 
     @Test func aPasswordFilesFirstLineIsThePassword() throws {

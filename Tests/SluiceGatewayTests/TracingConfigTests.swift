@@ -26,8 +26,8 @@ import Testing
 
     @Test func nothingIsTracedUnlessThereIsAnEndpoint() throws {
         let config = try GatewayConfig.parse(Self.rest, file: "gateway.yaml", environment: [:])
-        #expect(config.tracing == GatewayConfig.Tracing() && config.tracing.endpoint == nil)
-        #expect(complaints("{sample: 0.5}") == ["gateway.yaml:3: tracing.endpoint: is missing"])
+        #expect(config.tracing.endpoint == nil && config.tracing.sample == 0)
+        #expect(try read("{sample: 0.5}").endpoint == nil)
     }
 
     @Test func everythingIsRead() throws {
@@ -35,11 +35,11 @@ import Testing
             """
             {endpoint: "https://collector.example:4318/custom", headers: {api-key: "${KEY}"}, sample: 0.01,
               max_spans_per_second: 50, service_name: shop-search}
-            """, ["KEY": "secret"])
+            """, ["KEY": "canary"])
         #expect(tracing.endpoint == TraceEndpoint("https://collector.example:4318/custom"))
-        #expect(tracing.headers.mapValues(\.revealed) == ["api-key": "secret"])
+        #expect(tracing.headers.mapValues(\.revealed) == ["api-key": "canary"])
         #expect(tracing.sample == 0.01 && tracing.maxSpansPerSecond == 50 && tracing.serviceName == "shop-search")
-        #expect(!"\(tracing)".contains("secret"))
+        #expect(!"\(tracing)".contains("canary"))
     }
 
     @Test func endpointsAreWhatTheyLookLike() throws {

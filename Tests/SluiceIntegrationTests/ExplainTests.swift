@@ -22,7 +22,8 @@ extension PostgreSQL {
                 "s0-a",
                 """
                 set client_min_messages = error; drop table if exists public.explained;
-                create table public.explained (id bigint primary key, embedding vector(3) not null, name text, size int);
+                create table public.explained
+                    (id bigint primary key, embedding vector(3) not null, name text, size int);
                 insert into public.explained
                     select i, array[i, 1, 2]::vector, 'name ' || i, i % 1000 from generate_series(1, 3000) i;
                 create index explained_hnsw on public.explained using hnsw (embedding vector_l2_ops);

@@ -69,7 +69,7 @@ import Tracing
 
     @Test func aSpanIsNoLargerThanItMayBe() throws {
         var span = span()
-        for number in 0..<1_000 { span.attributes["k\(number)"] = String(repeating: "x", count: 100_000) }
+        for number in 0..<1_000 { span.attributes["k\(number)"] = String(repeating: "x", count: 1_000) }
         let text = try text(span)
         #expect(text.utf8.count < 64 * 400 && text.contains(#""droppedAttributesCount":936"#))
     }

@@ -53,7 +53,8 @@ extension PageText {
 
         function link(from, to, left, right) {
           const middle = (left + right) / 2;
-          return svg("path", {class: "rule", d: "M" + left + "," + from + " C" + middle + "," + from + " " + middle + ","
+          return svg("path", {class: "rule",
+            d: "M" + left + "," + from + " C" + middle + "," + from + " " + middle + ","
             + to + " " + right + "," + to});
         }
 
@@ -178,7 +179,8 @@ extension PageText {
           const pool = replica.pool;
           const transport = !replica.transport ? "never connected" : replica.transport.is_encrypted
             ? (replica.transport.tls_version || "TLS") + (replica.transport.certificate_expires
-              ? ", certificate until " + new Date(replica.transport.certificate_expires * 1000).toLocaleDateString() : "")
+              ? ", certificate until "
+                + new Date(replica.transport.certificate_expires * 1000).toLocaleDateString() : "")
             : "not encrypted";
           const behind = replica.lag_bytes === undefined ? [] : [bytes(replica.lag_bytes) + " of WAL behind"];
           place("chosen").textContent = replica.name + ": " + [transport, ...behind, number(pool.leases) + " leases",

@@ -48,14 +48,11 @@ extension SearchLane {
             let isDrained = backends[place].served.contains { topology.shards[$0.shard].isDrained($0.replica) }
             if !isDrained { perform(backends[place].machine.undrain(), on: place) }
         case .retire:
-            _ = executor.schedule(at: executor.now().advanced(by: Self.farewell)) {
+            _ = executor.schedule(at: executor.now().advanced(by: configuration.farewell)) {
                 self.assumeIsolated { $0.retire(place) }
             }
         }
     }
-
-    /// A leg is on its way from its choice to its connection for less time than this.
-    private static var farewell: Duration { .seconds(1) }
 
     private func retire(_ place: Int) {
         guard backends[place].served.isEmpty else { return }

@@ -19,6 +19,9 @@ public actor SearchLane {
         public var ladder = EscalationLadder()
         /// How long a leg waits for a replica that is as fresh as was asked for.
         public var freshnessWait: Duration = .milliseconds(100)
+        /// How long a server keeps its connections that nothing is served by any more. A leg is on its way from its
+        /// choice to its connection for less.
+        public var farewell: Duration = .seconds(1)
 
         public init(plans: PlanLimits, acquireTimeout: Duration, connectTimeout: Duration, maximumLegBytes: Int) {
             self.plans = plans

@@ -20,7 +20,6 @@ extension ConfigReader {
             tracing.serviceName = text
             if !(1...255).contains(text.utf8.count) { name.complain("must have from 1 to 255 bytes") }
         }
-        if tracing.endpoint == nil, keys["endpoint"] == nil, !keys.isEmpty { node.missing("endpoint") }
         return tracing
     }
 

@@ -121,8 +121,8 @@ extension ConfigReference {
                 "a search that takes as long is logged with its legs; `0s` for none"),
             .init(
                 "log.explain_one_in", \.explainOneIn,
-                "of so many slow searches one has its plan looked at ([operations](operations.md#plans-of-slow-searches)); "
-                    + "0 for none"),
+                "of so many slow searches one has its plan looked at "
+                    + "([operations](operations.md#plans-of-slow-searches)); 0 for none"),
         ]
     }
 }

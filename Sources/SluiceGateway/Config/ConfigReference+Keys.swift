@@ -6,7 +6,7 @@ internal import SluiceEngine
 extension ConfigReference {
     static var keys: [Entry] {
         listenKeys + accessKeys + poolKeys + shardKeys + collectionKeys + limitKeys + loadKeys + dependabilityKeys
-            + otherKeys
+            + otherKeys + tracingKeys
     }
 
     private static var listenKeys: [Entry] {

@@ -1,6 +1,6 @@
 extension GatewayConfig {
-    /// What of another configuration can be taken while the gateway runs: all but where it listens, its threads, and
-    /// how much is held for pages.
+    /// What of another configuration can be taken while the gateway runs: all but where it listens, its threads, how
+    /// much is held for pages, and where measurements and spans go.
     package func taking(_ other: GatewayConfig) -> (taken: GatewayConfig, left: [String]) {
         var taken = other
         var left: [String] = []
