@@ -45,7 +45,9 @@ import Testing
             let running = Task { await lanes[0].search(.of()) }
             await old.held(1)
             let next = topology(after: shared.topology, [old, new], replicas: [1])
-            await shared.serve(next, configuration: configuration(farewell: .milliseconds(10))) { _ in [.retire, .configure(slice)] }
+            await shared.serve(next, configuration: configuration(farewell: .milliseconds(10))) { _ in
+                [.retire, .configure(slice)]
+            }
             for lane in lanes {
                 let answer = try await lane.search(.of()).result.get()
                 #expect(answer.hits.map(\.id) == [7])
