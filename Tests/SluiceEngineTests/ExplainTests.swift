@@ -134,12 +134,15 @@ import Testing
     /// Of several legs the one that its server took longest for.
     @Test func theSlowestLegIsTheOneThatIsExplained() async throws {
         let fast = ScriptedBackend(
-            shard: "s0", replica: "s0-a", .rows([(1, 0.5)]), outline: Self.outline(.vector))
+            shard: "s0", replica: "s0-a", .hold, outline: Self.outline(.vector))
         let slow = ScriptedBackend(shard: "s1", replica: "s1-a", .hold, outline: Self.outline(.other))
         let journal = Journal(slow: .zero, explainOneIn: 1)
         try await withLane([[fast], [slow]], journal: journal) { lane in
             let search = Task { await lane.search(.of()) }
+            await fast.held(1)
             await slow.held(1)
+            fast.releaseOne()
+            while fast.seen.withLock(\.open) > 0 { await Task.yield() }
             await settle(lane)
             slow.releaseOne()
             _ = await search.value

@@ -143,6 +143,7 @@ enum PageText {
         body[data-connection="lost"] main { opacity: .7; filter: grayscale(1); }
         body[data-connection="lost"] :is(#about, #readiness) { color: var(--dim); opacity: .7; }
         a { color: inherit; } :focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; }
+        .replica:focus-visible { outline: none; }
 
         """#
 }
