@@ -132,7 +132,8 @@ extension PageText {
           const lag = replica.role === "standby" ? ", lag " + seconds(replica.lag) : "";
           const waiting = pool.waiting > 0 ? ", " + pool.waiting + " wait" : "";
           const label = replica.role + lag + ", " + seconds(replica.latency) + ", " + replica.in_flight + " in flight";
-          const uses = pool.leased + " leased, " + pool.idle + " idle of " + pool.limit + waiting;
+          const uses = pool.leased + " leased, " + pool.idle + " idle of " + pool.limit + waiting
+            + (replica.fleet ? " (of " + replica.fleet.budget + " shared)" : "");
           return svg("g", {
             tabindex: 0, role: "img", class: "replica", "data-shard": shard.name, "data-replica": replica.name,
             "data-role": replica.role, "data-condition": mood, "data-breaker": replica.breaker,

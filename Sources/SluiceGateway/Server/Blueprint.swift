@@ -22,13 +22,16 @@ struct Blueprint {
     let transports: [TransportRecord]
     let pools: [PoolMachine.Configuration]
     let laneCount: Int
-    private let config: GatewayConfig
+    /// Of servers that gateways share a budget of.
+    let fleetPlaces: [FleetPlace?]
+    let config: GatewayConfig
     private let places: [Place]
-    private let resolver = AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
+    let resolver = AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
 
     init(_ config: GatewayConfig) throws {
         var places: [Place] = []
         var pools: [PoolMachine.Configuration] = []
+        var fleetPlaces: [FleetPlace?] = []
         var known: [Server: Int] = [:]
         let shards = try config.shards.map { shard in
             let replicas = try shard.replicas.map { replica in
@@ -39,6 +42,7 @@ struct Blueprint {
                 known[server] = places.count
                 places.append(Place(shard: shard.name, replica: replica.name, server: server))
                 pools.append(Self.pool(replica.pool))
+                fleetPlaces.append(replica.pool.connectionBudget.map { FleetPlace(budget: $0) })
                 return Catalogue.Replica(name: replica.name, backend: places.count - 1, timeout: replica.timeout)
             }
             return Catalogue.Shard(name: shard.name, replicas: replicas)
@@ -46,10 +50,10 @@ struct Blueprint {
         self.places = places
         transports = places.map { _ in TransportRecord() }
         self.pools = pools
+        self.fleetPlaces = fleetPlaces
         self.config = config
         catalogue = Catalogue(shards: shards, collections: Self.collections(config))
-        // A lane without a single connection of some replica could not use it.
-        laneCount = max(1, min(config.reactors, pools.map(\.maxSize).min() ?? 1))
+        laneCount = config.laneCount
     }
 
     // MARK: The engine's parts
@@ -142,15 +146,28 @@ struct Blueprint {
     private func backends(on reactors: [Reactor]) -> [PostgresBackend] {
         let cancels = BlockingWorkers(limit: 2 * places.count)
         let dials = BlockingWorkers(limit: 2 * places.count)
-        return zip(places, transports).map { place, transports in
-            var settings = ConnectionSettings(
-                target: place.server.target, isPooled: place.server.isPooled, resolver: resolver,
-                cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials))
-            settings.transports = transports
+        return places.indices.map { backend in
+            var settings = settings(
+                of: backend, cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials))
+            settings.transports = transports[backend]
+            let fleet = fleetPlaces[backend]
+            settings.applicationName = fleet.map { FleetName.pool($0.id) }
+            settings.isMissedSoon = fleet != nil
             return PostgresBackend(
-                shardName: place.shard, replicaName: place.replica, settings: settings, reactors: reactors)
+                shardName: places[backend].shard, replicaName: places[backend].replica, settings: settings,
+                reactors: reactors, permit: fleet?.permit)
         }
     }
+
+    /// - Parameter backend: its number; there is one.
+    func settings(of backend: Int, cancels: CancelAllowance, dials: DialAllowance) -> ConnectionSettings {
+        let server = places[backend].server
+        return ConnectionSettings(
+            target: server.target, isPooled: server.isPooled, resolver: resolver, cancels: cancels, dials: dials)
+    }
+
+    /// What each backend is called: by the first of its replicas.
+    var names: [(shard: String, replica: String)] { places.map { ($0.shard, $0.replica) } }
 
     private static func collections(_ config: GatewayConfig) -> [Collection] {
         let places = Dictionary(uniqueKeysWithValues: config.shards.enumerated().map { ($1.name, $0) })

@@ -82,8 +82,10 @@ package final class Gateway: Sendable {
                 metadata: ["limit": "\(limit)", "may_need": "\(need)"])
         }
         let house = try House(config, metrics: metrics, logger: logger)
-        // At the same time: neither waits longer than a dial may take.
-        async let examination = Examination.run(config, .oneReplica)
+        // At the same time: neither waits longer than a dial may take. Where connections are counted, those of the
+        // examination end before the pools' begin.
+        let examination = Task { [config] in try await Examination.run(config, .oneReplica) }
+        if config.hasBudgets { _ = await examination.result }
         await house.start()
         let registry = SessionRegistry(config.limits.places)
         let keeper: AccessKeeper
@@ -91,14 +93,14 @@ package final class Gateway: Sendable {
             let sizes = house.poolSizes
             keeper = try AccessKeeper(config, poolSizes: sizes, registry: registry, logger: logger)
         } catch {
-            _ = try? await examination
+            _ = await examination.result
             await house.shutDown()
             throw error
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: house.lanes.count)
         let traffic = Traffic()
         do {
-            try take(await examination, house.shared.catalogue, logger)
+            try take(await examination.value, house.shared.catalogue, logger)
             let sessions = SessionFactory(
                 config: config, house: house, registry: registry, traffic: traffic, access: keeper.directory,
                 tls: keeper.tls, logger: logger)

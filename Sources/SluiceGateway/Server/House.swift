@@ -13,6 +13,9 @@ struct House: Sendable {
     let poolSizes: [Int]
     /// How each backend's server was reached last.
     let transports: [TransportRecord]
+    /// Nil if no server's connections are shared with other gateways.
+    let fleet: FleetKeeper?
+    private let fleetPatience: Duration
     private let reactors: [Reactor]
     private let probeInterval: Duration
     private let roleWatch: Task<Void, Never>
@@ -34,6 +37,8 @@ struct House: Sendable {
         poolSizes = blueprint.pools.map(\.maxSize)
         transports = blueprint.transports
         self.lanes = lanes
+        fleet = try blueprint.fleetKeeper(lanes, shared, on: reactors[0], logger: logger)
+        fleetPatience = max(config.pool.connectTimeout, config.fleet.interval * 4)
         probeInterval = config.routing.probeInterval
         roleWatch = Task { [probeInterval] in
             await shared.roles.run(on: lanes, backends: shared.backends.count, every: probeInterval) {
@@ -45,6 +50,7 @@ struct House: Sendable {
     var now: Instant { Instant(nanoseconds: Reactor.now()) }
 
     func start() async {
+        await fleet?.start(within: fleetPatience)
         await withTaskGroup(of: Void.self) { group in
             for lane in lanes { group.addTask { await lane.start() } }
         }
@@ -54,7 +60,9 @@ struct House: Sendable {
     func shutDown() async {
         // What it asks of a server ends with the server's connections, or after its own time-out.
         roleWatch.cancel()
+        await fleet?.stop()
         for lane in lanes { await lane.shutDown() }
+        await fleet?.leave()
         for reactor in reactors { reactor.stop() }
     }
 }
