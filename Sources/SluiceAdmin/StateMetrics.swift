@@ -136,6 +136,12 @@ extension GatewayState {
                     return states.map { .init(Double($1), labels + [.init("state", $0)]) }
                 }),
             perReplica("sluice_pool_limit", .gauge, "The most connections.") { Double($0.pool.limit) },
+            perReplica("sluice_pool_budget", .gauge, "The most connections of all gateways that share the server.") {
+                ($0.fleet?.budget).map(Double.init)
+            },
+            perReplica("sluice_fleet_gateways", .gauge, "Gateways that share the server; 0 if they cannot be seen.") {
+                $0.fleet.map { Double($0.gateways ?? 0) }
+            },
             perReplica("sluice_pool_waiting", .gauge, "Legs that wait for a connection.") { Double($0.pool.waiting) },
             perReplica("sluice_pool_leases", .counter, "Uses of a connection.") { Double($0.pool.leases) },
             perReplica("sluice_pool_waits", .counter, "Legs that had to wait for one.") { Double($0.pool.waits) },

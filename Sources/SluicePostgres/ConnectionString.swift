@@ -79,15 +79,25 @@ public struct ConnectionString: Hashable, Sendable {
     /// The parameters to dial with: what the caller wrote wins over these defaults, except the encoding.
     ///
     /// Keepalives of 1 s, 1 s and 3 probes and `tcp_user_timeout` end a connection into a black hole in about 4 s.
-    package func dialling(address: String?, throughPooler: Bool) -> [(String, String)] {
+    /// - Parameters:
+    ///   - applicationName: wins over what the caller wrote.
+    ///   - isMissedSoon: the server finds out in 14 s that this machine has gone.
+    package func dialling(
+        address: String?, throughPooler: Bool, applicationName: String? = nil, isMissedSoon: Bool = false
+    ) -> [(String, String)] {
         var result = [
             "application_name": "sluice", "keepalives": "1", "keepalives_idle": "1", "keepalives_interval": "1",
             "keepalives_count": "3", "tcp_user_timeout": "4000",
         ]
         // A pooler refuses start-up options; every name in our statements is qualified, so none is needed.
-        if !throughPooler { result["options"] = "-c search_path=pg_catalog" }
+        if !throughPooler {
+            let keepalives =
+                " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3"
+            result["options"] = "-c search_path=pg_catalog" + (isMissedSoon ? keepalives : "")
+        }
         result.merge(parameters) { _, written in written }
         result["client_encoding"] = "UTF8"
+        if let applicationName { result["application_name"] = applicationName }
         if let address { result["hostaddr"] = address }
         return result.sorted { $0.key < $1.key }
     }

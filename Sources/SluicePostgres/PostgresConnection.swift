@@ -110,7 +110,10 @@ public actor PostgresConnection: DescriptorOwner {
     // MARK: Dialling
 
     private func dial(address: String?, deadline: Int64) async throws(PostgresFailure) {
-        let dial = ConnectionDial(settings.target.dialling(address: address, throughPooler: settings.isPooled))
+        let dial = ConnectionDial(
+            settings.target.dialling(
+                address: address, throughPooler: settings.isPooled, applicationName: settings.applicationName,
+                isMissedSoon: settings.isMissedSoon))
         let timer = reactor.schedule(at: deadline) { self.assumeIsolated { $0.dialTimedOut() } }
         defer { reactor.cancel(timer) }
         let result = await withTaskCancellationHandler {
@@ -273,6 +276,10 @@ public struct ConnectionSettings: Sendable {
     public var transports = TransportRecord()
     /// A server without pgvector is of no use.
     public var needsVector = true
+    /// What the server calls its connections, whatever the connection string says; at most 63 bytes.
+    public var applicationName: String?
+    /// The server finds out soon that this machine has gone.
+    public var isMissedSoon = false
     /// How long a failed statement may take to be stopped before its connection is closed.
     public var fenceTimeout: Duration
 

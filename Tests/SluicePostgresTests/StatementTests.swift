@@ -80,6 +80,16 @@ import Testing
         #expect(!pooled.contains { $0.0 == "options" })
     }
 
+    @Test func aNameThatOthersLookForWinsOverTheCallers() throws {
+        let target = try ConnectionString("host=db application_name=mine")
+        #expect(target.dialling(address: nil, throughPooler: false).contains { $0 == ("application_name", "mine") })
+        let parameters = Dictionary(
+            target.dialling(address: nil, throughPooler: false, applicationName: "sluice/a", isMissedSoon: true)
+        ) { first, _ in first }
+        #expect(parameters["application_name"] == "sluice/a")
+        #expect(parameters["options"]?.hasPrefix("-c search_path=pg_catalog -c tcp_keepalives_idle=") == true)
+    }
+
     @Test func relativePathsAreRelativeToTheConfiguration() throws {
         let text = "host=db sslrootcert=ca.pem sslcert=/etc/client.pem sslkey=keys/client.key"
         let target = try ConnectionString(text, folder: "/etc/sluice")

@@ -127,7 +127,9 @@ extension PageText {
             + (replica.breaker_cause ? " (" + replica.breaker_cause + ")" : "");
           const state = [replica.role, ...lag, breaker].join(" · ");
           const load = ["peak " + seconds(replica.latency), replica.in_flight + " in flight",
-            pool.leased + " of " + pool.limit + " leased" + (pool.waiting > 0 ? ", " + pool.waiting + " wait" : "")];
+            pool.leased + " of " + pool.limit + " leased"
+              + (replica.fleet ? " (of " + replica.fleet.budget + " shared)" : "")
+              + (pool.waiting > 0 ? ", " + pool.waiting + " wait" : "")];
           made.fill(mood, words, [replica.name, state, load.join(" · ")]);
           made.line.setAttribute("class", "rule " + mood);
           made.bar.replaceChildren(...poolBar(pool, made.wide));

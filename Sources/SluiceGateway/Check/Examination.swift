@@ -113,10 +113,10 @@ private struct Examiner: Sendable {
         return Attempt(end: end, took: .nanoseconds(Reactor.now() - began))
     }
 
-    /// Returns when every connection has ended; a start does not wait for that.
+    /// Returns when every connection has ended; a start does not wait for that, unless connections are counted.
     func end() async {
         let ending = Task { [dialler] in await dialler.end() }
-        if scope != .oneReplica { await ending.value }
+        if scope != .oneReplica || config.hasBudgets { await ending.value }
     }
 
     // MARK: One server
@@ -268,16 +268,18 @@ private struct Examiner: Sendable {
         return [advice, transport, keepalives].compactMap(\.self) + (condition ?? [])
     }
 
-    /// Each distinct connection string has one pool, of the size that its first replica has.
+    /// Each distinct connection string has one pool, of the size, or the budget, that its first replica has.
     private func pools(like target: ConnectionString?) -> ServerJudge.Pools? {
         guard let target else { return nil }
         var known: [ConnectionString: Int] = [:]
+        var isShared = false
         for replica in config.shards.flatMap(\.replicas) where !replica.isPooled {
             guard let other = try? replica.connectionString(), other.server == target.server else { continue }
-            known[other] = known[other] ?? replica.pool.maxSize
+            known[other] = known[other] ?? replica.pool.connectionBudget ?? replica.pool.maxSize
+            if replica.pool.connectionBudget != nil { isShared = true }
         }
         let own = known.filter { $0.key.login == target.login }
-        return .init(toServer: known.values.reduce(0, +), ofRole: own.values.reduce(0, +))
+        return .init(toServer: known.values.reduce(0, +), ofRole: own.values.reduce(0, +), isShared: isShared)
     }
 }
 

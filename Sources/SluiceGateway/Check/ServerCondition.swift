@@ -64,6 +64,7 @@ package struct ServerCondition: Hashable, Sendable {
             (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a
                 WHERE a.datid IS NOT NULL AND a.application_name OPERATOR(pg_catalog.<>)
                         pg_catalog.current_setting('application_name')
+                    AND NOT pg_catalog.starts_with(a.application_name, 'sluice/')
                     AND coalesce(a.backend_type OPERATOR(pg_catalog.=) 'client backend', true)),
             pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')),
             s.is_standby,

@@ -11,17 +11,26 @@ package struct ServerJudge: Sendable {
         self.replica = replica
     }
 
-    /// The most connections that this gateway opens.
+    /// The most connections that this gateway opens, or all those that share a budget.
     package struct Pools: Hashable, Sendable {
         /// To the server.
         package var toServer: Int
         /// Those of them that are one role's in one database.
         package var ofRole: Int
+        /// Some of them are of a budget.
+        package var isShared: Bool
 
-        package init(toServer: Int, ofRole: Int) {
+        package init(toServer: Int, ofRole: Int, isShared: Bool = false) {
             self.toServer = toServer
             self.ofRole = ofRole
+            self.isShared = isShared
         }
+
+        fileprivate var subject: String {
+            isShared ? "this gateway, and those that share its budget," : "this gateway's pools to it"
+        }
+
+        fileprivate var setting: String { isShared ? "pool.connection_budget" : "pool.max_size" }
     }
 
     /// - Parameter pools: nil if a pooler has the connections to the server.
@@ -35,24 +44,24 @@ package struct ServerJudge: Sendable {
         if pool > most {
             return [
                 warning(
-                    "this gateway's pools to it have up to \(pool) connections, and max_connections "
+                    "\(pools.subject) have up to \(pool) connections, and max_connections "
                         + "\(condition.maxConnections) less \(condition.reservedConnections) reserved are \(most); "
-                        + "lower pool.max_size (`sluice pool-plan` reckons), or raise max_connections")
+                        + "lower \(pools.setting) (`sluice pool-plan` reckons), or raise max_connections")
             ]
         }
         if let limit = condition.ownLimit, pools.ofRole > limit {
             return [
                 warning(
-                    "this gateway's pools to it have up to \(pools.ofRole) connections, and its role or database may "
-                        + "have \(limit); lower pool.max_size, or run ALTER ROLE, or ALTER DATABASE, ... "
+                    "\(pools.subject) have up to \(pools.ofRole) connections, and its role or database may "
+                        + "have \(limit); lower \(pools.setting), or run ALTER ROLE, or ALTER DATABASE, ... "
                         + "CONNECTION LIMIT \(pools.ofRole)")
             ]
         }
         guard pool + condition.otherConnections > most else { return [] }
         return [
             warning(
-                "this gateway's pools to it have up to \(pool) connections, other programs have "
-                    + "\(condition.otherConnections) now, and there are \(most); lower pool.max_size "
+                "\(pools.subject) have up to \(pool) connections, other programs have "
+                    + "\(condition.otherConnections) now, and there are \(most); lower \(pools.setting) "
                     + "(`sluice pool-plan` reckons), or raise max_connections")
         ]
     }

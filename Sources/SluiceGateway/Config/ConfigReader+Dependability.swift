@@ -9,6 +9,7 @@ extension ConfigReader {
     ) -> GatewayConfig.PoolSettings {
         let own = [
             "min_size", "max_size", "max_idle", "max_lifetime", "check_after_idle", "max_dialling", "max_waiting",
+            "connection_budget",
         ]
         let keys = node.table(isOverride ? own : own + ["acquire_timeout", "connect_timeout"])
         var pool = defaults
@@ -21,6 +22,9 @@ extension ConfigReader {
         keys["check_after_idle"].read(into: &pool.checkAfterIdle) { $0.duration(Self.lifetimes, or: $1) }
         keys["max_dialling"].read(into: &pool.maxDialling) { $0.integer(1...1_000, or: $1) }
         keys["max_waiting"].read(into: &pool.maxWaiting) { $0.integer(0...100_000, or: $1) }
+        if let budget = keys["connection_budget"]?.integer(Self.budgets, or: 0) {
+            pool.connectionBudget = budget > 0 ? budget : nil
+        }
         keys["acquire_timeout"].read(into: &pool.acquireTimeout) { $0.duration(Self.timeouts, or: $1) }
         keys["connect_timeout"].read(into: &pool.connectTimeout) { $0.duration(Self.timeouts, or: $1) }
         return pool

@@ -44,10 +44,9 @@ struct ConfigReader {
 
     func read(_ root: ConfigNode) -> GatewayConfig {
         let keys = root.table([
-            "listen", "admin", "tls", "access", "reactors", "pool", "shards", "collections", "limits", "routing",
-            "breaker",
-            "retries",
-            "hedging", "laggards", "admission", "cursors", "cache", "freshness", "metrics", "tracing", "log", "reload",
+            "listen", "admin", "tls", "access", "reactors", "pool", "shards", "fleet", "collections", "limits",
+            "routing", "breaker", "retries", "hedging", "laggards", "admission", "cursors", "cache", "freshness",
+            "metrics", "tracing", "log", "reload",
         ])
         let pool = keys["pool"].map { readPool($0, defaults: .init(), isOverride: false) } ?? .init()
         let routing = keys["routing"].map(readRouting) ?? .init()
@@ -84,6 +83,8 @@ struct ConfigReader {
         if let log = keys["log"] { readLog(log, &config) }
         config.isWatched = keys["reload"]?.table(["watch"])["watch"]?.flag(or: true) ?? true
         if let tracing = keys["tracing"] { config.tracing = readTracing(tracing) }
+        config.fleet = keys["fleet"].map(readFleet) ?? .init()
+        checkBudgets(config, keys["fleet"] ?? keys["shards"] ?? root)
         return config
     }
 
@@ -163,22 +164,25 @@ struct ConfigReader {
             "name", "dsn", "password_file", "pooler", "pool", "weight", "zone", "timeout",
         ])
         let name = names.take(keys["name"], in: node, or: defaultName)
-        let dsn = keys["dsn"]?.dsn()
+        let (dsn, password, passwordFile) = readDSN(keys["dsn"], passwordFile: keys["password_file"])
         if keys["dsn"] == nil { node.missing("dsn") }
-        if let dsn, let complaint = DSN.complaint(dsn) { keys["dsn"]?.complain(complaint) }
-        var password: Secret?
-        var passwordFile: String?
-        if let file = keys["password_file"], let path = file.text() {
-            if let dsn, DSN.hasPassword(dsn) { file.complain("the dsn has a password already; give one of the two") }
-            password = firstLine(of: file, path)
-            passwordFile = resolved(path)
-        }
         return .init(
-            name: name, dsn: Secret(dsn ?? ""), folder: folder, password: password, passwordFile: passwordFile,
+            name: name, dsn: dsn ?? Secret(""), folder: folder, password: password, passwordFile: passwordFile,
             pooler: keys["pooler"]?.choice(GatewayConfig.Pooler.self, or: .none) ?? .none,
             pool: keys["pool"].map { readPool($0, defaults: pool, isOverride: true) } ?? pool,
             weight: keys["weight"]?.integer(1...100, or: 1) ?? 1, zone: keys["zone"]?.name(),
             timeout: keys["timeout"]?.duration(Self.timeouts, or: .seconds(1)))
+    }
+
+    /// - Returns: the password as the file has it, and where that is.
+    func readDSN(
+        _ node: ConfigNode?, passwordFile: ConfigNode?
+    ) -> (dsn: Secret?, password: Secret?, file: String?) {
+        let dsn = node?.dsn()
+        if let dsn, let complaint = DSN.complaint(dsn) { node?.complain(complaint) }
+        guard let file = passwordFile, let path = file.text() else { return (dsn.map { Secret($0) }, nil, nil) }
+        if let dsn, DSN.hasPassword(dsn) { file.complain("the dsn has a password already; give one of the two") }
+        return (dsn.map { Secret($0) }, firstLine(of: file, path), resolved(path))
     }
 
     private func readLog(_ node: ConfigNode, _ config: inout GatewayConfig) {

@@ -201,6 +201,7 @@ extension RawRepresentable<String> where Self: ConfigValue {
 
 extension GatewayConfig.Preference: ConfigValue {}
 extension GatewayConfig.Pooler: ConfigValue {}
+extension GatewayConfig.Fleet.Discovery: ConfigValue {}
 extension GatewayConfig.TLS.ClientCertificates: ConfigValue {}
 extension GatewayConfig.TLS.Version: ConfigValue {}
 extension Placement: ConfigValue {}

@@ -16,6 +16,8 @@ extension GatewayConfig {
         package var acquireTimeout: Duration = .seconds(2)
         package var connectTimeout: Duration = .seconds(3)
         package var maxWaiting = 256
+        /// Connections to the replica of all gateways together; nil: each has its `maxSize`.
+        package var connectionBudget: Int?
     }
 
     package enum Preference: String, Hashable, Sendable, CaseIterable {

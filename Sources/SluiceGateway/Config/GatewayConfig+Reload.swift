@@ -20,6 +20,14 @@ extension GatewayConfig {
         return (taken, left)
     }
 
+    /// Why a gateway that shares connection budgets cannot go over from one configuration to this one; nil if it can.
+    /// What it has claimed was claimed for the servers and pools that it started with.
+    func objectionToShare(since old: GatewayConfig) -> String? {
+        guard hasBudgets || old.hasBudgets else { return nil }
+        if fleet == old.fleet, shards == old.shards { return nil }
+        return "with a connection_budget, shards, pools and fleet cannot change while the gateway runs: restart it"
+    }
+
     /// The files that it was made of besides its own.
     var secretFiles: [String] { shards.flatMap { $0.replicas.compactMap(\.passwordFile) } }
 }

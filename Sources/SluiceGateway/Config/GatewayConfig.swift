@@ -156,6 +156,7 @@ package struct GatewayConfig: Sendable {
     package var reactors: Int
     package var pool: PoolSettings
     package var shards: [Shard]
+    package var fleet = Fleet()
     package var collections: [Collection]
     package var limits: Limits
     package var routing: Routing

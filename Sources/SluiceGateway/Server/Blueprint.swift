@@ -25,6 +25,8 @@ struct Blueprint {
         var replica: String
         /// Nil if it is not in the configuration any more.
         var pool: PoolMachine.Configuration?
+        /// Nil if gateways share no budget of it.
+        var fleet: FleetPlace?
         /// How it was reached last.
         let transports = TransportRecord()
     }
@@ -32,7 +34,7 @@ struct Blueprint {
     let config: GatewayConfig
     let catalogue: Catalogue
     private let places: [Place]
-    private let resolver: AddressResolver
+    let resolver: AddressResolver
 
     /// - Throws: `PostgresFailure` that says what is wrong with a connection string.
     init(_ config: GatewayConfig, after earlier: Blueprint? = nil) throws {
@@ -60,7 +62,9 @@ struct Blueprint {
             try shard.replicas.compactMap { replica in
                 let server = try replica.server
                 guard known.insert(server).inserted else { return nil }
-                return Place(server: server, shard: shard.name, replica: replica.name, pool: pool(replica.pool))
+                return Place(
+                    server: server, shard: shard.name, replica: replica.name, pool: pool(replica.pool),
+                    fleet: replica.pool.connectionBudget.map { FleetPlace(budget: $0) })
             }
         }
     }
@@ -98,10 +102,13 @@ struct Blueprint {
     /// The most connections to each backend.
     var poolSizes: [Int] { places.map { $0.pool?.maxSize ?? 0 } }
 
-    private var pools: [PoolMachine.Configuration] { places.compactMap(\.pool) }
+    var pools: [PoolMachine.Configuration] { places.compactMap(\.pool) }
 
-    /// The size of the smallest pool: a lane without a single connection of some replica could not use it.
-    var mostLanes: Int { max(1, pools.map(\.maxSize).min() ?? 1) }
+    /// Of servers that gateways share a budget of, in the order of the backends.
+    var fleetPlaces: [FleetPlace?] { places.map(\.fleet) }
+
+    /// What each backend is called: by the first of its replicas.
+    var names: [(shard: String, replica: String)] { places.map { ($0.shard, $0.replica) } }
 
     /// A lane's slices of the pools.
     func slices(_ lane: Int, of lanes: Int) -> [PoolMachine.Configuration] {
@@ -246,13 +253,22 @@ struct Blueprint {
         let dials = BlockingWorkers(limit: 2 * places.count)
         return places.enumerated().map { number, place in
             if earlier.indices.contains(number), place.isNamed(as: earlier[number].0) { return earlier[number].1 }
-            var settings = ConnectionSettings(
-                target: place.server.target, isPooled: place.server.isPooled, resolver: resolver,
-                cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials))
+            var settings = settings(
+                of: number, cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials))
             settings.transports = place.transports
+            settings.applicationName = place.fleet.map { FleetName.pool($0.id) }
+            settings.isMissedSoon = place.fleet != nil
             return PostgresBackend(
-                shardName: place.shard, replicaName: place.replica, settings: settings, reactors: reactors)
+                shardName: place.shard, replicaName: place.replica, settings: settings, reactors: reactors,
+                permit: place.fleet?.permit)
         }
+    }
+
+    /// - Parameter backend: its number; there is one.
+    func settings(of backend: Int, cancels: CancelAllowance, dials: DialAllowance) -> ConnectionSettings {
+        let server = places[backend].server
+        return ConnectionSettings(
+            target: server.target, isPooled: server.isPooled, resolver: resolver, cancels: cancels, dials: dials)
     }
 
     private static func collections(_ config: GatewayConfig) -> [Collection] {

@@ -83,8 +83,10 @@ package final class Gateway: Sendable {
         }
         raiseDescriptorLimit(config, logger)
         let house = try House(config, metrics: metrics, logger: logger)
-        // At the same time: neither waits longer than a dial may take.
-        async let examination = Examination.run(config, .oneReplica)
+        // At the same time: neither waits longer than a dial may take. Where connections are counted, those of the
+        // examination end before the pools' begin.
+        let examination = Task { [config] in try await Examination.run(config, .oneReplica) }
+        if config.hasBudgets { _ = await examination.result }
         await house.start()
         let registry = SessionRegistry(config.limits.places)
         let keeper: AccessKeeper
@@ -92,14 +94,14 @@ package final class Gateway: Sendable {
             let sizes = house.poolSizes
             keeper = try AccessKeeper(config, poolSizes: sizes, registry: registry, logger: logger)
         } catch {
-            _ = try? await examination
+            _ = await examination.result
             await house.shutDown()
             throw error
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: house.lanes.count)
         let traffic = Traffic()
         do {
-            try take(await examination, house.shared.catalogue, logger)
+            try take(await examination.value, house.shared.catalogue, logger)
             let sessions = SessionFactory(
                 config, house: house, registry: registry, traffic: traffic, access: keeper.directory,
                 tls: keeper.tls, tracing: RequestTracing(tracer, config.tracing, now: house.now), logger: logger)
@@ -172,8 +174,9 @@ package final class Gateway: Sendable {
         do {
             let objections = ListeningRule.objections(new.listen, new.admin, new.access)
             guard objections.isEmpty || isUnprotected else { throw ChangeRefused(reasons: objections) }
+            if let objection = new.objectionToShare(since: old) { throw ChangeRefused(reasons: [objection]) }
             let blueprint = try house.blueprint(of: new)
-            guard blueprint.mostLanes >= house.lanes.count else {
+            guard new.mostLanes >= house.lanes.count else {
                 throw ChangeRefused(reasons: [
                     "a pool has fewer connections than there are reactors, which are \(house.lanes.count): give "
                         + "max_size at least that, or restart the gateway"

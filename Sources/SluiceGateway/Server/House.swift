@@ -10,6 +10,9 @@ internal import Synchronization
 final class House: Sendable {
     let lanes: [SearchLane]
     let shared: SharedState
+    /// Nil if no server's connections are shared with other gateways.
+    let fleet: FleetKeeper?
+    private let fleetPatience: Duration
     private let reactors: [Reactor]
     private let plan: CurrentPlan
     private let roleWatch: Task<Void, Never>
@@ -17,8 +20,7 @@ final class House: Sendable {
     /// - Parameter metrics: what keeps the measurements.
     init(_ config: GatewayConfig, metrics: any MetricsFactory, logger: Logger) throws {
         let blueprint = try Blueprint(config)
-        let count = min(config.reactors, blueprint.mostLanes)
-        let reactors = try (0..<count).map { try Reactor(name: "reactor-\($0)") }
+        let reactors = try (0..<config.laneCount).map { try Reactor(name: "reactor-\($0)") }
         let shared = blueprint.sharedState(on: reactors, metrics: metrics)
         let lanes = reactors.indices.map { index in
             SearchLane(
@@ -32,6 +34,8 @@ final class House: Sendable {
         self.shared = shared
         self.plan = plan
         self.lanes = lanes
+        fleet = try blueprint.fleetKeeper(lanes, shared, on: reactors[0], logger: logger)
+        fleetPatience = max(config.pool.connectTimeout, config.fleet.interval * 4)
         roleWatch = Task {
             await shared.roles.run(on: lanes, every: { plan.blueprint.config.routing.probeInterval }) {
                 shared.lookAtAll()
@@ -66,6 +70,7 @@ final class House: Sendable {
     var now: Instant { Instant(nanoseconds: Reactor.now()) }
 
     func start() async {
+        await fleet?.start(within: fleetPatience)
         await withTaskGroup(of: Void.self) { group in
             for lane in lanes { group.addTask { await lane.start() } }
         }
@@ -75,7 +80,9 @@ final class House: Sendable {
     func shutDown() async {
         // What it asks of a server ends with the server's connections, or after its own time-out.
         roleWatch.cancel()
+        await fleet?.stop()
         for lane in lanes { await lane.shutDown() }
+        await fleet?.leave()
         for reactor in reactors { reactor.stop() }
     }
 }

@@ -9,10 +9,15 @@ struct PostgresBackend: SearchBackend {
     let replicaName: String
     let settings: ConnectionSettings
     let reactors: [Reactor]
+    /// Nil if the server is not shared.
+    var permit: DialPermit?
 
     func connect(
         lane: Int, deadline: Instant, onClose: @escaping @Sendable () -> Void
     ) async throws(BackendFailure) -> any BackendConnection {
+        if let permit, !permit.allows(reactors[lane].now()) {
+            throw BackendFailure(.unreachable, detail: "it does not show how its connections are shared")
+        }
         do throws(PostgresFailure) {
             let connection = try await PostgresConnection.connect(
                 settings, on: reactors[lane], deadline: deadline.nanoseconds, onClose: onClose)

@@ -73,6 +73,9 @@ extension House {
                 var report = GatewayState.Replica(replica.name, state, now: now)
                 report.lag = state.role == .primary ? 0 : machine.staleness.bound(of: place, now: now)?.seconds
                 report.lagBytes = state.role == .primary ? 0 : machine.staleness.bytesBehind(place)
+                report.fleet = (fleet?.member(of: replica.backend)?.report).map {
+                    .init(budget: $0.budget, gateways: $0.gateways)
+                }
                 if transports.indices.contains(replica.backend) {
                     report.transport = transports[replica.backend].facts.map(GatewayState.Transport.init)
                 }

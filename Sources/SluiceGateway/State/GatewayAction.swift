@@ -72,29 +72,36 @@ extension House {
     }
 
     fileprivate func perform(_ action: GatewayAction, on backend: Int) async {
+        if case .resize(let minSize, let maxSize) = action {
+            return await resize(backend, minSize: minSize, maxSize: maxSize)
+        }
         let topology = shared.topology
         for place in topology.catalogue.served(by: backend) {
             let shard = topology.shards[place.shard]
             switch action {
             case .drain: shard.drainRequested(place.replica, true)
             case .undrain: shard.drainRequested(place.replica, false)
-            case .resize(_, let maxSize): shard.resized(place.replica, capacity: maxSize)
             case .openBreaker(let time): shard.breakerOpened(place.replica, for: time, now: now)
             case .closeBreaker: shard.breakerClosed(place.replica, now: now)
-            case .reconnect: break
+            case .reconnect, .resize: break
             }
         }
         for lane in lanes {
             switch action {
             case .drain: await lane.drain(backend: backend, true)
             case .undrain: await lane.drain(backend: backend, false)
-            case .resize(let minSize, let maxSize):
-                await lane.resize(
-                    backend: backend, minSize: PoolMachine.Configuration.share(lane.index, of: lanes.count, minSize),
-                    maxSize: PoolMachine.Configuration.share(lane.index, of: lanes.count, maxSize))
             case .reconnect: await lane.reconnect(backend: backend)
-            case .openBreaker, .closeBreaker: break
+            case .openBreaker, .closeBreaker, .resize: break
             }
+        }
+    }
+
+    /// Other bounds for a backend's pool, which has less while its share of the server's budget is smaller.
+    func resize(_ backend: Int, minSize: Int, maxSize: Int) async {
+        if let member = fleet?.member(of: backend) {
+            await member.resize(minSize: minSize, maxSize: maxSize)
+        } else {
+            await lanes.resize(backend, shared, minSize: minSize, maxSize: maxSize)
         }
     }
 }

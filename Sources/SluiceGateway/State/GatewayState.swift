@@ -74,6 +74,19 @@ package struct GatewayState: Codable, Hashable, Sendable {
         package var certificateExpires: Double?
     }
 
+    /// Gateways that share the server's connections.
+    package struct Fleet: Codable, Hashable, Sendable {
+        /// Connections of all of them together.
+        package var budget: Int
+        /// This one among them; nil if it does not see them, and so has no more than its floor.
+        package var gateways: Int?
+
+        package init(budget: Int, gateways: Int?) {
+            self.budget = budget
+            self.gateways = gateways
+        }
+    }
+
     package struct Replica: Codable, Hashable, Sendable {
         package var name: String
         /// `primary`, `standby` or `unknown`, as it said when it was last asked.
@@ -94,6 +107,8 @@ package struct GatewayState: Codable, Hashable, Sendable {
         package var pool: Pool
         /// Nil before a connection has been made.
         package var transport: Transport?
+        /// Nil if the server's connections are not shared.
+        package var fleet: Fleet?
 
         package var isServing: Bool { isReachable && !isDrained && breaker != .open }
     }

@@ -23,6 +23,10 @@ import Testing
         #expect(said(pool: 10) { $0.ownLimit = 10 } == [])
         #expect(said(pool: 10) { $0.ownLimit = 9 }.first?.contains("may have 9;") == true)
         #expect(said(pool: 10) { $0.ownLimit = 0 }.count == 1)
+        let shared = judge.findings(
+            ServerCondition(maxConnections: 100, reservedConnections: 3),
+            pools: .init(toServer: 98, ofRole: 98, isShared: true))
+        #expect(shared.first?.message.contains("lower pool.connection_budget") == true)
     }
 
     @Test func replication() {
