@@ -97,11 +97,12 @@ extension ConfigReference {
                 "how gateways find each other: in the server's list of connections, or in a table"),
             .init("fleet.dsn", else: "none", "for `table`: the database that has the table"),
             .init(
-                "fleet.password_file", else: "none", "its first line is the password; not together with one in the dsn"),
+                "fleet.password_file", else: "none",
+                "its first line is the password; not together with one in the dsn"),
             .init(
                 "fleet.floor", else: "a connection for each reactor",
-                "of each budget, what a gateway has while it does not see the others; with `activity` the connection that "
-                    + "it looks by is in it"),
+                "of each budget, what a gateway has while it does not see the others; with `activity` the "
+                    + "connection that it looks by is in it"),
             .init("fleet.reserve", else: "as `fleet.floor`", "connections of each budget that no gateway claims"),
             .init("fleet.interval", \.fleet.interval, "how often a gateway looks at who is there"),
         ]
