@@ -129,8 +129,9 @@ package struct PoolerJudge: Sendable {
         guard let timeout = condition.waitTimeout, timeout < use.patience else { return nil }
         return warning(
             "its PgBouncer closes a connection that has waited for the server for "
-                + "\(Quantity.text(timeout)) (query_wait_timeout), and a search may take \(Quantity.text(use.patience)) "
-                + "(limits.default_deadline): that counts as the replica's failure; raise query_wait_timeout")
+                + "\(Quantity.text(timeout)) (query_wait_timeout), and a search may take "
+                + "\(Quantity.text(use.patience)) (limits.default_deadline): that counts as the replica's "
+                + "failure; raise query_wait_timeout")
     }
 
     /// It does not show its settings to this role.

@@ -81,8 +81,8 @@ extension Blueprint {
                 place: isTable
                     ? .table(replica: "\(name.shard)/\(name.replica)", lifetime: fleet.interval * 6) : .activity,
                 settings: settings, reactor: reactor)
-            // Dials that a gateway had begun when its claim went may end as long afterwards. What a table shows has been
-            // given up there before it does not count here.
+            // Dials that a gateway had begun when its claim went may end as long afterwards. What a table shows has
+            // been given up there before it does not count here.
             let dial = min(config.pool.connectTimeout, .seconds(5)) + .seconds(1)
             let grace = isTable ? fleet.interval : max(fleet.interval * 2, dial)
             let configuration = FleetShare.Configuration(
