@@ -61,6 +61,13 @@ public struct ConnectionString: Hashable, Sendable {
         return other
     }
 
+    /// PgBouncer's console, where this leads to one.
+    public var console: ConnectionString {
+        var console = self
+        console.parameters["dbname"] = "pgbouncer"
+        return console
+    }
+
     public var hasPassword: Bool { parameters["password"] != nil }
 
     /// A text about this server without its password: a server that was given it may say it again.

@@ -17,6 +17,8 @@ final class Operation {
         case texts
         /// All rows, as text, and how many were touched.
         case command
+        /// The same, and the columns' names before the rows.
+        case table
         /// The server is ready to take a COPY's rows.
         case copyIn
         case sync
@@ -290,7 +292,7 @@ extension PostgresConnection {
                 guard !settings.isPooled else { return }
                 if let old = statements.prepared(text, as: name) { obsoleteStatements.append(old) }
             case .ignored: break
-            case .rows, .plan, .outline, .texts, .copyIn, .sync: violated("nothing where rows belong")
+            case .rows, .plan, .outline, .texts, .table, .copyIn, .sync: violated("nothing where rows belong")
             }
         case PGRES_TUPLES_OK:
             takeRows(result, for: step, of: operation)
@@ -324,6 +326,9 @@ extension PostgresConnection {
                 (0..<PQnfields(result)).map { PQgetvalue(result, 0, $0).map { String(cString: $0) } ?? "" })
         case .command:
             operation.commands.append(Self.command(result))
+        case .table:
+            let names = (0..<PQnfields(result)).map { PQfname(result, $0).map { String(cString: $0) } }
+            operation.commands.append(CommandResult(rows: [names] + Self.texts(result)))
         case .ignored: break
         case .prepare, .sync, .copyIn: violated("rows where none belong")
         }

@@ -197,7 +197,7 @@ public actor PostgresConnection: DescriptorOwner {
     }
 
     private func prepareSession(deadline: Int64) async throws(PostgresFailure) {
-        guard PQsetnonblocking(handle, 1) == 0, PQenterPipelineMode(handle) == 1 else {
+        guard PQsetnonblocking(handle, 1) == 0, settings.isConsole || PQenterPipelineMode(handle) == 1 else {
             throw PostgresFailure(.unusable, "libpq refused pipeline mode")
         }
         do {
@@ -206,6 +206,10 @@ public actor PostgresConnection: DescriptorOwner {
             throw PostgresFailure(.unreachable, error.description)
         }
         state = .idle
+        if settings.isConsole {
+            isEstablished = true
+            return
+        }
         let facts = try await readFacts(deadline: deadline)
         guard state == .idle else { throw PostgresFailure(.unreachable, "the connection broke as it was made") }
         self.facts = facts
@@ -276,6 +280,8 @@ public struct ConnectionSettings: Sendable {
     public var transports = TransportRecord()
     /// A server without pgvector is of no use.
     public var needsVector = true
+    /// It leads to a pooler's console, which has no facts and runs only what `show` asks.
+    public var isConsole = false
     /// What the server calls its connections, whatever the connection string says; at most 63 bytes.
     public var applicationName: String?
     /// The server finds out soon that this machine has gone.

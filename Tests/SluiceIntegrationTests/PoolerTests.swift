@@ -1,3 +1,4 @@
+import Foundation
 import SluiceClient
 import SluiceGateway
 import Testing
@@ -67,6 +68,46 @@ extension PostgreSQL {
                 let hasEnded = try Slow.waitUntil { try Slow.running(replicas) == 0 }
                 #expect(hasEnded)
             }
+        }
+
+        /// - Returns: what the doctor says of the primary of s0 behind its PgBouncer, which has 8 connections to the
+        ///   server, and room for 500 clients.
+        private func findings(_ pooler: String, _ more: String) throws -> [String] {
+            let replicas = try Replicas()
+            let server = try #require(replicas.topology.shards.first?.replicas.first)
+            let text = """
+                shards:
+                  - name: s0
+                    replicas:
+                      - name: a
+                        dsn: host=127.0.0.1 port=\(server.port + 1_000) dbname=sluice user=sluice
+                        password_file: \(replicas.topology.passwordFile)
+                        pooler: \(pooler)
+                collections:
+                  - {name: programs, table: programs, metric: cosine, dimensions: 384, placement: any}
+                \(more)
+                """
+            let file = FileManager.default.temporaryDirectory.appending(path: "sluice-pooler-\(UUID().uuidString)")
+            try Data(text.utf8).write(to: file)
+            defer { try? FileManager.default.removeItem(at: file) }
+            let said = try Binary.run(["doctor", "--config", file.path]).errors
+            return said.split(separator: "\n").map(String.init).filter { $0.contains(" s0/a: ") }
+        }
+
+        @Test func theDoctorLooksAtThePoolersLimits() throws {
+            let sound = try findings("transaction", "pool: {max_size: 8}")
+            #expect(sound.filter { $0.contains("PgBouncer") } == [])
+            let large = try findings("transaction", "pool: {max_size: 16}")
+            #expect(large.count { $0.contains("up to 8 connections to the server for 16 of pool.max_size") } == 1)
+            let larger = try findings("transaction", "pool: {max_size: 501}")
+            #expect(larger.count { $0.contains("whose max_client_conn is 500; raise that to at least 501") } == 1)
+            let patient = try findings("transaction", "limits: {default_deadline: 200s, max_deadline: 200s}")
+            #expect(patient.count { $0.contains("waited for the server for 2m (query_wait_timeout)") } == 1)
+        }
+
+        @Test func theDoctorKnowsAPoolerThatTheConfigurationDoesNot() throws {
+            let said = try findings("none", "")
+            #expect(said.contains { $0.contains("pooler: transaction") }, "\(said)")
         }
     }
 }

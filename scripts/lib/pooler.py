@@ -22,6 +22,7 @@ auth_file = {users}
 pool_mode = transaction
 default_pool_size = 8
 max_client_conn = 500
+stats_users = sluice
 logfile = {log}
 """
 

@@ -25,13 +25,19 @@ struct Dialler: Sendable {
         await withTaskExecutorPreference(reactor) { await work() }
     }
 
-    /// - Parameter needsVector: a server without pgvector counts as a failure.
-    func dial(_ replica: GatewayConfig.Replica, until deadline: Instant, needsVector: Bool = true) async -> Dial {
+    /// - Parameters:
+    ///   - needsVector: a server without pgvector counts as a failure.
+    ///   - isConsole: the console of the PgBouncer before it is meant.
+    func dial(
+        _ replica: GatewayConfig.Replica, until deadline: Instant, needsVector: Bool = true, isConsole: Bool = false
+    ) async -> Dial {
         do throws(PostgresFailure) {
+            let target = try replica.connectionString()
             var settings = ConnectionSettings(
-                target: try replica.connectionString(), isPooled: replica.isPooled, resolver: resolver,
+                target: isConsole ? target.console : target, isPooled: replica.isPooled, resolver: resolver,
                 cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials, limit: 1))
             settings.needsVector = needsVector
+            settings.isConsole = isConsole
             let connection = try await PostgresConnection.connect(
                 settings, on: reactor, deadline: deadline.nanoseconds, onClose: {})
             made.add(connection)

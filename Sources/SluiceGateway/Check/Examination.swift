@@ -224,6 +224,7 @@ private struct Examiner: Sendable {
                             "it does not say how it is doing: \(error)"))
                 }
                 findings += judge(server, known, replica)
+                if replica.isPooled { findings += await poolerFindings(shard, replica) }
             case .failure(.noVectorExtension): noteMissingExtension(replica.name)
             case .failure(let failure):
                 server.isReachable = false
@@ -247,6 +248,12 @@ private struct Examiner: Sendable {
         result.findings = findings + result.findings
     }
 
+    /// PgBouncer refuses what the gateway tells a server at the start of a connection.
+    private func hint(_ failure: PostgresFailure, _ replica: GatewayConfig.Replica) -> String {
+        guard !replica.isPooled, failure.detail.contains("unsupported startup parameter") else { return "" }
+        return "; that is a pooler: say `pooler: transaction`"
+    }
+
     /// What there is to say of a server itself.
     private func judge(
         _ server: Examination.Server, _ facts: ServerFacts, _ replica: GatewayConfig.Replica
@@ -268,12 +275,36 @@ private struct Examiner: Sendable {
         return [advice, transport, keepalives].compactMap(\.self) + (condition ?? [])
     }
 
+    /// What there is to say of the pooler before a server.
+    private func poolerFindings(_ shard: GatewayConfig.Shard, _ replica: GatewayConfig.Replica) async -> [Finding] {
+        guard let target = try? replica.connectionString(), let pools = pools(like: target, isPooled: true) else {
+            return []
+        }
+        let judge = PoolerJudge(shard: shard.name, replica: replica.name)
+        let use = PoolerJudge.Use(
+            pool: pools.ofRole, clients: pools.toServer, isShared: pools.isShared,
+            patience: config.limits.defaultDeadline)
+        let patience = config.pool.connectTimeout
+        let limit = Instant(nanoseconds: Reactor.now()).advanced(by: patience)
+        do throws(PostgresFailure) {
+            let console = try await dialler.dial(replica, until: limit, isConsole: true).get()
+            let role = target.login[0] ?? ""
+            let condition = try await PoolerProbe(connection: console, patience: patience).condition(
+                database: target.login[1] ?? role, role: role)
+            guard let condition else { return [judge.unknown("it shows no limits", use)] }
+            return judge.findings(condition, use)
+        } catch {
+            return [judge.unknown(error.description, use)]
+        }
+    }
+
     /// Each distinct connection string has one pool, of the size, or the budget, that its first replica has.
-    private func pools(like target: ConnectionString?) -> ServerJudge.Pools? {
+    /// - Parameter isPooled: it leads to a pooler, and so do they.
+    private func pools(like target: ConnectionString?, isPooled: Bool = false) -> ServerJudge.Pools? {
         guard let target else { return nil }
         var known: [ConnectionString: Int] = [:]
         var isShared = false
-        for replica in config.shards.flatMap(\.replicas) where !replica.isPooled {
+        for replica in config.shards.flatMap(\.replicas) where replica.isPooled == isPooled {
             guard let other = try? replica.connectionString(), other.server == target.server else { continue }
             known[other] = known[other] ?? replica.pool.connectionBudget ?? replica.pool.maxSize
             if replica.pool.connectionBudget != nil { isShared = true }
