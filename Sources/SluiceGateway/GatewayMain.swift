@@ -37,7 +37,8 @@ public enum GatewayMain {
         admin: AdminMaker? = nil, tracing: TracingMaker? = nil, logger: Logger
     ) async throws {
         // Before the file is read: what changes meanwhile is seen.
-        let watch = FileWatch([configPath])
+        var watch = FileWatch([configPath])
+        watch.watch(try GatewayConfig.load(path: configPath, environment: environment).secretFiles)
         let config = try GatewayConfig.load(path: configPath, environment: environment)
         var logger = logger
         if let logLevels { logLevels.configure(config.logLevel) } else { logger.logLevel = config.logLevel }
@@ -146,7 +147,8 @@ private struct GatewayService: Service, CustomStringConvertible {
     private func reload() async {
         manager.isReloading()
         _ = await door.reload()
-        manager.isServing()
+        // Once it is stopping, that is what it does.
+        if !Task.isCancelled { manager.isServing() }
     }
 
     private static let pauseBetweenLooks = Duration.milliseconds(250)
@@ -156,7 +158,6 @@ private struct GatewayService: Service, CustomStringConvertible {
     private func reloadOnChanges(of gateway: Gateway) async {
         var watch = watch
         var hasChanged = false
-        watch.watch(gateway.config.secretFiles)
         while (try? await Task.sleep(for: Self.pauseBetweenLooks)) != nil {
             let isChanging = !watch.changes().isEmpty
             if !isChanging, hasChanged, gateway.config.isWatched {

@@ -20,25 +20,39 @@ extension PostgreSQL {
 
             """
 
-        /// One of many configurations that a gateway of these replicas can run by.
+        /// One of many configurations that a gateway of these replicas can run by: other servers, pools and limits, a
+        /// collection more, and the same shards and collections by other numbers.
         private func variant(_ number: Int, of replicas: Replicas) throws -> GatewayConfig {
             let left = number % 3 == 0 ? "s0-b" : number % 3 == 1 ? "s1-b" : ""
-            return try replicas.config(
-                limits:
-                    "{max_k: \(number % 7 == 0 ? 500 : 1_000), max_memory: \(number % 4 == 0 ? "256MiB" : "1024MiB")}",
+            var config = try replicas.config(
+                limits: "{max_k: \(number % 7 == 0 ? 500 : 1_000), max_memory: \(number % 4 == 0 ? 256 : 1_024)MiB}",
                 pool: "{max_size: \(number % 2 == 0 ? 4 : 6), max_waiting: \(200 + number % 5)}",
                 extraCollections: number % 5 == 0 ? Self.also : "",
                 extra: "hedging: {enabled: \(number % 11 != 0)}\nretries: {budget: \(number % 13 == 0 ? 0.3 : 0.2)}\n",
                 replicas: { $0.name != left })
+            if number % 4 > 1 { config.shards.reverse() }
+            if number % 6 > 2 { config.collections.reverse() }
+            return config
+        }
+
+        /// Of one stage and of several.
+        private static func queries(_ samples: Samples) -> [SearchQuery] {
+            samples.queries.prefix(8).enumerated().map { place, vector in
+                var query = SearchQuery(
+                    collections: place % 2 == 0 ? ["programs", "libraries"] : ["libraries"], vector: vector, k: 5,
+                    columns: ["section"], deadline: .seconds(20))
+                if place % 4 == 1 { query.twoPhase = .init(.half, candidates: 60) }
+                if place % 4 == 2 { query.group = .init(by: "section", size: 1) }
+                if place % 4 == 3 { query.complete = true }
+                return query
+            }
         }
 
         @Test(.timeLimit(.minutes(5))) func aThousandReloadsUnderLoadFailNothing() async throws {
             let replicas = try Replicas()
             let samples = try Samples()
             try await withGateway(try variant(2, of: replicas)) { client, gateway in
-                let queries = samples.queries.prefix(4).map {
-                    SearchQuery(collections: ["programs", "libraries"], vector: $0, k: 5, deadline: .seconds(20))
-                }
+                let queries = Self.queries(samples)
                 let tally = try await SteadyLoad.run(client, queries, tasks: 8) { _ in
                     for number in 0..<1_000 {
                         let next = try variant(number, of: replicas)
@@ -48,9 +62,9 @@ extension PostgreSQL {
                 print("1,000 reloads under load: \(tally.answered) answers, \(tally.failed) failures")
                 #expect(tally.failures == [:])
                 #expect(tally.wrong == 0 && tally.answered > 100)
-                // 999 is a multiple of 3.
+                // 999 leaves s0-b out and has the shards in reverse.
                 let state = try #require(await gateway.state())
-                #expect(state.shards.map { $0.replicas.map(\.name) } == [["s0-a"], ["s1-a", "s1-b"]])
+                #expect(state.shards.map { $0.replicas.map(\.name) } == [["s1-a", "s1-b"], ["s0-a"]])
                 #expect(state.shards.allSatisfy { $0.replicas.allSatisfy { $0.pool.limit == 6 && $0.isServing } })
             }
         }
@@ -77,6 +91,34 @@ extension PostgreSQL {
                 // Its connections go, too; one of them is this question's own.
                 let question = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'sluice%'"
                 while try replicas.query("s1-b", question) != "0" { try await client.ping() }
+            }
+        }
+
+        /// Another table under the name of one that has been written to.
+        @Test func writesGoWhereTheCollectionIsNow() async throws {
+            let replicas = try Replicas()
+            try await LoadTable.with("moved_from", replicas) { from in
+                try await LoadTable.with("moved_to", replicas) { to in
+                    func config(_ table: LoadTable) throws -> GatewayConfig {
+                        try replicas.config(
+                            extraCollections: table.text.replacing("name: \(table.name),", with: "name: moved,"))
+                    }
+                    try await withGateway(try config(from)) { client, gateway in
+                        func write(_ ids: Range<Int64>) async throws {
+                            let report = try await client.upsert(
+                                "moved", columns: LoadTable.columns, rows: ids.map(LoadTable.row),
+                                deadline: .seconds(20))
+                            #expect(report.shards.allSatisfy { $0.outcome == .committed })
+                        }
+                        try await write(0..<50)
+                        var next = try config(to)
+                        next.shards.reverse()
+                        #expect(await gateway.reload(next) == [])
+                        try await write(50..<120)
+                    }
+                    #expect(try from.counts() == from.expected(0..<50))
+                    #expect(try to.counts() == to.expected(50..<120))
+                }
             }
         }
 

@@ -22,6 +22,8 @@ extension ShardMachine {
     ) -> ShardMachine {
         var next = ShardMachine(
             configuration, replicas: replicas, latencyClasses: latencyClasses ?? latencies.count, now: now)
+        // Other servers altogether: nothing that is known is of them.
+        guard heirs.contains(where: { $0 != nil }) else { return next }
         for (place, heir) in zip(replicas.indices, heirs) {
             guard let heir, self.replicas.indices.contains(heir.place) else { continue }
             next.replicas[place].inherit(from: self.replicas[heir.place])
@@ -29,6 +31,7 @@ extension ShardMachine {
                 next.replicas[place].settings.capacity = self.replicas[heir.place].settings.capacity
             }
             next.replicas[place].breaker.reconfigured(configuration.breaker)
+            next.replicas[place].latency.reconfigured(slowStart: configuration.slowStart)
         }
         next.staleness = staleness.kept(heirs.map { $0?.place })
         if latencyClasses == nil { next.latencies = latencies }
@@ -37,9 +40,8 @@ extension ShardMachine {
         next.conflicts = conflicts
         next.extraAttempts = extraAttempts
         next.refusedExtraAttempts = refusedExtraAttempts
-        next.primary = primary
-        // A conflict that goes on has been told; one that is over is, by whoever is asked next.
-        _ = next.findPrimary()
+        // Whether a conflict is over, the next who says what it is will find, and tell.
+        if isInConflict { next.primary = .conflict([]) } else { _ = next.findPrimary() }
         return next
     }
 }

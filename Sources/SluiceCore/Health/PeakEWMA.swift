@@ -20,7 +20,7 @@ public struct PeakEWMA: Sendable {
     private static let highestFactor = 10.0
 
     private let decay: Double
-    private let slowStart: Double
+    private var slowStart: Double
     private let penalty: Double
     /// Nanoseconds; nil: not known yet.
     private var value: Double?
@@ -34,6 +34,10 @@ public struct PeakEWMA: Sendable {
         penalty = Double(max(1, configuration.penalty.nanoseconds))
         valueAt = now
         began = now
+    }
+
+    public mutating func reconfigured(slowStart: Duration) {
+        self.slowStart = Double(max(0, slowStart.nanoseconds))
     }
 
     /// The latency as of now, faded; nil if none is known.

@@ -26,6 +26,11 @@ public struct Catalogue: Sendable {
             self.name = name
             self.replicas = replicas
         }
+
+        /// Of the same name, and on some of the same servers: what is known of the one holds for the other.
+        public func isSame(as other: Shard) -> Bool {
+            name == other.name && !Set(replicas.map(\.backend)).isDisjoint(with: other.replicas.map(\.backend))
+        }
     }
 
     public let shards: [Shard]
@@ -67,7 +72,7 @@ public struct Catalogue: Sendable {
             }
             for shard in collection.shards {
                 guard shards.indices.contains(shard),
-                    let before = earlier.shards.firstIndex(where: { $0.name == shards[shard].name })
+                    let before = earlier.shards.firstIndex(where: { $0.isSame(as: shards[shard]) })
                 else { continue }
                 let (place, old) = (
                     Place(collection: collection.name, shard: shard), Place(collection: known.name, shard: before)

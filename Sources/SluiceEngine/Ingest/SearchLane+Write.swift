@@ -18,11 +18,13 @@ extension SearchLane {
     }
 
     private func answer(_ order: WriteOrder, _ running: RunningSearch) async throws(SearchError) -> WriteAnswer {
-        let collection = try topology.catalogue.writable(order.collection)
+        // Its numbers may stand for something else when the table has been described.
+        let catalogue = topology.catalogue
+        let collection = try catalogue.writable(order.collection)
         let table = try await description(of: collection, until: order.deadline)
         if !order.rows.isEmpty { try table.checkUpsert(into: collection) }
         let format = try table.format(collection, order.columns)
-        let (writes, rowCount) = try split(order, collection, format)
+        let (writes, rowCount) = try split(order, collection.shards.map { catalogue.shards[$0].name }, format)
         let statements = IngestStatements(collection: collection)
         let filter = try order.filter.map { filter throws(SearchError) in try FilterPlan(filter, collection) }
         let upsert = upserts.statement(collection, order.columns, filter?.shape) {
@@ -47,10 +49,10 @@ extension SearchLane {
 
     /// Each row in the binary form of its columns, with its shard. One bad row refuses the request: nothing is sent.
     private func split(
-        _ order: WriteOrder, _ collection: Collection, _ format: RowFormat
+        _ order: WriteOrder, _ shards: [String], _ format: RowFormat
     ) throws(SearchError) -> ([ShardWrite], Int) {
-        let placement = HashPlacement(shardCount: collection.shards.count)
-        var writes = collection.shards.map { ShardWrite(shard: topology.catalogue.shards[$0].name) }
+        let placement = HashPlacement(shardCount: shards.count)
+        var writes = shards.map { ShardWrite(shard: $0) }
         var seen: Set<Int64> = []
         func shard(of id: Int64, _ what: String) throws(SearchError) -> Int {
             guard seen.insert(id).inserted else {

@@ -58,13 +58,13 @@ struct WriteBatch: Sendable {
 /// What a lane keeps between writes: the statements, which connections know by identity, and what tables are.
 struct UpsertCache {
     private struct Key: Hashable {
-        var collection: Int
+        var collection: Collection
         var columns: [String]
         var filter: FilterShape?
     }
 
     private var statements: [Key: WriteStatement] = [:]
-    private var tables: [Int: (table: TableDescription, until: Instant)] = [:]
+    private var tables: [Collection: (table: TableDescription, until: Instant)] = [:]
 
     private static let mostStatements = 256
     private static let lifetime = Duration.seconds(30)
@@ -72,7 +72,7 @@ struct UpsertCache {
     mutating func statement(
         _ collection: Collection, _ columns: [String], _ filter: FilterShape?, _ make: () -> WriteStatement
     ) -> WriteStatement {
-        let key = Key(collection: collection.number, columns: columns, filter: filter)
+        let key = Key(collection: collection, columns: columns, filter: filter)
         if let known = statements[key] { return known }
         if statements.count >= Self.mostStatements { statements.removeAll() }
         let made = make()
@@ -81,12 +81,12 @@ struct UpsertCache {
     }
 
     func table(_ collection: Collection, now: Instant) -> TableDescription? {
-        tables[collection.number].flatMap { now < $0.until ? $0.table : nil }
+        tables[collection].flatMap { now < $0.until ? $0.table : nil }
     }
 
-    mutating func forget(_ collection: Collection) { tables[collection.number] = nil }
+    mutating func forget(_ collection: Collection) { tables[collection] = nil }
 
     mutating func note(_ table: TableDescription, _ collection: Collection, now: Instant) {
-        tables[collection.number] = (table, now.advanced(by: Self.lifetime))
+        tables[collection] = (table, now.advanced(by: Self.lifetime))
     }
 }

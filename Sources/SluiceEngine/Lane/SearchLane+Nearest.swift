@@ -33,7 +33,7 @@ extension SearchLane {
         let short = lists.cutShort(plan, end.legs)
         var isRepaired = false
         if !short.isEmpty {
-            let stage = planner.again(plan, short, end.legs, isExtra: running.mayBePartial)
+            let stage = planning(plan) { $0.again(plan, short, end.legs, isExtra: running.mayBePartial) }
             let again = await fanOut(stage, running)
             if case .failure = again.verdict, !running.mayBePartial { return again.failed(also: end.unsettled) }
             isRepaired = again.legs.contains { $0.status == .ok }
@@ -78,8 +78,8 @@ extension SearchLane {
         of row: SearchExtras.RowReference, in legs: [LegReport]
     ) throws(SearchError) -> QueryVector {
         let place = "collection \"\(row.collection)\", id \(row.id)"
-        guard let collection = topology.catalogue.boxed[row.collection]?.value,
-            let leg = legs.first(where: { $0.rows.count > 0 })
+        guard let leg = legs.first(where: { $0.rows.count > 0 }),
+            let collection = leg.leg.topology.catalogue.boxed[row.collection]?.value
         else { throw SearchError(.invalidArgument, "\(place): there is no such row") }
         guard let cell = RowCells(leg.rows.cells(of: 0)).cell(0) else {
             throw SearchError(.invalidArgument, "\(place): the row has no vector")

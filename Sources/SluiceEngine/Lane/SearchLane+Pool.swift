@@ -10,6 +10,8 @@ struct BackendState {
     var machine: PoolMachine
     var connections: [ConnectionID: any BackendConnection] = [:]
     var maintenance: (timer: LaneTimer, at: Instant)?
+    /// Until its connections are closed, as nothing is served by it any more.
+    var farewell: LaneTimer?
     /// As it was last reported; nil before the first dial has ended.
     var wasReachable: Bool?
 
@@ -64,6 +66,7 @@ extension SearchLane {
         for backend in backends.indices {
             if let armed = backends[backend].maintenance { executor.cancel(armed.timer) }
             backends[backend].maintenance = nil
+            if let timer = backends[backend].farewell.take() { executor.cancel(timer) }
             perform(backends[backend].machine.shutDown(), on: backend)
         }
         for dial in dials.values { dial.cancel() }

@@ -1,5 +1,10 @@
 internal import SluiceCore
 
+extension StageEnd {
+    /// What its legs were planned by.
+    fileprivate var catalogue: Catalogue? { legs.first?.leg.topology.catalogue }
+}
+
 extension SearchLane {
     /// The rows of some ids, in the order of the ids.
     func rows(
@@ -15,17 +20,17 @@ extension SearchLane {
         }
         var answer = SearchAnswer(hits: ids.compactMap { found[$0] }, legs: end.legs, coverage: coverage)
         var extras = AnswerExtras()
-        extras.missing = missing(ids.filter { found[$0] == nil }, request.collection, end.legs)
-        if request.withVector { extras.vectorForm = topology.catalogue.boxed[request.collection]?.value.form }
+        extras.missing = missing(ids.filter { found[$0] == nil }, request.collection, end)
+        if request.withVector { extras.vectorForm = end.catalogue?.boxed[request.collection]?.value.form }
         answer.extras = extras
         return answered(answer, running, end.unsettled)
     }
 
     /// Those that no row has: of a shard that did not answer nothing is known.
-    private func missing(_ ids: [Int64], _ name: String, _ legs: [LegReport]) -> [Int64] {
-        let failed = Set(legs.filter { $0.status != .ok }.map(\.leg.place))
+    private func missing(_ ids: [Int64], _ name: String, _ end: StageEnd) -> [Int64] {
+        let failed = Set(end.legs.filter { $0.status != .ok }.map(\.leg.place))
         guard !failed.isEmpty else { return ids }
-        guard let collection = topology.catalogue.boxed[name]?.value, collection.placement == .hash,
+        guard let collection = end.catalogue?.boxed[name]?.value, collection.placement == .hash,
             let placement = HashPlacement(shardCount: collection.shards.count)
         else { return [] }
         return ids.filter { !failed.contains(placement.shard(of: $0)) }

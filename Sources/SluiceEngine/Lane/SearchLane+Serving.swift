@@ -29,6 +29,7 @@ extension SearchLane {
         let isNew = self.topology !== topology
         self.topology = topology
         self.configuration = configuration
+        if isNew { upserts = UpsertCache() }
         if isNew || configuration.plans != planner.limits {
             planner = Planner(topology, limits: configuration.plans)
         }
@@ -40,21 +41,32 @@ extension SearchLane {
         }
     }
 
+    /// What follows a search's first stage is planned by what that was planned by: collections and shards may have
+    /// other numbers by now.
+    func planning<Planned>(_ plan: SearchPlan, _ body: (inout Planner) -> Planned) -> Planned {
+        guard let own = plan.stage.legs.first?.topology, own !== planner.topology else { return body(&planner) }
+        var earlier = Planner(own, limits: planner.limits)
+        return body(&earlier)
+    }
+
     private func follow(_ order: PoolOrder, on place: Int) {
         switch order {
         case .keep: break
         case .configure(let pool):
+            if let timer = backends[place].farewell.take() { executor.cancel(timer) }
             perform(backends[place].machine.reconfigured(pool), on: place)
             let isDrained = backends[place].served.contains { topology.shards[$0.shard].isDrained($0.replica) }
             if !isDrained { perform(backends[place].machine.undrain(), on: place) }
         case .retire:
-            _ = executor.schedule(at: executor.now().advanced(by: configuration.farewell)) {
+            if let timer = backends[place].farewell.take() { executor.cancel(timer) }
+            backends[place].farewell = executor.schedule(at: executor.now().advanced(by: configuration.farewell)) {
                 self.assumeIsolated { $0.retire(place) }
             }
         }
     }
 
     private func retire(_ place: Int) {
+        backends[place].farewell = nil
         guard backends[place].served.isEmpty else { return }
         perform(backends[place].machine.drain(), on: place)
     }

@@ -14,7 +14,7 @@ extension SearchLane {
         for place in end.legs.indices { end.legs[place].rows = .none }
         var covered = coverage
         if !survivors.isEmpty {
-            let ranked = await fanOut(planner.ranked(plan, survivors), running)
+            let ranked = await fanOut(planning(plan) { $0.ranked(plan, survivors) }, running)
             if case .failure = ranked.verdict, !running.mayBePartial { return ranked.failed(also: end.unsettled) }
             end.rank(survivors.map(\.leg), with: ranked, coarse)
             covered = min(coverage, self.coverage(of: end.legs))
@@ -54,7 +54,7 @@ extension SearchLane {
         _ plan: SearchPlan, _ text: SearchExtras.TextSearch, _ running: RunningSearch
     ) async -> SearchOutcome {
         var stage = plan.stage
-        stage.append(planner.words(plan, text))
+        stage.append(planning(plan) { $0.words(plan, text) })
         let end = await fanOut(stage, running)
         guard case .success(let coverage) = end.verdict else { return end.failed() }
         let most = Planner.candidates(text.candidates, k: plan.needed)
@@ -120,7 +120,8 @@ extension SearchLane {
         while !isSettled(found, plan, group, end.legs), limit < most, executor.now() < running.lastExtra {
             limit = min(4 * limit, most)
             let places = end.legs.indices.filter { end.legs[$0].mayHaveMore }
-            let wider = await fanOut(planner.again(plan, places, end.legs, limit: limit, isExtra: true), running)
+            let stage = planning(plan) { $0.again(plan, places, end.legs, limit: limit, isExtra: true) }
+            let wider = await fanOut(stage, running)
             end.repair(places, with: wider)
             found = groups(plan, group, end.legs)
             // What there is is better than nothing.

@@ -36,7 +36,7 @@ public final class ShardState: Sendable {
         state = Mutex(State(machine: machine))
     }
 
-    func isDrained(_ replica: Int) -> Bool {
+    public func isDrained(_ replica: Int) -> Bool {
         state.withLock { $0.machine.replicas.indices.contains(replica) && $0.machine.replicas[replica].isDrained }
     }
 

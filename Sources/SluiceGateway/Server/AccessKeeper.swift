@@ -18,6 +18,8 @@ final class AccessKeeper: Sendable {
     private let registry: SessionRegistry
     private let logger: Logger
     private let state: Mutex<State>
+    /// Whoever reads the files and puts what they say in force: one after the other.
+    private let turn = Mutex(())
 
     /// - Throws: `TokenFile.Problem`, `TLSMaterial.Unusable`: a gateway does not start with less than was configured.
     init(_ config: GatewayConfig, poolSizes: [Int], registry: SessionRegistry, logger: Logger) throws {
@@ -42,17 +44,23 @@ final class AccessKeeper: Sendable {
     /// Takes what a configuration says of identities and certificates.
     /// - Throws: `TokenFile.Problem`, `TLSMaterial.Unusable`: what was in force stays so.
     func reload(_ config: GatewayConfig) throws {
-        let rules = AccessRules(config.access.identities, tokens: try Self.tokens(config.access))
-        if let settings = config.tls { try tls?.reload(settings) }
-        state.withLock { state in
-            state.access = config.access
-            state.watch = FileWatch(Self.files(config.access, tls))
+        try turn.withLock { _ in
+            // Before the files are read: what changes meanwhile is seen.
+            let watch = FileWatch([config.access.tokens].compactMap(\.self) + (config.tls?.files ?? []))
+            let rules = AccessRules(config.access.identities, tokens: try Self.tokens(config.access))
+            if let settings = config.tls { try tls?.reload(settings) }
+            state.withLock { state in
+                state.access = config.access
+                state.watch = watch
+            }
+            take(rules)
         }
-        take(rules)
         warnOfExpiry()
     }
 
-    private func look() {
+    private func look() { turn.withLock { _ in lookInTurn() } }
+
+    private func lookInTurn() {
         let now = WallClock.seconds()
         let (access, changed, isExpired) = state.withLock { state in
             let isExpired = state.nextExpiry.map { $0 <= now } ?? false

@@ -166,10 +166,23 @@ struct Blueprint {
                 },
                 latencyClasses: isSameCollections ? nil : catalogue.latencyClasses, now: now)
         }
+        keepDrained(shards, earlier, served)
         return Topology(
             after: served, catalogue: catalogue,
             backends: backends(on: reactors, after: Array(zip(earlier.places, served.backends))), shards: shards,
             cache: holding.cache)
+    }
+
+    /// What an operator has drained stays so, also where it has moved to another shard.
+    private func keepDrained(_ shards: [ShardState], _ earlier: Blueprint, _ served: Topology) {
+        let drained = earlier.catalogue.backends.filter { backend in
+            earlier.catalogue.served(by: backend).contains { served.shards[$0.shard].isDrained($0.replica) }
+        }
+        for (known, state) in zip(catalogue.shards, shards) where !drained.isEmpty {
+            for (place, replica) in known.replicas.enumerated() where drained.contains(replica.backend) {
+                state.drainRequested(place, true)
+            }
+        }
     }
 
     private func replicas(_ shard: GatewayConfig.Shard, _ known: Catalogue.Shard) -> [ShardMachine.Replica] {

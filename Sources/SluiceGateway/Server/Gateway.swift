@@ -24,7 +24,9 @@ package final class Gateway: Sendable {
     let reports = ReportGate()
     private let inForce: Mutex<GatewayConfig>
     private let sessions: SessionFactory
-    private let changes = Turnstile()
+    let changes = Turnstile()
+    /// It listens where the manager of its process says, whatever the configuration does.
+    private let hasInherited: Bool
     private let started = ContinuousClock.now
     private let isUnprotected: Bool
     private let keeper: AccessKeeper
@@ -35,12 +37,14 @@ package final class Gateway: Sendable {
     private let isStopped = Atomic(false)
 
     private init(
-        config: GatewayConfig, isUnprotected: Bool, logger: Logger, house: House, registry: SessionRegistry,
-        traffic: Traffic, keeper: AccessKeeper, sessions: SessionFactory, group: MultiThreadedEventLoopGroup,
+        config: GatewayConfig, isUnprotected: Bool, hasInherited: Bool, logger: Logger, house: House,
+        registry: SessionRegistry, traffic: Traffic, keeper: AccessKeeper, sessions: SessionFactory,
+        group: MultiThreadedEventLoopGroup,
         listeners: Listeners.Bound
     ) {
         self.traffic = traffic
         self.sessions = sessions
+        self.hasInherited = hasInherited
         inForce = Mutex(config)
         self.isUnprotected = isUnprotected
         self.logger = logger
@@ -107,8 +111,9 @@ package final class Gateway: Sendable {
                 tls: keeper.tls, tracing: RequestTracing(tracer, config.tracing, now: house.now), logger: logger)
             let listeners = try await Listeners(config.listen, sockets, group: group, sessions: sessions).bind()
             return Gateway(
-                config: config, isUnprotected: isUnprotected, logger: logger, house: house, registry: registry,
-                traffic: traffic, keeper: keeper, sessions: sessions, group: group, listeners: listeners)
+                config: config, isUnprotected: isUnprotected, hasInherited: sockets.addresses != nil, logger: logger,
+                house: house, registry: registry, traffic: traffic, keeper: keeper, sessions: sessions, group: group,
+                listeners: listeners)
         } catch {
             try? await group.shutdownGracefully()
             await house.shutDown()
@@ -161,15 +166,25 @@ package final class Gateway: Sendable {
     /// certificates. Nothing that is being done ends for it. What needs a restart stays as it is, and the log says so.
     ///
     /// Not if something is wrong with it, as the databases see it, too.
+    /// - Parameter reading: as it is when its turn has come.
     /// - Returns: why what was in force stays so; empty if it does not.
     @discardableResult
-    package func reload(_ config: GatewayConfig) async -> [String] {
-        let reasons = await changes.pass { await self.reports.pass { await self.change(to: config) } }
+    package func reload(_ reading: @escaping @Sendable () throws(ConfigErrors) -> GatewayConfig) async -> [String] {
+        let reasons = await changes.pass { await self.reports.pass { await self.change(to: reading) } }
         return reasons ?? ["the gateway is stopping"]
     }
 
-    private func change(to wanted: GatewayConfig) async -> [String] {
+    @discardableResult
+    package func reload(_ config: GatewayConfig) async -> [String] { await reload { config } }
+
+    private func change(to reading: () throws(ConfigErrors) -> GatewayConfig) async -> [String] {
+        var wanted: GatewayConfig
+        do throws(ConfigErrors) { wanted = try reading() } catch {
+            for line in error.lines { logger.error("the configuration is not read anew: \(line)") }
+            return error.lines
+        }
         let old = config
+        if hasInherited { wanted.listen = old.listen }
         let (new, left) = old.taking(wanted)
         do {
             let objections = ListeningRule.objections(new.listen, new.admin, new.access)
@@ -182,7 +197,7 @@ package final class Gateway: Sendable {
                         + "max_size at least that, or restart the gateway"
                 ])
             }
-            try Self.take(try await examineNews(of: new, since: old), blueprint.catalogue, logger)
+            try Self.take(try await examineNews(of: new, since: old, blueprint.catalogue), blueprint.catalogue, logger)
             try keeper.reload(new)
             Self.raiseDescriptorLimit(new, logger)
             await house.follow(blueprint)
@@ -199,9 +214,13 @@ package final class Gateway: Sendable {
     }
 
     /// What the databases say of the collections that are new, changed, or somewhere else.
-    private func examineNews(of new: GatewayConfig, since old: GatewayConfig) async throws -> Examination {
+    private func examineNews(
+        of new: GatewayConfig, since old: GatewayConfig, _ catalogue: Catalogue
+    ) async throws -> Examination {
         var news = new
-        let known = Set(old.shards.map(\.name))
+        let served = house.shared.catalogue.shards
+        let same = catalogue.shards.filter { shard in served.contains { $0.isSame(as: shard) } }
+        let known = Set(same.map(\.name))
         news.collections = new.collections.filter { !old.collections.contains($0) || !known.isSuperset(of: $0.shards) }
         let concerned = Set(news.collections.flatMap(\.shards))
         news.shards = new.shards.filter { concerned.contains($0.name) }

@@ -28,10 +28,7 @@ final class TLSMaterial: Sendable {
         state = Mutex(State(settings: settings, context: context, expires: expires))
     }
 
-    var files: [String] {
-        let settings = state.withLock(\.settings)
-        return [settings.certificate, settings.key] + [settings.clientAuthority].compactMap(\.self)
-    }
+    var files: [String] { state.withLock(\.settings).files }
 
     /// When the certificate ends, in seconds since 1970.
     var expires: Int64? { state.withLock(\.expires) }
@@ -83,4 +80,8 @@ final class TLSMaterial: Sendable {
         if let error = error as? NIOSSLError, case .failedToLoadPrivateKey = error { return "it is no PEM key" }
         return "is the key that of the certificate? (\(error))"
     }
+}
+
+extension GatewayConfig.TLS {
+    var files: [String] { [certificate, key] + [clientAuthority].compactMap(\.self) }
 }

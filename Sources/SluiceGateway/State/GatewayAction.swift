@@ -35,11 +35,12 @@ package enum ActionRefusal: Error, Hashable, Sendable, CustomStringConvertible {
 extension Gateway {
     /// Has it done to a replica, and to its other names if the same server has several.
     package func perform(_ action: GatewayAction, shard: String, replica: String) async throws(ActionRefusal) {
-        guard let place = house.shared.catalogue.shards.first(where: { $0.name == shard }),
-            let backend = place.replicas.first(where: { $0.name == replica })?.backend
-        else { throw .unknownReplica(shard: shard, replica: replica) }
-        if case .resize(let minSize, let maxSize) = action { try house.check(minSize: minSize, maxSize: maxSize) }
-        guard await reports.pass({ await house.perform(action, on: backend) }) != nil else { throw .stopped }
+        // Not while another configuration is being taken: what the operator says would be said of the earlier one.
+        let done = await changes.pass {
+            await self.reports.pass { await self.house.perform(action, shard: shard, replica: replica) }
+        }
+        guard let done else { throw .stopped }
+        try done.get()
         house.shared.journal.add(.init(.action, shard: shard, replica: replica, action.words), at: house.now)
         logger.notice(
             "by an operator: \(action.words)", metadata: ["shard": "\(shard)", "replica": "\(replica)"])
@@ -71,7 +72,20 @@ extension House {
         guard (0...maxSize).contains(minSize) else { throw .size("min_size must be from 0 to max_size") }
     }
 
-    fileprivate func perform(_ action: GatewayAction, on backend: Int) async {
+    fileprivate func perform(
+        _ action: GatewayAction, shard: String, replica: String
+    ) async -> Result<Void, ActionRefusal> {
+        guard let place = shared.catalogue.shards.first(where: { $0.name == shard }),
+            let backend = place.replicas.first(where: { $0.name == replica })?.backend
+        else { return .failure(.unknownReplica(shard: shard, replica: replica)) }
+        if case .resize(let minSize, let maxSize) = action {
+            do throws(ActionRefusal) { try check(minSize: minSize, maxSize: maxSize) } catch { return .failure(error) }
+        }
+        await perform(action, on: backend)
+        return .success(())
+    }
+
+    private func perform(_ action: GatewayAction, on backend: Int) async {
         if case .resize(let minSize, let maxSize) = action {
             return await resize(backend, minSize: minSize, maxSize: maxSize)
         }

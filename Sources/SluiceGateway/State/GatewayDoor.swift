@@ -45,13 +45,8 @@ public final class GatewayDoor: Sendable {
     /// Reads the configuration anew.
     public func reload() async -> Reloading {
         guard let gateway else { return .refused(["the gateway is starting"]) }
-        let config: GatewayConfig
-        do throws(ConfigErrors) { config = try reading() } catch {
-            for line in error.lines { gateway.logger.error("the configuration is not read anew: \(line)") }
-            return .refused(error.lines)
-        }
-        let reasons = await gateway.reload(config)
-        if reasons.isEmpty { logLevels?.configure(config.logLevel) }
+        let reasons = await gateway.reload(reading)
+        if reasons.isEmpty { logLevels?.configure(gateway.config.logLevel) }
         return reasons.isEmpty ? .taken : .refused(reasons)
     }
 }

@@ -45,6 +45,26 @@ import Testing
         #expect(later.primary == .none(.demoted))
     }
 
+    @Test func otherServersAltogetherHaveAHistoryOfTheirOwn() {
+        var old = machine(1)
+        old.roleProbed(0, ReplicaReport(role: .primary, timeline: 5, position: 9_000, asked: at(1)))
+        var new = old.succeeded(
+            by: .init(), replicas: [.init(server: 9)], heirs: [nil], latencyClasses: nil, now: at(2))
+        new.roleProbed(0, ReplicaReport(role: .primary, timeline: 1, position: 10, asked: at(3)))
+        #expect(new.primary == .found(replica: 0, timeline: 1))
+    }
+
+    @Test func theEndOfAConflictIsToldByWhoeverSaysWhatItIs() {
+        var old = machine(2)
+        old.roleProbed(0, ReplicaReport(role: .primary, timeline: 1, asked: at(1)))
+        #expect(old.roleProbed(1, ReplicaReport(role: .primary, timeline: 1, asked: at(2))) == .began([0, 1]))
+        var new = old.succeeded(
+            by: .init(), replicas: [.init(server: 1)], heirs: [heir(1)], latencyClasses: nil, now: at(3))
+        #expect(new.isInConflict)
+        #expect(new.roleProbed(0, ReplicaReport(role: .primary, timeline: 1, asked: at(4))) == .ended)
+        #expect(new.primary == .found(replica: 0, timeline: 1))
+    }
+
     /// Attempts end with the machine that they began with, so the new one must not count them.
     @Test func nothingIsInFlightAtFirst() {
         var old = machine(1)
