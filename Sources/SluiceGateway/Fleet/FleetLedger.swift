@@ -10,8 +10,8 @@ struct FleetLedger: Sendable {
         case activity
         /// - Parameters:
         ///   - replica: what the rows are about.
-        ///   - lifetime: after which a row that was not written again shows no claim. Its gateway may have its floor still,
-        ///     so the row is there for a while longer.
+        ///   - lifetime: after which a row that was not written again shows no claim. Its gateway may have its floor
+        ///     still, so the row is there for a while longer.
         case table(replica: String, lifetime: Duration)
     }
 
@@ -158,7 +158,7 @@ struct FleetLedger: Sendable {
         /// The same, and nobody's claim grows until `unlock`.
         func lookLocked() async throws(PostgresFailure) -> [FleetShare.Sighting] {
             // The look comes after the lock: a transaction sees the list of connections as it was when it first looked.
-            // One that is not "read committed", as a role's default may be, would see a table as it was before the lock.
+            // One that is not "read committed", as a default may be, would see a table as it was before the lock.
             try await sightings(
                 (["BEGIN ISOLATION LEVEL READ COMMITTED"] + FleetLedger.limits).map(plain) + [ledger.lock, ledger.look])
         }
