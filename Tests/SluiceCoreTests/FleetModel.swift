@@ -13,7 +13,8 @@ struct FleetModel {
 
     enum Round {
         case dialling(until: Int)
-        case looking(at: Int, isLocked: Bool, patience: Int)
+        /// Under the lock, if there is an order by a look without it.
+        case looking(at: Int, unlocked: FleetShare.Order?, patience: Int)
         case deciding(at: Int, [FleetShare.Sighting], FleetShare.Holding, asked: Int, isLocked: Bool)
         case showing(at: Int, FleetShare.Order, isLocked: Bool)
     }
@@ -224,11 +225,15 @@ struct FleetModel {
             guard !isCut(place) else { return fail(place) }
             let claim = (members[place].share.firstClaim(holding(place)), members[place].share.want)
             members[place].watch = connect(place, claim: claim)
-            members[place].round = .looking(at: soon(0...3), isLocked: false, patience: step + 200)
-        case .looking(let at, let isLocked, let patience):
+            members[place].round = .looking(at: soon(0...3), unlocked: nil, patience: step + 200)
+        case .looking(let at, let unlocked, let patience):
             guard step >= at else { return }
+            let isLocked = unlocked != nil
             guard !isCut(place), !isLocked || lockHolder == nil else {
-                if step >= patience { fail(place) }
+                if step < patience { return }
+                // Somebody else holds the lock.
+                guard let unlocked, !isCut(place) else { return fail(place) }
+                members[place].round = .showing(at: soon(0...5), unlocked, isLocked: false)
                 return
             }
             if isLocked { lockHolder = (place, step) }
@@ -244,7 +249,7 @@ struct FleetModel {
                 sightings, holding, isLocked: isLocked,
                 asked: Instant(nanoseconds: Int64(asked) * 10_000_000))
             if order.mayGrow {
-                members[place].round = .looking(at: soon(0...3), isLocked: true, patience: step + 100)
+                members[place].round = .looking(at: soon(0...3), unlocked: order, patience: step + 100)
             } else {
                 members[place].round = .showing(at: soon(0...5), order, isLocked: isLocked)
             }
@@ -266,7 +271,7 @@ struct FleetModel {
     private mutating func begin(_ place: Int) {
         members[place].round =
             members[place].watch == nil
-            ? .dialling(until: soon(1...8)) : .looking(at: soon(0...3), isLocked: false, patience: step + 200)
+            ? .dialling(until: soon(1...8)) : .looking(at: soon(0...3), unlocked: nil, patience: step + 200)
     }
 
     private mutating func fail(_ place: Int) {

@@ -88,6 +88,15 @@ import Testing
         #expect(look(Self.gateway("b", 7), at: 6).claim == 9)
     }
 
+    /// A table has its row still: it may not be able to write it anew, and have its floor.
+    @Test mutating func aClaimThatHasExpiredCountsAsAFloor() {
+        _ = look(Self.gateway("a", 5, want: 5, 0), Self.gateway("b", 1))
+        #expect(look(Self.gateway("a", nil, want: 0, 0), Self.gateway("b", 5), at: 3).claim == 5)
+        #expect(look(Self.gateway("a", nil, want: 0, 0), Self.gateway("b", 5), at: 5).claim == 7)
+        #expect(share.gateways == 1)
+        #expect(look(Self.gateway("b", 7), at: 65).claim == 9)
+    }
+
     @Test mutating func nobodyGrowsWhileItIsNotKnownWhatAStrangerHolds() {
         #expect(look(Self.gateway("b", 1), Self.gateway("x", nil, 2)).claim == 1)
         #expect(look(Self.gateway("b", 1), Self.gateway("x", nil, 2), at: 3).claim == 1)

@@ -40,6 +40,40 @@ import Testing
         }
     }
 
+    // MARK: Dialling
+
+    private static func at(_ second: Int64) -> Instant { Instant(nanoseconds: second * 1_000_000_000) }
+
+    @Test func aDialWaitsUntilItIsAllowed() async {
+        let permit = DialPermit()
+        permit.close()
+        async let allowed = permit.wait(until: Self.at(9), now: { Self.at(1) })
+        permit.extend(to: Self.at(2))
+        #expect(await allowed)
+    }
+
+    @Test func aDialDoesNotWaitBeyondItsDeadline() async {
+        let permit = DialPermit()
+        permit.extend(to: Self.at(1))
+        #expect(await !permit.wait(until: Self.at(2), now: { Self.at(2) }))
+        let waiting = Task { await permit.wait(until: Self.at(9), now: { Self.at(1) }) }
+        waiting.cancel()
+        #expect(await !waiting.value)
+    }
+
+    /// It was begun for a pool that may have less room when dialling is allowed again.
+    @Test func aDialThatWaitsEndsWhenTheClaimGoes() async {
+        let permit = DialPermit()
+        permit.extend(to: Self.at(1))
+        let allowed = await permit.wait(
+            until: Self.at(9),
+            now: {
+                permit.close()
+                return Self.at(1)
+            })
+        #expect(!allowed)
+    }
+
     // MARK: The configuration
 
     private static func parse(_ text: String) throws -> GatewayConfig {

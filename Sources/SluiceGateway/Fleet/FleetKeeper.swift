@@ -79,12 +79,13 @@ extension Blueprint {
             let ledger = FleetLedger(
                 id: place.id,
                 place: isTable
-                    ? .table(replica: "\(name.shard)/\(name.replica)", lifetime: fleet.interval * 6) : .activity,
+                    ? .table(replica: "\(name.shard)/\(name.replica)", lifetime: max(fleet.interval * 6, .seconds(8)))
+                    : .activity,
                 settings: settings, reactor: reactor)
             // Dials that a gateway had begun when its claim went may end as long afterwards. What a table shows has
             // been given up there before it does not count here.
-            let dial = min(config.pool.connectTimeout, .seconds(5)) + .seconds(1)
-            let grace = isTable ? fleet.interval : max(fleet.interval * 2, dial)
+            let dial = config.pool.connectTimeout + .seconds(1)
+            let grace = max(fleet.interval * 2, isTable ? .seconds(2) : dial)
             let configuration = FleetShare.Configuration(
                 budget: place.budget, reserve: config.fleetReserve, floor: config.fleetFloor, overhead: fleet.overhead,
                 grace: grace, trust: max(.seconds(1), fleet.interval * 3),

@@ -10,7 +10,8 @@ struct FleetLedger: Sendable {
         case activity
         /// - Parameters:
         ///   - replica: what the rows are about.
-        ///   - lifetime: after which a row that was not written again does not count.
+        ///   - lifetime: after which a row that was not written again shows no claim. Its gateway may have its floor
+        ///     still, so the row is there for a while longer.
         case table(replica: String, lifetime: Duration)
     }
 
@@ -61,8 +62,16 @@ struct FleetLedger: Sendable {
         "SET LOCAL idle_in_transaction_session_timeout = 5000",
     ]
 
-    /// "sluice" in ASCII: the key of the lock under which claims grow; locks are the database's own.
-    fileprivate static let lock = "SELECT pg_catalog.pg_advisory_xact_lock(127045566293349)"
+    /// Under which claims grow. A server's own database has one, "sluice" in ASCII, as gateways may call the server by
+    /// different names; a table's database has one for each replica, so that one does not wait for another.
+    fileprivate var lock: Command {
+        switch place {
+        case .activity: Self.plain("SELECT pg_catalog.pg_advisory_xact_lock(127045566293349)")
+        case .table(let replica, _):
+            Command(
+                text: "SELECT pg_catalog.pg_advisory_xact_lock(1936483692, pg_catalog.hashtext($1))", [replica])
+        }
+    }
 
     fileprivate var look: Command {
         switch place {
@@ -80,11 +89,13 @@ struct FleetLedger: Sendable {
         case .table(let replica, _):
             Command(
                 text: """
-                    SELECT pg_catalog.format('sluice/%s/%s/%s', l.instance, l.claim, l.want), 0,
-                        l.instance OPERATOR(pg_catalog.=) $2
+                    SELECT CASE WHEN l.expires OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()
+                            THEN pg_catalog.format('sluice/%s/%s/%s', l.instance, l.claim, l.want)
+                            ELSE pg_catalog.format('sluice/%s', l.instance) END,
+                        0, l.instance OPERATOR(pg_catalog.=) $2
                     FROM \(LeaseTable.name) l
                     WHERE l.replica OPERATOR(pg_catalog.=) $1
-                        AND l.expires OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()
+                        AND l.expires OPERATOR(pg_catalog.>) \(LeaseTable.forgotten)
                     """, [replica, id])
         }
     }
@@ -101,7 +112,7 @@ struct FleetLedger: Sendable {
                     WITH gone AS (
                         DELETE FROM \(LeaseTable.name) WHERE replica OPERATOR(pg_catalog.=) $1
                             AND instance OPERATOR(pg_catalog.<>) $2
-                            AND expires OPERATOR(pg_catalog.<) pg_catalog.clock_timestamp()
+                            AND expires OPERATOR(pg_catalog.<=) \(LeaseTable.forgotten)
                     )
                     INSERT INTO \(LeaseTable.name) (replica, instance, claim, want, expires)
                     VALUES ($1, $2, $3::pg_catalog.int4, $4::pg_catalog.int4,
@@ -147,8 +158,9 @@ struct FleetLedger: Sendable {
         /// The same, and nobody's claim grows until `unlock`.
         func lookLocked() async throws(PostgresFailure) -> [FleetShare.Sighting] {
             // The look comes after the lock: a transaction sees the list of connections as it was when it first looked.
+            // One that is not "read committed", as a default may be, would see a table as it was before the lock.
             try await sightings(
-                (["BEGIN"] + FleetLedger.limits + [FleetLedger.lock]).map(plain) + [ledger.look])
+                (["BEGIN ISOLATION LEVEL READ COMMITTED"] + FleetLedger.limits).map(plain) + [ledger.lock, ledger.look])
         }
 
         func show(claim: Int, want: Int) async throws(PostgresFailure) {
@@ -187,6 +199,10 @@ struct FleetLedger: Sendable {
 /// The table in which gateways show their claims where the servers' lists do not tell.
 enum LeaseTable {
     static let name = "\(JournalTable.schema).leases"
+
+    /// Rows that had expired by then are nobody's any more. Others say that there is a gateway, which cannot be seen.
+    static let forgotten =
+        "(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) '60 seconds'::pg_catalog.interval)"
 
     /// Changes nothing where it is already, and needs no privileges then.
     static let creation = """

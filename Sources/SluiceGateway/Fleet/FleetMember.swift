@@ -1,17 +1,37 @@
 internal import Logging
-internal import SluiceCore
+package import SluiceCore
 internal import SluicePostgres
 internal import SluiceReactor
 internal import Synchronization
 
 /// Until when a pool may dial by what its gateway has seen of the others.
-final class DialPermit: Sendable {
+package final class DialPermit: Sendable {
     private let end = Atomic(Int64.max)
+    private let closings = Atomic(0)
 
-    /// Nothing may be dialled from now on.
-    func close() { end.store(.min, ordering: .sequentiallyConsistent) }
+    package init() {}
 
-    func extend(to instant: Instant) { end.store(instant.nanoseconds, ordering: .sequentiallyConsistent) }
+    /// Nothing may be dialled from now on, and whoever waits does so in vain: there may be less room afterwards.
+    package func close() {
+        end.store(.min, ordering: .sequentiallyConsistent)
+        closings.add(1, ordering: .sequentiallyConsistent)
+    }
+
+    /// Whether dialling is allowed at last. Returns when it is, at the deadline, when the permit is closed, or when the
+    /// task is cancelled.
+    package func wait(until deadline: Instant, now: () -> Instant) async -> Bool {
+        let closings = closings.load(ordering: .sequentiallyConsistent)
+        while !allows(now()) {
+            guard now() < deadline, (try? await Task.sleep(for: Self.step)) != nil,
+                self.closings.load(ordering: .sequentiallyConsistent) == closings
+            else { return false }
+        }
+        return true
+    }
+
+    private static let step: Duration = .milliseconds(50)
+
+    package func extend(to instant: Instant) { end.store(instant.nanoseconds, ordering: .sequentiallyConsistent) }
 
     func allows(_ now: Instant) -> Bool { now.nanoseconds < end.load(ordering: .sequentiallyConsistent) }
 }
@@ -158,6 +178,7 @@ actor FleetMember {
 
     private func look(_ session: FleetLedger.Session) async throws(PostgresFailure) -> FleetShare.Order {
         let before = await pool.holding()
+        var unlocked: FleetShare.Order?
         if !ledger.alwaysLocks {
             let asked = Self.now
             let seen = try await session.look()
@@ -166,9 +187,18 @@ actor FleetMember {
                 if order.mustShow { try await session.show(claim: order.claim, want: order.want) }
                 return order
             }
+            unlocked = order
         }
         let asked = Self.now
-        let seen = try await session.lookLocked()
+        let seen: [FleetShare.Sighting]
+        do throws(PostgresFailure) {
+            seen = try await session.lookLocked()
+        } catch {
+            // Somebody else holds the lock. The others have been seen, and so has the claim: it does not grow yet.
+            guard error.sqlState == "55P03", let unlocked, await session.recovered() else { throw error }
+            if unlocked.mustShow { try await session.show(claim: unlocked.claim, want: unlocked.want) }
+            return unlocked
+        }
         let order = share.looked(seen, await holding(before), isLocked: true, asked: asked)
         let mustShow = order.mustShow || ledger.alwaysLocks
         try await session.unlock(showing: mustShow ? order.claim : nil, want: order.want)
@@ -197,17 +227,21 @@ actor FleetMember {
 
     private func lost() async {
         share.lost()
-        await give()
+        // Those that wait are as many as the larger pool had a use for.
+        if await give() { pool.permit.close() }
         pool.permit.extend(to: share.dialsUntil)
     }
 
     /// Of the share and the pool's own bounds the smaller ones.
-    private func give() async {
+    /// - Returns: whether the pool had others.
+    @discardableResult
+    private func give() async -> Bool {
         let size = min(share.size, pool.maxSize)
         let bounds = (minSize: min(pool.minSize, size), maxSize: size)
-        if let given, given == bounds { return }
+        if let given, given == bounds { return false }
         given = bounds
         await pool.resize(bounds.minSize, bounds.maxSize)
+        return true
     }
 
     private static var now: Instant { Instant(nanoseconds: Reactor.now()) }

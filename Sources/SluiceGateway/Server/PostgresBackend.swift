@@ -15,7 +15,8 @@ struct PostgresBackend: SearchBackend {
     func connect(
         lane: Int, deadline: Instant, onClose: @escaping @Sendable () -> Void
     ) async throws(BackendFailure) -> any BackendConnection {
-        if let permit, !permit.allows(reactors[lane].now()) {
+        // The server may be well, so this is no failure until the time for it is over.
+        if let permit, await !permit.wait(until: deadline, now: { reactors[lane].now() }) {
             throw BackendFailure(.unreachable, detail: "it does not show how its connections are shared")
         }
         do throws(PostgresFailure) {
