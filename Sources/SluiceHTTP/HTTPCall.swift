@@ -15,6 +15,10 @@ package struct HTTPCall: Sendable {
         package var description: String
     }
 
+    private struct Unreached: Error {
+        var cause: any Error
+    }
+
     package var host: String
     package var port: Int
     /// Nil for a plain connection.
@@ -30,38 +34,54 @@ package struct HTTPCall: Sendable {
         self.tls = tls
     }
 
+    /// A call whose task is cancelled is given up at once, connected or not.
     /// - Throws: `Failure`, which tells nothing of headers and body.
     package func send(
         _ method: HTTPMethod, _ path: String, _ headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()
     ) async throws(Failure) -> Answer {
-        let answer = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Answer.self)
-        let channel: any Channel
-        do {
-            channel = try await ClientBootstrap(group: answer.futureResult.eventLoop)
-                .connectTimeout(.seconds(3))
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture { try prepare(channel, answer) }
-                }
-                .connect(host: host, port: port).get()
-        } catch {
-            answer.fail(error)
-            throw Failure(description: "\(host):\(port) cannot be reached: \(error)")
-        }
-        let end = channel.eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
-        defer {
-            end.cancel()
-            channel.close(promise: nil)
-        }
+        let eventLoop = MultiThreadedEventLoopGroup.singleton.next()
+        let answer = eventLoop.makePromise(of: Answer.self)
         var head = HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)
         head.headers.add(name: "Host", value: "\(host.contains(":") ? "[\(host)]" : host):\(port)")
         head.headers.add(name: "Connection", value: "close")
         head.headers.add(name: "Content-Length", value: String(body.readableBytes))
+        ClientBootstrap(group: eventLoop)
+            .connectTimeout(.seconds(3))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try prepare(channel, answer) }
+            }
+            .connect(host: host, port: port)
+            .whenComplete { [head] result in
+                switch result {
+                case .success(let channel): write(head, body, to: channel, until: answer.futureResult)
+                case .failure(let error): answer.fail(Unreached(cause: error))
+                }
+            }
+        do {
+            return try await withTaskCancellationHandler {
+                try await answer.futureResult.get()
+            } onCancel: {
+                answer.fail(Failure(description: "the call was given up"))
+            }
+        } catch let error as Unreached {
+            throw Failure(description: "\(host):\(port) cannot be reached: \(error.cause)")
+        } catch {
+            throw Failure(description: "\(host):\(port) did not answer: \(error)")
+        }
+    }
+
+    /// Sends the request on a connection that closes when there is an answer, or none is wanted any more.
+    private func write(
+        _ head: HTTPRequestHead, _ body: ByteBuffer, to channel: any Channel, until answer: EventLoopFuture<Answer>
+    ) {
+        let end = channel.eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
+        answer.whenComplete { _ in
+            end.cancel()
+            channel.close(promise: nil)
+        }
         channel.write(HTTPClientRequestPart.head(head), promise: nil)
         if body.readableBytes > 0 { channel.write(HTTPClientRequestPart.body(.byteBuffer(body)), promise: nil) }
         channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
-        do { return try await answer.futureResult.get() } catch {
-            throw Failure(description: "\(host):\(port) did not answer: \(error)")
-        }
     }
 
     private func prepare(_ channel: any Channel, _ answer: EventLoopPromise<Answer>) throws {

@@ -9,8 +9,8 @@ internal import Tracing
 /// Source: OpenTelemetry Protocol 1.3, "JSON Protobuf Encoding".
 package struct OTLPEncoder {
     private static let mostAttributes = 64
-    /// Of a text; what is longer is cut.
-    private static let mostCharacters = 256
+    /// Of a text, in UTF-8; what is longer is cut.
+    private static let mostBytes = 256
 
     private let resource: Resource
     private let encoder: JSONEncoder
@@ -222,5 +222,8 @@ package struct OTLPEncoder {
         var partialSuccess: Partial?
     }
 
-    private static func cut(_ text: String) -> String { String(text.prefix(mostCharacters)) }
+    /// By bytes: a single character may have any number of them.
+    private static func cut(_ text: String) -> String {
+        text.utf8.count <= mostBytes ? text : String(decoding: text.utf8.prefix(mostBytes), as: UTF8.self)
+    }
 }

@@ -15,14 +15,20 @@ struct SpanExporter: Service, CustomStringConvertible {
     let logger: Logger
 
     func run() async throws {
+        let exporting = Task { await export() }
         await withTaskCancellationHandler {
             await withGracefulShutdownHandler {
-                await export()
+                await exporting.value
             } onGracefulShutdown: { [queue, settings] in
                 queue.stop(within: settings.grace)
+                // A call that is under way by then is given up.
+                MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .init(settings.grace)) {
+                    exporting.cancel()
+                }
             }
         } onCancel: {
             queue.stop(within: .zero)
+            exporting.cancel()
         }
     }
 

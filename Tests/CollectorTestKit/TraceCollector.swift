@@ -10,6 +10,14 @@ package final class TraceCollector: Sendable {
         var status: Int
         var headers: [(String, String)]
         var body: String
+        fileprivate var isSilent = false
+
+        /// It takes a request, and says nothing.
+        package static var silence: Reply {
+            var reply = Reply(0)
+            reply.isSilent = true
+            return reply
+        }
 
         package init(_ status: Int, headers: [(String, String)] = [], body: String = "{}") {
             self.status = status
@@ -184,6 +192,7 @@ private final class Handler: ChannelInboundHandler {
     }
 
     private func answer(_ context: ChannelHandlerContext, _ reply: TraceCollector.Reply) {
+        if reply.isSilent { return }
         var head = HTTPResponseHead(version: .http1_1, status: .init(statusCode: reply.status))
         head.headers.add(name: "Content-Length", value: String(reply.body.utf8.count))
         for (name, value) in reply.headers { head.headers.add(name: name, value: value) }

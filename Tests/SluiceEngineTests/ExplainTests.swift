@@ -18,6 +18,11 @@ import Testing
 
     private func explained(_ backend: ScriptedBackend) -> [BackendSearch] { backend.seen.withLock { $0.explained } }
 
+    /// All connections of a lane are there, and idle.
+    private func allIdle(_ lane: SearchLane) async {
+        while await lane.pools.contains(where: { $0.occupancy.idle < $0.occupancy.limit }) {}
+    }
+
     /// What a lane had to do when a search had ended is done.
     private func settle(_ lane: SearchLane) async { for _ in 0..<6 { _ = await lane.pools } }
 
@@ -25,6 +30,7 @@ import Testing
         let backend = backend()
         let journal = Journal(slow: .zero, explainOneIn: 1)
         try await withLane([[backend]], journal: journal) { lane in
+            await allIdle(lane)
             let outcome = await lane.search(.of(efSearch: 77))
             #expect((try? outcome.result.get())?.hits.count == 1)
             await settle(lane)
@@ -46,6 +52,7 @@ import Testing
         let journal = Journal(slow: .zero, explainOneIn: 1)
         try await withLane([[backend]], journal: journal) { lane in
             repeat {
+                await allIdle(lane)
                 _ = await lane.search(.of())
                 await settle(lane)
             } while explained(backend).count < 2
@@ -61,6 +68,7 @@ import Testing
         ] {
             let backend = backend()
             try await withLane([[backend]], journal: journal) { lane in
+                await allIdle(lane)
                 _ = await lane.search(.of())
                 await settle(lane)
             }
@@ -72,6 +80,7 @@ import Testing
     @Test func anExactSearchIsNotExplained() async throws {
         let backend = backend()
         try await withLane([[backend]], journal: Journal(slow: .zero, explainOneIn: 1)) { lane in
+            await allIdle(lane)
             _ = await lane.search(.of(exact: true))
             await settle(lane)
         }
@@ -101,11 +110,24 @@ import Testing
         }
     }
 
+    /// The next search would have to wait for it.
+    @Test func theOnlyConnectionIsLeftToSearches() async throws {
+        let backend = backend()
+        let journal = Journal(slow: .zero, explainOneIn: 1)
+        try await withLane([[backend]], poolSize: 1, journal: journal) { lane in
+            await allIdle(lane)
+            _ = await lane.search(.of())
+            await settle(lane)
+        }
+        #expect(explained(backend).isEmpty && journal.slowSearches.count == 1)
+    }
+
     @Test func aReplicaWhoseBreakerIsOpenIsLeftAlone() async throws {
         let backend = backend("s0-a", .hold)
         let journal = Journal(slow: .zero, explainOneIn: 1)
         let pool = PoolMachine.Configuration(minSize: 2, maxSize: 2, maxWaiting: 100)
         try await withLanes([[backend]], slices: [pool], journal: journal) { lanes, shared in
+            await allIdle(lanes[0])
             let search = Task { await lanes[0].search(.of()) }
             await backend.held(1)
             shared.topology.shards[0].breakerOpened(0, for: nil, now: lanes[0].executor.now())
@@ -120,9 +142,11 @@ import Testing
     @Test func aPlanThatDoesNotComeHurtsNobody() async throws {
         let backend = backend(use: nil)
         let journal = Journal(slow: .zero, explainOneIn: 1)
-        try await withLane([[backend]], poolSize: 1, journal: journal) { lane in
+        try await withLane([[backend]], poolSize: 2, journal: journal) { lane in
+            await allIdle(lane)
             _ = await lane.search(.of())
             await settle(lane)
+            await allIdle(lane)
             #expect((try? await lane.search(.of()).result.get())?.hits.count == 1)
             await settle(lane)
         }
@@ -138,6 +162,7 @@ import Testing
         let slow = ScriptedBackend(shard: "s1", replica: "s1-a", .hold, outline: Self.outline(.other))
         let journal = Journal(slow: .zero, explainOneIn: 1)
         try await withLane([[fast], [slow]], journal: journal) { lane in
+            await allIdle(lane)
             let search = Task { await lane.search(.of()) }
             await fast.held(1)
             await slow.held(1)

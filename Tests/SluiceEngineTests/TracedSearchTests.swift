@@ -179,13 +179,16 @@ import Tracing
     @Test func aRequestThatIsRefusedHasItsSpanToo() async throws {
         try await withTraced([[ScriptedBackend()]]) { traced in
             var query = query()
-            query.collections = ["nothing"]
+            query.collections = ["made-up", "a"]
             var found: SluiceError?
             do throws(SluiceError) { _ = try await traced.client.search(query) } catch { found = error }
             let trace = try await trace(traced)
             let request = try #require(trace.first { $0.kind == 2 })
             #expect(request["error.type"] == "unknown_collection" && !trace.contains { $0.name == "leg" })
             #expect(found?.traceID == request.traceId)
+            // What a client makes up goes no further.
+            #expect(request["sluice.collections"] == "a" && request["sluice.collections.asked"] == "2")
+            #expect(!traced.collector.requests.contains { $0.body.contains("made-up") })
         }
     }
 

@@ -67,6 +67,14 @@ import Tracing
         #expect(text.contains(#"{"doubleValue":"NaN"}"#) && text.contains(#"{"doubleValue":"-Infinity"}"#))
     }
 
+    /// A character may be as long as somebody likes.
+    @Test func aTextIsCutByItsBytes() throws {
+        var span = span()
+        span.attributes = ["a": .string("e" + String(repeating: "\u{301}", count: 10_000))]
+        let text = try text(span)
+        #expect(text.utf8.count < 1_000 && text.unicodeScalars.count { $0 == "\u{301}" } == 127)
+    }
+
     @Test func aSpanIsNoLargerThanItMayBe() throws {
         var span = span()
         for number in 0..<1_000 { span.attributes["k\(number)"] = String(repeating: "x", count: 1_000) }

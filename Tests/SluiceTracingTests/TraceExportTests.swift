@@ -124,6 +124,23 @@ import Tracing
         try await collector.stop()
     }
 
+    /// It has not answered when the process ends, and is not waited for beyond the grace.
+    @Test func aCollectorThatNeverAnswersDoesNotKeepTheProcess() async throws {
+        let collector = try await TraceCollector.start([.silence, .silence])
+        var settings = Self.settings(collector.port)
+        settings.batch = 3
+        settings.timeout = .seconds(3_600)
+        settings.grace = .milliseconds(20)
+        let registry = MetricsRegistry()
+        try await withExport(settings, registry) { export in
+            endSpans(3, export.tracer)
+            try await collector.wait { $0.requests.count == 1 }
+        }
+        let text = MetricFormat.prometheus.text(registry.families)
+        #expect(text.contains("sluice_spans_dropped_total 3\n") && text.contains("sluice_spans_exported_total 0\n"))
+        try await collector.stop()
+    }
+
     @Test func aTraceThatIsNotRecordedCostsNothing() async throws {
         let export = try TraceExport(Self.settings(1), logger: Self.logger)
         var context = ServiceContext.topLevel

@@ -76,12 +76,16 @@ extension SearchLane {
         return ExplainTarget(leg: stage.legs[place], input: stage.inputs[place], replica: replica)
     }
 
-    /// An idle connection to a replica that is well; nil if there is none, or somebody waits for one.
+    /// An idle connection to a replica that is well; nil if there is none, or somebody waits for one, or the next leg
+    /// would have to wait for this one.
     private func spareLease(of target: ExplainTarget) -> Lease? {
         let replica = target.leg.shardState.snapshot.replicas[target.replica]
         guard case .closed = replica.breaker.position, replica.isReachable, !replica.isDrained,
-            backends[target.backend].machine.occupancy.waiting == 0, !shared.memory.isExhausted
+            !shared.memory.isExhausted
         else { return nil }
+        let slice = backends[target.backend].machine.occupancy
+        let canGrow = slice.idle + slice.leased + slice.dialling + slice.closing < slice.limit
+        guard slice.waiting == 0, slice.idle > 1 || canGrow else { return nil }
         return leaseAtOnce(target.backend)
     }
 

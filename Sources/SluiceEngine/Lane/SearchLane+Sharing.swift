@@ -4,6 +4,12 @@ extension SearchLane {
     /// Which ways to another search's answer are open to a search; nil if none is. From any thread.
     public nonisolated func use(of search: Search) -> AnswerUse? { shared.catalogue.use(of: search) }
 
+    /// The collections among these names, by the names that the catalogue has for them.
+    public nonisolated func known(of names: [String], most: Int) -> [String] {
+        let catalogue = shared.catalogue
+        return Array(names.lazy.compactMap { catalogue.boxed[$0]?.value.name }.prefix(most))
+    }
+
     /// A search of collections that share: it is executed unless there is an answer already, or one is on its way, and
     /// asks for admission only then.
     public func search(_ search: Search, sharing use: AnswerUse) async -> SearchOutcome {

@@ -24,12 +24,13 @@ public struct GatewayLogHandler: LogHandler {
         var message: String
         var metadata: Logger.Metadata
 
-        init(_ event: LogEvent, label: String) {
+        /// - Parameter own: the logger's metadata.
+        init(_ event: LogEvent, _ own: Logger.Metadata, label: String) {
             level = event.level
             self.label = label
             shown = event.message.description
             message = shown.withoutNumbers
-            metadata = event.metadata ?? [:]
+            metadata = own.merging(event.metadata ?? [:]) { $1 }
             for name in Self.ofOneRequest { metadata[name] = nil }
         }
 
@@ -82,13 +83,17 @@ public struct GatewayLogHandler: LogHandler {
     }
 
     public func log(event: LogEvent) {
-        let line = Line(event, label: label)
+        let line = Line(event, inner.metadata, label: label)
         let now = Instant(nanoseconds: Reactor.now())
         let (isWritten, leftOut) = shared.repeats.withLock { $0.seen(line, now: now) }
+        // What was left out may be of another logger: its line tells of that one's metadata, and not of this one's.
+        var summary = inner
+        if !leftOut.isEmpty { summary.metadata = [:] }
+        if !leftOut.isEmpty, summary.metadataProvider != nil { summary.metadataProvider = nil }
         for each in leftOut {
             var metadata = each.line.metadata
             metadata["left_out"] = "\(each.count)"
-            inner.log(
+            summary.log(
                 event: LogEvent(
                     level: each.line.level, message: "repeated: \(each.line.shown)", metadata: metadata,
                     source: nil, file: event.file, function: event.function, line: event.line))

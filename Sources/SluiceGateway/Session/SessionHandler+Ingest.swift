@@ -18,7 +18,7 @@ extension SessionHandler {
         let order: LoadOrder
         do throws(WireError) {
             let request = try LoadRequest(decoding: frame.payload)
-            origin(of: frame, .load, request.trace) { $0.describe(request.collection) }
+            origin(of: frame, .load, request.trace) { $0.describe(request.collection, $1) }
             order = try LoadOrder(request)
         } catch {
             return answer(requestID, error)
@@ -77,7 +77,7 @@ extension SessionHandler {
         let now = context.lane.executor.now()
         do throws(WireError) {
             let request = try WriteRequest(decoding: frame.payload)
-            let origin = origin(of: frame, .write, request.trace) { $0.describe(request.collection) }
+            let origin = origin(of: frame, .write, request.trace) { $0.describe(request.collection, $1) }
             var asked = try WriteOrder(request, limits: context.limits, now: now)
             asked.origin = origin
             let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }

@@ -10,7 +10,7 @@ extension SessionHandler {
         let now = context.lane.executor.now()
         do throws(WireError) {
             let request = try SearchRequest(decoding: frame.payload, filters: context.limits.filters)
-            let origin = origin(of: frame, .search, request.trace) { $0.describe(request) }
+            let origin = origin(of: frame, .search, request.trace) { $0.describe(request, $1) }
             var asked = try Search(request, limits: context.limits, now: now)
             asked.origin = origin
             guard let search = permitted(requestID, { () throws(SearchError) in try access.permitted(asked) }) else {
@@ -72,7 +72,7 @@ extension SessionHandler {
         let now = context.lane.executor.now()
         do throws(WireError) {
             let request = try GetRequest(decoding: frame.payload)
-            let origin = origin(of: frame, .get, request.trace) { $0.describe(request.collection) }
+            let origin = origin(of: frame, .get, request.trace) { $0.describe(request.collection, $1) }
             var asked = try RowRequest(request, limits: context.limits, now: now)
             asked.origin = origin
             let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
@@ -90,7 +90,7 @@ extension SessionHandler {
         let now = context.lane.executor.now()
         do throws(WireError) {
             let request = try CountRequest(decoding: frame.payload, filters: context.limits.filters)
-            let origin = origin(of: frame, .count, request.trace) { $0.describe(request.collection) }
+            let origin = origin(of: frame, .count, request.trace) { $0.describe(request.collection, $1) }
             var asked = try CountQuestion(request, limits: context.limits, now: now)
             asked.origin = origin
             let allowed = permitted(frame.requestID) { () throws(SearchError) in try access.permitted(asked) }
@@ -109,7 +109,7 @@ extension SessionHandler {
         do throws(WireError) { request = try CursorRequest(decoding: frame.payload) } catch {
             return answer(frame.requestID, error)
         }
-        let trace = origin(of: frame, .next, request.trace) { _ in }.trace
+        let trace = origin(of: frame, .next, request.trace) { _, _ in }.trace
         do throws(SearchError) {
             let id = CursorID(high: request.cursor.high, low: request.cursor.low)
             let page = try context.lane.nextPage(

@@ -12,7 +12,7 @@ extension SessionHandler {
     @discardableResult
     func origin(
         of frame: Frame, _ kind: FrameKind, _ client: TraceContext?,
-        describe: (inout SpanAttributes) -> Void
+        describe: (inout SpanAttributes, SearchLane) -> Void
     ) -> RequestOrigin {
         let tracing = context.commons.tracing
         let origin = RequestOrigin(session: context.sessionID, request: frame.requestID)
@@ -28,7 +28,7 @@ extension SessionHandler {
             attributes["sluice.session"] = String(origin.session)
             attributes["sluice.request"] = String(origin.request)
             if !access.identity.name.isEmpty { attributes["sluice.identity"] = access.identity.name }
-            describe(&attributes)
+            describe(&attributes, context.lane)
         }
         return RequestOrigin(session: origin.session, request: origin.request, trace: trace)
     }
@@ -61,13 +61,22 @@ extension SessionHandler {
 }
 
 extension SpanAttributes {
-    mutating func describe(_ request: SearchRequest) {
-        self["sluice.collections"] = request.collections
+    private static var mostCollections: Int { 8 }
+
+    mutating func describe(_ request: SearchRequest, _ lane: SearchLane) {
+        describe(request.collections, lane)
         self["sluice.k"] = request.k
         if request.vectors.count > 1 { self["sluice.batch"] = request.vectors.count }
     }
 
-    mutating func describe(_ collection: String) { self["sluice.collections"] = [collection] }
+    mutating func describe(_ collection: String, _ lane: SearchLane) { describe([collection], lane) }
+
+    /// Nothing of a request has been checked yet: a span has the catalogue's names, and none that the client made up.
+    private mutating func describe(_ collections: [String], _ lane: SearchLane) {
+        let known = lane.known(of: collections, most: Self.mostCollections)
+        if !known.isEmpty { self["sluice.collections"] = known }
+        self["sluice.collections.asked"] = collections.count
+    }
 }
 
 extension ReplyMessage {

@@ -99,6 +99,17 @@ import Testing
         #expect(written.all.count == 4 * 5 + 10)
     }
 
+    /// As it has been written: on the line, or on the logger.
+    @Test func linesOfLoggersForOtherThingsAreNotRepeats() {
+        for replica in ["s0-a", "s0-b"] {
+            var logger = logger()
+            logger[metadataKey: "replica"] = "\(replica)"
+            for attempt in 0..<10 { logger.warning("dial \(attempt) failed") }
+        }
+        #expect(written.all.count == 2 * 5)
+        #expect(written.all.filter { $0.hasSuffix(" replica=s0-b") }.count == 5)
+    }
+
     @Test func metadataOfALoggerIsKept() {
         var logger = logger()
         logger[metadataKey: "session"] = "7"
