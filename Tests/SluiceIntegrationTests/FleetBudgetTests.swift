@@ -115,6 +115,13 @@ extension PostgreSQL {
             #expect(last == expected, sourceLocation: place)
         }
 
+        /// Poolers keep connections of earlier tests open.
+        private func clear(_ replicas: Replicas) throws {
+            _ = try superuser(
+                replicas, "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'sluice'")
+            try expect("0", replicas, "select count(*) from pg_stat_activity where usename = 'sluice'")
+        }
+
         private static let claims = """
             select coalesce(string_agg(split_part(application_name, '/', 3), ' '
                 order by split_part(application_name, '/', 3)), '')
@@ -126,7 +133,7 @@ extension PostgreSQL {
             let table = "drop table if exists public.sampling_ended"
             _ = try superuser(replicas, table + "; create table public.sampling_ended (at timestamptz)")
             defer { _ = try? superuser(replicas, table) }
-            try expect("0", replicas, "select count(*) from pg_stat_activity where usename = 'sluice'")
+            try clear(replicas)
             // A thread of its own, as it waits for a process.
             let (results, continuation) = AsyncStream.makeStream(of: String.self)
             Thread.detachNewThread {
@@ -175,7 +182,7 @@ extension PostgreSQL {
         @Test(.timeLimit(.minutes(1))) func whileAnotherHoldsTheLockNobodyGrowsAndAllAreSeen() async throws {
             let replicas = try Replicas()
             let text = config(replicas, fleet: "")
-            try expect("0", replicas, "select count(*) from pg_stat_activity where usename = 'sluice'")
+            try clear(replicas)
             let first = try await Member(text)
             try expect("9", replicas, Self.claims)
             // A thread of its own, as it waits for a process.

@@ -231,7 +231,7 @@ private struct Examiner: Sendable {
                 findings.append(
                     Finding(
                         .warning, .reach, shard: shard.name, replica: replica.name,
-                        "it cannot be reached: \(failure)"))
+                        "it cannot be reached: \(failure)\(hint(failure, replica))"))
             case nil: server.isReachable = false
             }
             let target = (try? replica.connectionString())?.target ?? replica.name
