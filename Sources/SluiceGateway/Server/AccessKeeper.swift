@@ -25,7 +25,7 @@ final class AccessKeeper: Sendable {
     init(_ config: GatewayConfig, poolSizes: [Int], registry: SessionRegistry, logger: Logger) throws {
         let tls = try config.tls.map { try TLSMaterial($0) }
         // Before the file is read: what changes meanwhile is seen.
-        let watch = FileWatch(Self.files(config.access, tls))
+        let watch = FileWatch(Self.files(config))
         let rules = AccessRules(config.access.identities, tokens: try Self.tokens(config.access))
         directory = AccessDirectory(rules, poolSizes: poolSizes)
         state = Mutex(
@@ -46,7 +46,7 @@ final class AccessKeeper: Sendable {
     func reload(_ config: GatewayConfig) throws {
         try turn.withLock { _ in
             // Before the files are read: what changes meanwhile is seen.
-            let watch = FileWatch([config.access.tokens].compactMap(\.self) + (config.tls?.files ?? []))
+            let watch = FileWatch(Self.files(config))
             let rules = AccessRules(config.access.identities, tokens: try Self.tokens(config.access))
             if let settings = config.tls { try tls?.reload(settings) }
             state.withLock { state in
@@ -119,7 +119,7 @@ final class AccessKeeper: Sendable {
         return try TokenFile.read(path)
     }
 
-    private static func files(_ access: GatewayConfig.Access, _ tls: TLSMaterial?) -> [String] {
-        [access.tokens].compactMap(\.self) + (tls?.files ?? [])
+    private static func files(_ config: GatewayConfig) -> [String] {
+        [config.access.tokens].compactMap(\.self) + (config.tls?.files ?? [])
     }
 }
