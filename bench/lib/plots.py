@@ -57,11 +57,12 @@ class Scale:
     def __init__(self, numbers, start, end, logarithmic=False):
         self.start, self.end, self.logarithmic = start, end, logarithmic
         if logarithmic:
-            self.low, self.high = widened(min(numbers), max(numbers))
-            self.ticks = decades(self.low, self.high)
+            self.ticks = decades(min(numbers), max(numbers))
+            self.low, self.high = self.ticks[0], self.ticks[-1]
         else:
-            self.low, self.high = min(0.0, *numbers, 0.0), max(0.0, *numbers, 0.0)
-            step = nice_step(self.high - self.low or 1)
+            self.low, self.high = min(0.0, *numbers), max(0.0, *numbers)
+            self.high += 0 if self.high > self.low else 1
+            step = nice_step(self.high - self.low)
             self.low, self.high = math.floor(self.low / step) * step, math.ceil(self.high / step * 1.02) * step
             count = round((self.high - self.low) / step)
             self.ticks = [self.low + step * place for place in range(count + 1)]
@@ -73,18 +74,14 @@ class Scale:
         return self.start + (number - low) / (high - low) * (self.end - self.start)
 
 
-def widened(low, high):
-    """A little more than what is to be seen, on a logarithmic axis."""
-    room = max(high / low, 2) ** 0.06
-    return low / room, high * room
-
-
 def decades(low, high):
-    """1, 2, 5, 10, … within the bounds; only powers of 10 where those would be too many."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    """1, 2, 5, 10, … around the bounds; only powers of 10 where those would be too many."""
+    first, last = math.floor(math.log10(low)), math.floor(math.log10(high)) + 1
     steps = (1,) if last - first > 4 else (1, 2, 5)
     found = [step * 10.0 ** power for power in range(first, last + 1) for step in steps]
-    return [tick for tick in found if low <= tick <= high]
+    below, above = [tick for tick in found if tick <= low * 1.0001], [tick for tick in found if tick >= high * 0.9999]
+    start, end = below[-1], above[0] if above[0] > below[-1] else above[1]
+    return [tick for tick in found if start <= tick <= end]
 
 
 def nice_step(span):
@@ -158,7 +155,10 @@ def curve(title, x, y, unit, points, exponent, aim):
     for tick in up.ticks:
         drawing.line("grid", left, up(tick), right, up(tick))
         drawing.text("faint", left - 8, up(tick) + 4, label(tick), "end")
-    for tick in across.ticks:
+    # The places that were measured, where there is room for their names.
+    places = [across(place) for place in xs]
+    roomy = all(after - before > 34 for before, after in zip(places, places[1:]))
+    for tick in xs if roomy else across.ticks:
         drawing.line("grid", across(tick), top, across(tick), bottom)
         drawing.text("faint", across(tick), bottom + 16, label(tick), "middle")
     drawing.line("axis", left, bottom, right, bottom)

@@ -1,0 +1,152 @@
+"""Whether benchmarks judge and report as they say: `python3 -m unittest discover bench/lib`."""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree as xml
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from results import Parser, Result, exponent, figure, numbers, slope_and_intercept  # noqa: E402
+from errors import Failure  # noqa: E402
+import plots  # noqa: E402
+
+REPORT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "report")
+
+
+def result(quick=False, **named):
+    return Result("ping", "How fast?", argparse.Namespace(turns=2, seconds=1.0, quick=quick, json=True, **named))
+
+
+class Quiet(unittest.TestCase):
+    def setUp(self):
+        self.printed = io.StringIO()
+        silence = contextlib.redirect_stdout(self.printed)
+        silence.__enter__()
+        self.addCleanup(silence.__exit__, None, None, None)
+
+
+class ResultTests(Quiet):
+    def test_ratios_are_of_pairs_of_turns(self):
+        found = result()
+        for ours, theirs in ((90, 100), (60, 50), (10, 10)):
+            found.turn("sluice", qps=ours)
+            found.turn("peer", qps=theirs)
+        # The median of the pairs' ratios; the ratio of the medians would be 1.2.
+        self.assertEqual(found.ratio("rate", of=("sluice", "qps"), to=("peer", "qps"), at_least=1.0), 1.0)
+        entry = found.ratios[0]
+        self.assertEqual((entry["min"], entry["max"], entry["met"]), (0.9, 1.2, True))
+
+    def test_an_aim_is_held_against_what_it_says(self):
+        found = result()
+        for late in (0, 0, 1):
+            found.turn("sluice", late=late)
+        found.value("median", "sluice", "late", "answers", at_most=0)
+        found.value("worst", "sluice", "late", "answers", at_most=0, by="max")
+        found.value("no aim", "sluice", "late", "answers")
+        self.assertEqual([value["met"] for value in found.values], [True, False, None])
+
+    def test_unequal_turns_and_what_is_no_number_are_refused(self):
+        found = result()
+        found.turn("sluice", qps=1)
+        found.turn("sluice", qps=2)
+        found.turn("peer", qps=1)
+        found.turn("idle", qps=0)
+        found.turn("idle", qps=0)
+        for other in ("peer", "idle", "nobody"):
+            with self.assertRaises(Failure):
+                found.ratio("rate", of=("sluice", "qps"), to=(other, "qps"))
+        for number in (float("nan"), float("inf"), None, "7", True):
+            with self.assertRaises(Failure):
+                found.turn("sluice", qps=number)
+
+    def test_the_last_line_is_json(self):
+        found = result()
+        found.turn("sluice", qps=1.5)
+        found.curve("CPU", x="legs", y="CPU", unit="us", points=[(1, 3), (10, 30)])
+        found.note("beside")
+        found.finish()
+        kept = json.loads(self.printed.getvalue().splitlines()[-1])
+        self.assertEqual(kept["sides"], {"sluice": {"qps": [1.5]}})
+        self.assertAlmostEqual(kept["curves"][0]["exponent"], 1)
+        self.assertEqual((kept["benchmark"], kept["notes"]), ("ping", ["beside"]))
+
+    def test_lines_and_power_laws_are_fitted(self):
+        self.assertEqual(slope_and_intercept([(1, 5), (2, 8), (3, 11)]), (3, 2))
+        self.assertAlmostEqual(exponent([(x, 7 * x ** 1.5) for x in (1, 10, 100)]), 1.5)
+        self.assertIsNone(exponent([(1, 5)]))
+        self.assertIsNone(exponent([(0, 5), (1, 0), (2, 3)]))
+
+    def test_options_that_are_given_count_with_quick_too(self):
+        parser = Parser("ping", "", turns=5, seconds=8, quick=(2, 1))
+        self.assertEqual((parser.parse_args([]).turns, parser.parse_args([]).seconds), (5, 8))
+        quick = parser.parse_args(["--quick", "--turns", "4"])
+        self.assertEqual((quick.turns, quick.seconds), (4, 1))
+        self.assertEqual(numbers("1,2,4"), [1, 2, 4])
+        with self.assertRaises(ValueError):
+            numbers("1,0")
+
+    def test_figures_have_three_digits(self):
+        self.assertEqual([figure(number) for number in (0, 0.00123, 0.5, 12.34, 123.4, 12345.6)],
+                         ["0.00", "0.0012", "0.50", "12.3", "123", "12,346"])
+
+
+class PlotTests(unittest.TestCase):
+    def test_plots_are_well_formed_and_within_their_bounds(self):
+        ratio = {"what": "A < B & \"C\"", "median": 0.9, "min": 0.5, "max": 60, "aim": 0.95, "met": False}
+        drawn = [plots.bars("bars", [ratio, dict(ratio, aim=None, met=None, max=1)]),
+                 plots.bars("one", [dict(ratio, max=1)]),
+                 plots.curve("log", "legs", "CPU", "us", [[1, 3.0], [16, 900.0]], 1.2, 15),
+                 plots.curve("linear", "x", "y", "us", [[1, 0], [2, -3.0]], None, None),
+                 plots.curve("flat", "x", "y", "us", [[5, 0]], None, None)]
+        for svg in drawn:
+            root = xml.fromstring(svg)
+            width, height = float(root.get("width")), float(root.get("height"))
+            for each in root.iter():
+                for name, most in (("x", width), ("cx", width), ("x1", width), ("x2", width), ("y", height),
+                                   ("cy", height), ("y1", height), ("y2", height)):
+                    if each.get(name):
+                        self.assertTrue(-0.1 <= float(each.get(name)) <= most + 0.1, (each.tag, name, each.get(name)))
+
+
+class ReportTests(Quiet):
+    def test_what_was_missed_is_said_with_its_profile_and_changes_are_seen(self):
+        found = result()
+        found.turn("sluice", qps=80)
+        found.turn("peer", qps=100)
+        found.ratio("rate | all", of=("sluice", "qps"), to=("peer", "qps"), at_least=0.95)
+        found.curve("CPU", x="legs", y="CPU", unit="us", points=[(1, 3), (10, 30)])
+        about = {"cpu": "a cpu", "cores": 2, "memory_mib": 100, "kernel": "6", "distribution": "Debian",
+                 "load_average": [3.0, 2.0, 1.0], "busy_cores_before": 1.5}
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "ping.json"), "w") as file:
+                json.dump({"machine": about, "versions": {"sluice": "1"}, "result": found.as_json()}, file)
+            with open(os.path.join(folder, "ping.profile.txt"), "w") as file:
+                file.write("50 % memcpy\n")
+
+            def report(*words):
+                return subprocess.run([sys.executable, REPORT, "--results", folder, *words],
+                                      stdout=subprocess.DEVNULL).returncode
+            self.assertEqual(report("--check"), 1)
+            self.assertEqual(report(), 0)
+            self.assertEqual(report("--check"), 0)
+            with open(os.path.join(folder, "REPORT.md")) as file:
+                text = file.read()
+            for part in ("0 of 1 are reached", "| 0.800 |", "**missed**", "rate \\| all", "50 % memcpy",
+                         "others used the machine", "Fitted exponent: 1.00", "Not measured: fanout"):
+                self.assertIn(part, text)
+            self.assertTrue(os.path.exists(os.path.join(folder, "ping-ratios.svg")))
+            with open(os.path.join(folder, "stale.svg"), "w") as file:
+                file.write("<svg/>")
+            self.assertEqual(report("--check"), 1)
+            self.assertEqual(report(), 0)
+            self.assertFalse(os.path.exists(os.path.join(folder, "stale.svg")))
+
+
+if __name__ == "__main__":
+    unittest.main()
