@@ -90,7 +90,8 @@ class Result:
         within one. Returns the median."""
         above, below = self.figures(*of), self.figures(*to)
         if len(above) != len(below):
-            raise Failure("%s: %d turns of `%s` and %d of `%s`" % (self.benchmark, len(above), of[0], len(below), to[0]))
+            raise Failure("%s: %d turns of `%s` and %d of `%s`"
+                          % (self.benchmark, len(above), of[0], len(below), to[0]))
         if 0 in below:
             raise Failure("%s: `%s` of `%s` was 0" % (self.benchmark, to[1], to[0]))
         turns = [one / other for one, other in zip(above, below)]

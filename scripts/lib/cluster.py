@@ -44,6 +44,10 @@ class Cluster:
             raise Failure("there are no replicas in %s; `scripts/replicas up` makes them" % home.path)
         return cls(home, state["binaries"], home.data_root(), state["shards"], state["standbys"], state["base_port"])
 
+    def first(self, shards):
+        """The same servers, but of no more than the first `shards` shards."""
+        return Cluster(self.home, self.binaries, self.root, shards, self.standbys, self.port)
+
     @property
     def servers(self):
         return [server for group in self.groups for server in group]

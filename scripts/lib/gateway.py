@@ -1,4 +1,5 @@
-"""A gateway for a benchmark: started on a port of its own, watched, stopped."""
+"""A gateway for a benchmark: started on a port of its own ($SLUICE_BENCH_PORT, 7412; the two after it are for TLS and
+the admin address), watched, stopped."""
 
 import json
 import os
@@ -8,7 +9,10 @@ import subprocess
 from home import PROJECT, Failure, yaml_path
 from server import wait_for
 
-ADDRESS = "127.0.0.1:7412"
+PORT = int(os.environ.get("SLUICE_BENCH_PORT") or 7412)
+ADDRESS = "127.0.0.1:%d" % PORT
+TLS_ADDRESS = "127.0.0.1:%d" % (PORT + 1)
+ADMIN_ADDRESS = "127.0.0.1:%d" % (PORT + 2)
 URL = "sluice://" + ADDRESS
 
 
@@ -22,34 +26,42 @@ def binary():
 
 
 def configuration(cluster):
-    """configs/bench.yaml, or a copy of it with the ports and the password file of another home."""
-    source = os.path.join(PROJECT, "configs", "bench.yaml")
-    with open(source) as file:
-        text = file.read()
-    changed = text.replace("../.sluice/password", yaml_path(os.path.join(cluster.home.path, "password")))
-    for number, group in enumerate(cluster.groups):
-        changed = changed.replace("port=75%d0" % number, "port=%d" % group[0].port)
-    if len(cluster.groups) != 2:
-        raise Failure("the benchmarks are made for two shards; there are %d" % len(cluster.groups))
+    """A copy of configs/bench.yaml with this cluster's shards and the benchmark's port."""
+    with open(os.path.join(PROJECT, "configs", "bench.yaml")) as file:
+        text = file.read().replace("127.0.0.1:7412", ADDRESS)
+    shards, collections = text.index("\nshards:\n"), text.index("\ncollections:\n")
     path = os.path.join(cluster.home.path, "bench.yaml")
     with open(path, "w") as file:
-        file.write(changed)
+        file.write("\n".join([text[:shards], *shard_lines(cluster, primaries_only=True), text[collections:]]))
     return path
 
 
-def write_configuration(cluster, name, settings, collections, primaries_only=False, admin="{enabled: false}"):
-    """A configuration for one benchmark, with lines of its own; returns its path."""
-    lines = ["listen: {tcp: %s}" % ADDRESS, "admin: " + admin, "log: {level: warning}", *settings, "shards:"]
+def shard_lines(cluster, primaries_only):
+    """The key `shards` of a configuration."""
+    lines = ["shards:"]
     for number, group in enumerate(cluster.groups):
         lines += ["  - name: s%d" % number, "    replicas:"]
         for server in group[:1] if primaries_only else group:
             lines += ["      - name: %s" % server.name,
                       "        dsn: host=127.0.0.1 port=%d dbname=sluice user=sluice" % server.port,
                       "        password_file: %s" % yaml_path(os.path.join(cluster.home.path, "password"))]
+    return lines
+
+
+def write_configuration(cluster, name, settings, collections, primaries_only=False, admin="{enabled: false}"):
+    """A configuration for one benchmark, with lines of its own; returns its path."""
+    lines = ["listen: {tcp: %s}" % ADDRESS, "admin: " + admin, "log: {level: warning}", *settings]
+    lines += shard_lines(cluster, primaries_only)
     path = os.path.join(cluster.home.path, name + ".yaml")
     with open(path, "w") as file:
         file.write("\n".join(lines + ["collections:", *collections]) + "\n")
     return path
+
+
+def resident(pid):
+    """The resident memory of a process, in bytes."""
+    with open("/proc/%d/statm" % pid) as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu_seconds(pid):
@@ -101,6 +113,9 @@ class Gateway:
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)
 
+    def resident(self):
+        return resident(self.process.pid)
+
     def bench(self, seconds, concurrency, *arguments, errors=(), url=URL):
         """`sluice bench`: its JSON, plus the gateway's CPU in microseconds per answer as `cpu_us`. `errors`: the codes
         of those that may be."""
@@ -118,20 +133,23 @@ class Gateway:
         result["cpu_us"] = spent * 1e6 / result["searches"]
         return result
 
-    def search_bench(self, seconds, concurrency, collection, vectors, k=10):
-        return self.bench(seconds, concurrency, "--collection", collection, "--vector-file", vectors, "-k", str(k))
+    def search_bench(self, seconds, concurrency, collection, vectors, *more, k=10):
+        return self.bench(seconds, concurrency, "--collection", collection, "--vector-file", vectors, "-k", str(k),
+                          *more)
 
 
-def pgbench(servers, scripts, clients, seconds):
-    """Runs pgbench on every server at once; transactions per second of each."""
+def pgbench(servers, scripts, clients, seconds, settings=""):
+    """Runs pgbench on every server at once; transactions per second of each. `settings`: of its sessions, such as
+    `-c hnsw.ef_search=100`."""
     processes = []
     try:
         for server in servers:
             tool = server.tool("pgbench")
             command = [tool if os.access(tool, os.X_OK) else "pgbench", "-n", "-M", "prepared", "-c", str(clients),
-                       "-j", "1", "-T", str(seconds), *scripts]
+                       "-j", "1", "-T", str(max(1, round(seconds))), *scripts]
             processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                              stderr=subprocess.PIPE, universal_newlines=True, env=server.login()))
+                                              stderr=subprocess.PIPE, universal_newlines=True,
+                                              env=dict(server.login(), PGOPTIONS=settings)))
         return [rate(server, process) for server, process in zip(servers, processes)]
     finally:
         for process in processes:

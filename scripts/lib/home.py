@@ -49,8 +49,8 @@ def server_user(recorded=None):
 class Home:
     """$SLUICE_HOME: passwords, topology, logs, and the data directories (or a link to where they are)."""
 
-    def __init__(self):
-        self.path = os.path.abspath(os.environ.get("SLUICE_HOME") or SHARED)
+    def __init__(self, path=None):
+        self.path = os.path.abspath(path or os.environ.get("SLUICE_HOME") or SHARED)
         self.logs = os.path.join(self.path, "log")
         self.topology = os.path.join(self.path, "topology.json")
         self.state_file = os.path.join(self.path, "state.json")
