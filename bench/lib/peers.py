@@ -17,7 +17,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "scripts", "lib"))
 import pgbin  # noqa: E402
-from gateway import cpu_seconds  # noqa: E402
+from gateway import cpu_seconds, resident  # noqa: E402
 from home import Failure, say  # noqa: E402
 from server import environment, tail, wait_for  # noqa: E402
 
@@ -213,12 +213,6 @@ class Peer:
 
     def resident(self):
         return resident(self.process.pid)
-
-
-def resident(pid):
-    """A process's resident memory, in bytes."""
-    with open("/proc/%d/statm" % pid) as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 PGBOUNCER = """\
