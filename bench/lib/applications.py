@@ -32,8 +32,9 @@ class Applications:
             with open(self.errors, "wb") as errors:
                 for _ in range(self.count):
                     self.processes.append(subprocess.Popen(
-                        self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=self.environment,
-                        universal_newlines=True, start_new_session=True, preexec_fn=peers.end_with_parent))
+                        self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                        env=self.environment, universal_newlines=True, start_new_session=True,
+                        preexec_fn=peers.end_with_parent))
             self.first = [json.loads(self.line(each).partition(" ")[2]) for each in self.processes][0]
         except BaseException:
             self.__exit__()

@@ -235,8 +235,8 @@ log_disconnections = 0
 
 
 class PgBouncer(Peer):
-    """Before one PostgreSQL server, in transaction mode. Its clients' passwords are in clear (over the loopback), so that
-    no work for SCRAM is counted as PgBouncer's. Has what gateway.pgbench asks of a server."""
+    """Before one PostgreSQL server, in transaction mode. Its clients' passwords are in clear (over the loopback), so
+    that no work for SCRAM is counted as PgBouncer's. Has what gateway.pgbench asks of a server."""
 
     name = "pgbouncer"
 
