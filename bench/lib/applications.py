@@ -76,12 +76,16 @@ def percentile(ordered, share):
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def through_gateway(gateway, seconds, in_flight, collections, vectors, k=10, connections=1):
+def through_gateway(gateway, seconds, in_flight, collections, vectors, k=10, connections=1, shards=2):
     """The same figures of `sluice bench`; `cpu_us` is its own CPU and the gateway's together, for each search."""
     before = children_seconds()
     arguments = [part for name in collections for part in ("--collection", name)]
     found = gateway.bench(seconds, in_flight, *arguments, "--vector-file", vectors, "-k", str(k), "--connections",
                           str(connections))
+    legs = len(collections) * shards
+    if found["legs"] != legs * found["searches"]:
+        raise Failure("`sluice bench` made %d legs for %d searches; each should be %d"
+                      % (found["legs"], found["searches"], legs))
     client = (children_seconds() - before) * 1e6 / found["searches"]
     return {"qps": found["qps"], "p50_us": found["p50_us"], "p99_us": found["p99_us"],
             "cpu_us": client + found["cpu_us"], "gateway_cpu_us": found["cpu_us"]}
