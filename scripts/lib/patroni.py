@@ -306,13 +306,15 @@ class PatroniCluster:
                 raise Failure("%s has not caught up in %d s" % (member.name, seconds))
 
     def down(self):
-        """Standbys first: a leader that goes while standbys are there hands over. Returns how many were up."""
-        def stop(shard):
-            name = leader_name(shard.view())
-            return [member.name for member in sorted(shard.members, key=lambda each: each.name == name)
-                    if member.stop()]
+        """Standbys first: a leader that goes while standbys are there hands over. Returns what was up."""
         self.etcd.daemon.thaw()  # agents that cannot give their lock back wait for it
-        stopped = sum(in_threads(self.home, stop, self.shards), [])
+        leaders = [leader_name(shard.view()) for shard in self.shards]
+        standbys = [member for member in self.members if member.name not in leaders]
+        stopped = []
+        for group in (standbys, [member for member in self.members if member.name in leaders]):
+            if group:
+                ended = in_threads(self.home, Member.stop, group)
+                stopped += [member.name for member, was_up in zip(group, ended) if was_up]
         return stopped + (["etcd"] if self.etcd.daemon.stop() else [])
 
 
