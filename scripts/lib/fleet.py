@@ -7,19 +7,41 @@ import sys
 from daemon import Daemon
 from gateway import binary
 from home import PROJECT, Failure, say, yaml_path
+from patroni import NAMESPACE
 
 RELAY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "relay.py")
 
 
-def shard_lines(cluster, shard, etcd_port):
-    """How the gateway's configuration says where a shard is. `etcd_port`: where this gateway reaches etcd."""
+def source_of(cluster):
+    """Where the gateways get the topology from: as chosen, else etcd if this gateway knows such sources."""
+    if cluster.source:
+        return cluster.source
+    known = subprocess.run([binary(), "config-reference"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                           universal_newlines=True).stdout
+    return "etcd" if "shards[].source.endpoints" in known else "static"
+
+
+def shard_lines(cluster, shard, number, etcd_port):
+    """How the configuration of gateway `number`, which reaches etcd on a port of its own, says where a shard is."""
     password = yaml_path(os.path.join(cluster.home.path, "password"))
-    lines = ["  - name: %s" % shard.name, "    replicas:"]
-    for member in shard.members:
-        lines += ["      - name: %s" % member.name,
-                  "        dsn: host=127.0.0.1 port=%d dbname=sluice user=sluice" % member.port,
-                  "        password_file: %s" % password]
-    return lines
+    source, lines = source_of(cluster), ["  - name: %s" % shard.name]
+    if source == "static":
+        lines += ["    replicas:"]
+        for member in shard.members:
+            lines += ["      - name: %s" % member.name,
+                      "        dsn: host=127.0.0.1 port=%d dbname=sluice user=sluice" % member.port,
+                      "        password_file: %s" % password]
+        return lines
+    ports = [etcd_port] if source == "etcd" else [member.rest for member in shard.members]
+    lines += ["    source:", "      type: %s" % source,
+              "      endpoints: [%s]" % ", ".join('"http://127.0.0.1:%d"' % port for port in ports)]
+    if source == "etcd":
+        lines += ["      namespace: %s" % NAMESPACE, "      scope: %s" % shard.name]
+    if cluster.modes["synchronous_mode"]:
+        lines += ["      require_sync: true"]
+    state = yaml_path(os.path.join(cluster.home.path, "gateway-%d-%s.state" % (number, shard.name)))
+    return lines + ["      state_file: %s" % state, "      replica:", "        dsn: dbname=sluice user=sluice",
+                    "        password_file: %s" % password]
 
 
 def collections():
@@ -47,7 +69,7 @@ class Gateway:
         lines = ["# Written by scripts/cluster; changes here are lost.", "listen: {tcp: 127.0.0.1:%d}" % self.port,
                  "admin: {tcp: 127.0.0.1:%d}" % self.admin, "shards:"]
         for shard in self.cluster.shards:
-            lines += shard_lines(self.cluster, shard, self.etcd_port)
+            lines += shard_lines(self.cluster, shard, self.number, self.etcd_port)
         text = "\n".join(lines + [collections()]) + "\n"
         try:
             with open(self.config) as file:

@@ -245,9 +245,11 @@ def leader_name(view, running=False):
 
 
 class PatroniCluster:
-    def __init__(self, home, root, binaries, port, shards, modes):
-        """`shards`: of each, the indices of its members."""
+    def __init__(self, home, root, binaries, port, shards, modes, source=None):
+        """`shards`: of each, the indices of its members. `source`: where the gateways get the topology from, if that
+        was chosen."""
         self.home, self.root, self.binaries, self.port, self.modes = home, root, binaries, port, modes
+        self.source = source
         self.venv = os.path.join(root, "venv")
         self.etcd = Etcd(home, root, port)
         self.shards = [Shard(self, number, indices) for number, indices in enumerate(shards)]
@@ -257,12 +259,13 @@ class PatroniCluster:
         state = home.state()
         if state is None:
             raise Failure("there is no cluster in %s; `%s up` makes one" % (home.path, home.script))
-        return cls(home, home.data_root(), state["binaries"], state["base_port"], state["shards"], state["modes"])
+        return cls(home, home.data_root(), state["binaries"], state["base_port"], state["shards"], state["modes"],
+                   state["source"])
 
     def record(self):
         self.home.save(self.home.state_file, {
             "uid": os.geteuid(), "server_user": self.home.user.pw_name if self.home.user else None,
-            "binaries": self.binaries, "base_port": self.port, "modes": self.modes,
+            "binaries": self.binaries, "base_port": self.port, "modes": self.modes, "source": self.source,
             "shards": [[member.index for member in shard.members] for shard in self.shards]})
 
     @property
