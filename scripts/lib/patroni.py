@@ -321,7 +321,7 @@ class PatroniCluster:
         return stopped + (["etcd"] if self.etcd.daemon.stop() else [])
 
 
-def install(home, root, venv):
+def install(home, venv):
     """Patroni in a venv that the servers' user can enter, made by a Python that this user can run."""
     python = os.path.join(venv, "bin", "python3")
     mark = os.path.join(venv, "complete")
