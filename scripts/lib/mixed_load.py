@@ -46,7 +46,8 @@ class Door:
             self.session.close()
 
     def is_open(self):
-        return bool(self.session and self.session.is_open)
+        session = self.session
+        return bool(session and session.is_open)
 
 
 class Request:
@@ -56,6 +57,7 @@ class Request:
         self.load, self.kind, self.payload, self.finish = load, kind, payload, finish
         self.ends = time.monotonic() + DEADLINE
         self.sent, self.attempts, self.door, self.is_done = None, 0, None, False
+        self.is_uncertain = False  # an attempt was left without an answer: it may have been done
         self._lock = threading.Lock()
         load.later(self.ends + GRACE, lambda: self.end("no answer"))
 
@@ -65,17 +67,19 @@ class Request:
         if self.is_done:
             return
         if now >= self.ends:
-            return self.end("unknown" if self.attempts and self.kind == WRITE else "no gateway")
+            return self.end("out of time" if self.attempts else "no gateway")
         self.door = self.load.door(but=self.door)
+        session = self.door.session if self.door else None
         self.sent = now
         payload = self.payload + field(5, struct.pack(">Q", int((self.ends - now) * 1e6)))
-        if self.door and self.door.session.call(self.kind, payload, self._answered):
+        if session and session.call(self.kind, payload, self._answered):
             self.attempts += 1
         else:
             self.load.later(now + RETRY, self.attempt)
 
     def _answered(self, kind, answer):
         if kind is None:  # both kinds may be sent again: a search changes nothing, a write has a key
+            self.is_uncertain = self.kind == WRITE
             return self.load.later(time.monotonic(), self.attempt)
         if kind == ERROR:
             code = struct.unpack(">H", answer[1][0])[0]
@@ -91,6 +95,8 @@ class Request:
             if self.is_done:
                 return
             self.is_done = True
+        if self.kind == WRITE and (outcome == "no answer" or self.is_uncertain and isinstance(outcome, str)):
+            outcome = "unknown"
         self.finish(self, outcome)
 
 
@@ -110,6 +116,7 @@ class Load:
         self.open, self._ending = 0, False
         self.acks = {name: [] for name in rows}
         self.write_outcomes, self.search_outcomes = {}, {}
+        self._error = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self):
@@ -127,6 +134,8 @@ class Load:
             time.sleep(0.02)
         self._stop.set()
         self._thread.join()
+        if self._error:
+            raise self._error
 
     def later(self, when, action):
         with self._lock:
@@ -138,6 +147,12 @@ class Load:
         return others[next(self._turn) % len(others)] if others else None
 
     def _run(self):
+        try:
+            self._make_requests()
+        except Exception as error:  # a load that has ended early would look like one without failures
+            self._error = error
+
+    def _make_requests(self):
         now = time.monotonic()
         self.later(now, lambda: self._pace(self._search, 1 / self._rates[0], now))
         for number, shard in enumerate(self.rows):
