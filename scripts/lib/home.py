@@ -47,10 +47,12 @@ def server_user(recorded=None):
 
 
 class Home:
-    """$SLUICE_HOME: passwords, topology, logs, and the data directories (or a link to where they are)."""
+    """$SLUICE_HOME, or a folder of it: passwords, topology, logs, and the data directories (or a link to where they
+    are). `script` is what makes and removes it."""
 
-    def __init__(self, path=None):
-        self.path = os.path.abspath(path or os.environ.get("SLUICE_HOME") or SHARED)
+    def __init__(self, folder="", script="scripts/replicas"):
+        self.path = os.path.abspath(os.path.join(os.environ.get("SLUICE_HOME") or SHARED, folder))
+        self.script = script
         self.logs = os.path.join(self.path, "log")
         self.topology = os.path.join(self.path, "topology.json")
         self.state_file = os.path.join(self.path, "state.json")
@@ -73,7 +75,7 @@ class Home:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another scripts/replicas in %s" % self.path)
+            say("waiting for another %s in %s" % (self.script, self.path))
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def _recorded_user(self):
@@ -91,7 +93,7 @@ class Home:
         except FileNotFoundError:
             return None
         except PermissionError:
-            raise Failure("%s is not readable; run as the user who ran `scripts/replicas up`" % self.state_file)
+            raise Failure("%s is not readable; run as the user who ran `%s up`" % (self.state_file, self.script))
         except ValueError:
             raise Failure("%s is damaged; remove it after stopping the servers" % self.state_file)
         if state["uid"] != os.geteuid():
@@ -112,7 +114,7 @@ class Home:
         path = os.path.join(self.path, name)
         if not os.path.exists(path):
             if not create:
-                raise Failure("%s is missing; `scripts/replicas down --purge` and `up` make everything anew" % path)
+                raise Failure("%s is missing; `%s down --purge` and `up` make everything anew" % (path, self.script))
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(24) + "\n")
@@ -139,8 +141,8 @@ class Home:
                 return self._make_linked_root()
             os.mkdir(self.data_link, 0o755)
         if create and self.user and not can_enter(self.data_link, self.user):
-            raise Failure("user `%s` cannot enter %s; run `scripts/replicas down --purge`, then `up`"
-                          % (self.user.pw_name, self.data_link))
+            raise Failure("user `%s` cannot enter %s; run `%s down --purge`, then `up`"
+                          % (self.user.pw_name, self.data_link, self.script))
         return self.data_link
 
     def _make_linked_root(self):

@@ -105,13 +105,10 @@ class Server:
     # Start and stop
 
     def check_port(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError as error:
-                raise Failure("port %d, which %s needs, is taken (%s); set SLUICE_BASE_PORT to a free range"
-                              % (self.port, self.name, error.strerror))
+        reason = taken(self.port)
+        if reason:
+            raise Failure("port %d, which %s needs, is taken (%s); set SLUICE_BASE_PORT to a free range"
+                          % (self.port, self.name, reason))
 
     def configure(self, primary):
         settings = SETTINGS.format(name=self.name, port=self.port)
@@ -262,6 +259,17 @@ class Server:
         if code != 0:
             raise Failure("%s: %s" % (self.name, errors.strip()))
         return [line.split("\t") for line in output.splitlines()]
+
+
+def taken(port):
+    """Why a port of this machine cannot be had, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.strerror
+    return None
 
 
 def environment(**extra):
