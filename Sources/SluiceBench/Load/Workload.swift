@@ -48,22 +48,29 @@ package final class Workload: Sendable {
     package let filters: [Filter]
     package let loading: Loading?
     private let names: [String]
-    /// How many blocks of rows were sent, whatever became of them.
-    private let blocks: Atomic<Int64>
+    private let sent: BlockCount
 
     package init(
-        subjects: [Subject], terms: Terms, filters: [Filter] = [], loading: Loading? = nil, blocksBefore: Int64 = 0
+        subjects: [Subject], terms: Terms, filters: [Filter] = [], loading: Loading? = nil
     ) {
         self.subjects = subjects
         self.terms = terms
         self.filters = filters
         self.loading = loading
         names = subjects.map(\.name)
-        blocks = Atomic(blocksBefore)
+        sent = BlockCount()
     }
 
-    /// How many blocks were sent so far: what has to be deleted, and where the next run goes on.
-    package var blocksSent: Int64 { blocks.load(ordering: .relaxed) }
+    private init(_ other: Workload, terms: Terms) {
+        self.terms = terms
+        (subjects, filters, loading) = (other.subjects, other.filters, other.loading)
+        (names, sent) = (other.names, other.sent)
+    }
+
+    /// Blocks of rows that were sent, whatever became of them: the next one's ids come after theirs.
+    private final class BlockCount: Sendable {
+        let blocks = Atomic<Int64>(0)
+    }
 
     /// - Parameter turn: which request it is, so that vectors, rows and collections are taken in turn.
     func perform(
@@ -108,7 +115,7 @@ package final class Workload: Sendable {
 
     private func load(_ turn: Int, on target: any BenchTarget) async throws(BenchFailure) {
         guard let loading else { throw BenchFailure("invalid_argument", "there is no collection to load into") }
-        let number = blocks.wrappingAdd(1, ordering: .relaxed).oldValue
+        let number = sent.blocks.wrappingAdd(1, ordering: .relaxed).oldValue
         let vectors = (subjects.first { $0.name == loading.collection } ?? subjects[0]).vectors
         var block = LoadBlock(capacity: 64 * 1_024)
         let first = loading.firstID + number * Int64(loading.rows)
@@ -127,7 +134,7 @@ package final class Workload: Sendable {
     func deleteLoaded(on target: any BenchTarget) async throws(BenchFailure) {
         guard let loading else { return }
         var id = loading.firstID
-        let end = loading.firstID + blocksSent * Int64(loading.rows)
+        let end = loading.firstID + sent.blocks.load(ordering: .relaxed) * Int64(loading.rows)
         while id < end {
             let last = min(id + 5_000, end)
             try await target.delete(loading.collection, ids: Array(id..<last))
@@ -135,11 +142,10 @@ package final class Workload: Sendable {
         }
     }
 
-    /// The same with another ef_search; what it loads comes after what this has loaded.
+    /// The same with another ef_search.
     func with(efSearch: Int?) -> Workload {
         var terms = terms
         terms.efSearch = efSearch
-        return Workload(
-            subjects: subjects, terms: terms, filters: filters, loading: loading, blocksBefore: blocksSent)
+        return Workload(self, terms: terms)
     }
 }
