@@ -97,12 +97,4 @@ struct ReportFacts {
     func look(_ group: RunGroup, among groups: [RunGroup]) -> Plot.Look {
         .series(groups.firstIndex(of: group) ?? 0)
     }
-
-    /// "1,638/s (1,602/s to 1,655/s)" of several runs, the number itself of one.
-    static func words(_ spread: Spread?, _ write: (Double) -> String) -> String {
-        guard let spread else { return "–" }
-        let median = write(spread.median)
-        guard spread.count > 1, write(spread.least) != write(spread.greatest) else { return median }
-        return "\(median) (\(write(spread.least)) to \(write(spread.greatest)))"
-    }
 }

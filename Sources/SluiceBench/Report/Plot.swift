@@ -238,7 +238,8 @@ struct Plot: Sendable {
                 let isLate = at.0 > Self.width * 0.8
                 parts.append(
                     label(
-                        name, at.0 + (isLate ? -9 : 9), at.1 - 7, ["text-anchor": isLate ? "end" : "start"]))
+                        name, at.0 + (isLate ? -9 : 9), at.1 + (isLate ? 14 : -7),
+                        ["text-anchor": isLate ? "end" : "start"]))
             }
         }
         return parts

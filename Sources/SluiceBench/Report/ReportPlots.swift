@@ -38,8 +38,8 @@ extension ReportSections {
                 name: facts.name(group), look: facts.look(group, among: facts.drawn),
                 points: Curves.percentiles(group.runs.map(\.latency)))
         }
-        let rows = facts.drawn.map { group in
-            [facts.name(group)] + percentiles.map { ReportFacts.words(latency(group, $0.1), Figures.time) }
+        let rows = facts.drawn.map { group -> [DataTable.Cell] in
+            [.init(facts.name(group))] + percentiles.map { DataTable.Cell(latency(group, $0.1), Figures.time) }
         }
         return figure(
             Plot(
@@ -56,10 +56,10 @@ extension ReportSections {
             Plot.Line(
                 name: kind, look: .series(place), points: Curves.percentiles(group.runs.compactMap { $0.kinds[kind] }))
         }
-        let rows = all.map { kind in
-            [kind, ReportFacts.words(group.spread { $0.kinds[kind].map { Double($0.count) } }, Figures.plain)]
+        let rows = all.map { kind -> [DataTable.Cell] in
+            [.init(kind), DataTable.Cell(group.spread { $0.kinds[kind].map { Double($0.count) } }, Figures.plain)]
                 + percentiles.map { name in
-                    ReportFacts.words(
+                    DataTable.Cell(
                         group.spread { run in
                             run.kinds[kind].flatMap { $0.count > 0 ? Double(name.1($0)) : nil }
                         }, Figures.time)
@@ -76,9 +76,10 @@ extension ReportSections {
     }
 
     /// The rows in words, for those who cannot see the picture.
-    private static func described(_ rows: [[String]], _ names: [String]) -> String {
+    private static func described(_ rows: [[DataTable.Cell]], _ names: [String]) -> String {
         rows.prefix(12).map { row in
-            "\(row.first ?? ""): " + zip(names, row.dropFirst()).map { "\($0) \($1)" }.joined(separator: ", ")
+            "\(row.first?.words ?? ""): "
+                + zip(names, row.dropFirst()).map { "\($0) \($1.words)" }.joined(separator: ", ")
         }.joined(separator: "; ")
     }
 
@@ -128,7 +129,7 @@ extension ReportSections {
         let seconds = Set(lines.flatMap { $0.points.map(\.x) }).sorted()
         let columns = lines.map { line in Dictionary(line.points.map { ($0.x, $0.y) }) { one, _ in one } }
         let rows = seconds.map { second in
-            [Figures.plain(second)] + columns.map { $0[second].map(axis.write) ?? "–" }
+            ([Figures.plain(second)] + columns.map { $0[second].map(axis.write) ?? "–" }).map { DataTable.Cell($0) }
         }
         let faults = spans(facts)
         let happened = faults.isEmpty ? "" : " Faults: " + faults.map(\.label).joined(separator: "; ") + "."
@@ -207,10 +208,10 @@ extension ReportSections {
     ) -> Markup {
         let knee = facts.measurement.knee
         let rates = Set(lines.flatMap { $0.points.map(\.x) }).sorted()
-        let rows = rates.map { rate in
-            [Figures.rate(rate)]
+        let rows = rates.map { rate -> [DataTable.Cell] in
+            [.init(Figures.rate(rate))]
                 + lines.filter { $0.look != .reference }.map { line in
-                    line.points.first { $0.x == rate }.map { axis.write($0.y) } ?? "–"
+                    DataTable.Cell(line.points.first { $0.x == rate }.map { axis.write($0.y) } ?? "–")
                 }
         }
         let words = knee.map { "The knee is at \(Figures.rate($0.rate)); then: \($0.reason)." } ?? "No knee was found."
@@ -235,7 +236,7 @@ extension ReportSections {
             [
                 Figures.count(point.efSearch), fine(point.recall), fine(point.leastRecall),
                 Figures.rate(point.throughput), Figures.time(Double(point.p50)), Figures.time(Double(point.p99)),
-            ]
+            ].map { DataTable.Cell($0) }
         }
         let head = ["ef_search", "recall", "least of a query", "answered", "p50", "p99"]
         return figure(
@@ -244,7 +245,7 @@ extension ReportSections {
                 x: Plot.Axis(
                     label: "recall (share of the exact k nearest)", scale: .linear, write: fine, fromZero: false),
                 y: Plot.Axis(label: "answered a second", scale: .linear, write: Figures.plain), lines: [line]),
-            "Each point is a value of ef_search: further right finds more of the exact k nearest, further up answers faster.",
+            "Each point is a value of ef_search: further right finds more of the k nearest, further up answers more.",
             DataTable(caption: "By ef_search", head: head, rows: rows))
     }
 

@@ -27,18 +27,9 @@ enum ReportSections {
         if group.runs.contains(where: { $0.partial > 0 }) {
             numbers.append(("lacked a shard", group.spread(\.partialShare), Figures.percent))
         }
-        var items = numbers.flatMap { name, spread, write -> [Markup] in
-            let range = spread.map { $0.count > 1 ? "\(write($0.least)) to \(write($0.greatest))" : "" } ?? ""
-            let more = range.isEmpty ? [] : [Markup.element("small", range)]
-            return [
-                .element("dt", name), .element("dd", [.text(spread.map { write($0.median) } ?? "–")] + more),
-            ]
-        }
+        var items = numbers.map { item($0.0, .init($0.1, $0.2)) }
         if let knee = facts.measurement.knee {
-            items += [
-                .element("dt", "the knee"),
-                .element("dd", [.text(Figures.rate(knee.rate)), .element("small", "then: \(knee.reason)")]),
-            ]
+            items.append(item("the knee", .init(Figures.rate(knee.rate), range: "then: \(knee.reason)")))
         }
         let runs = Figures.some(group.runs.count, "run")
         let which = facts.groups.count > 1 ? "Of \(group.name): " : ""
@@ -46,6 +37,10 @@ enum ReportSections {
             "In short",
             which + (group.runs.count > 1 ? "the median of \(runs), and from the least to the greatest." : "\(runs)."),
             [.element("dl", items)], isWide: true)
+    }
+
+    private static func item(_ name: String, _ cell: DataTable.Cell) -> Markup {
+        .element("div", [.element("dt", name), .element("dd", cell.markup)])
     }
 
     static let percentiles: [(String, @Sendable (Measurement.Latency) -> Int)] = [
@@ -61,10 +56,13 @@ enum ReportSections {
     static func loads(_ facts: ReportFacts) -> Markup {
         guard facts.groups.count > 1 || facts.groups.contains(where: { $0.runs.count > 1 }) else { return .nothing }
         let chosen = percentiles.filter { $0.0 != "p90" && $0.0 != "p99.99" }
-        let rows = facts.groups.map { group in
-            [group.name, Figures.count(group.runs.count), ReportFacts.words(group.spread(\.throughput), Figures.rate)]
-                + chosen.map { ReportFacts.words(latency(group, $0.1), Figures.time) }
-                + [ReportFacts.words(group.spread(\.failedShare), Figures.percent), errors(group)]
+        let rows = facts.groups.map { group -> [DataTable.Cell] in
+            [
+                .init(group.name), .init(Figures.count(group.runs.count)),
+                DataTable.Cell(group.spread(\.throughput), Figures.rate),
+            ]
+                + chosen.map { DataTable.Cell(latency(group, $0.1), Figures.time) }
+                + [DataTable.Cell(group.spread(\.failedShare), Figures.percent), .init(errors(group))]
         }
         let table = DataTable(
             caption: "Medians of the runs, and from the least to the greatest.",
@@ -101,13 +99,13 @@ enum ReportSections {
             parts: ["waiting for a connection", "executing, from the statement to its last row"],
             bars: Array(bars.prefix(48)), write: Figures.time)
         let rows = facts.main.flatMap { group in
-            shards(group).map { shard in
-                [several ? "\(shard), \(facts.name(group))" : shard]
+            shards(group).map { shard -> [DataTable.Cell] in
+                [several ? "\(shard), \(facts.name(group))" : .init(shard)]
                     + [\Measurement.Leg.waiting, \.executing].map { path in
-                        ReportFacts.words(leg(group, shard) { $0[keyPath: path] }, Figures.time)
+                        DataTable.Cell(leg(group, shard) { $0[keyPath: path] }, Figures.time)
                     }
                     + [\Measurement.Leg.count, \.attempts, \.hedges].map { path in
-                        ReportFacts.words(leg(group, shard) { Double($0[keyPath: path]) }, Figures.plain)
+                        DataTable.Cell(leg(group, shard) { Double($0[keyPath: path]) }, Figures.plain)
                     }
             }
         }
@@ -130,9 +128,9 @@ enum ReportSections {
     static func faults(_ facts: ReportFacts) -> Markup {
         let rows = facts.groups.flatMap { group in
             group.runs.enumerated().flatMap { place, run in
-                run.faults.map { fault in
+                run.faults.map { fault -> [DataTable.Cell] in
                     [
-                        "\(group.name), run \(place + 1)", fault.kind, fault.replica,
+                        "\(group.name), run \(place + 1)", .init(fault.kind), .init(fault.replica),
                         "\(Figures.plain(fault.from)) s", "\(Figures.plain(fault.until)) s",
                     ]
                 }

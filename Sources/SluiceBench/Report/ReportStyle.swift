@@ -31,7 +31,8 @@ enum ReportStyle {
         dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .6rem 1rem; margin: 0; }
         dt { color: var(--dim); font-size: .85rem; }
         dd { margin: 0; font-size: 1.15rem; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-        dd small { display: block; color: var(--dim); font-size: .8rem; }
+        small { display: block; color: var(--dim); font-size: .8rem; }
+        td small { font-size: .75rem; }
         dl.facts { grid-template-columns: fit-content(45%) minmax(0, 1fr); gap: .15rem 1rem; }
         dl.facts dd { font-size: .9rem; }
         .wide { overflow-x: auto; }
@@ -65,9 +66,9 @@ enum ReportStyle {
         details .wide { max-height: 24rem; overflow: auto; }
         table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; width: 100%; }
         caption { text-align: left; color: var(--dim); padding: .2rem 0; }
-        th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+        th, td { vertical-align: top; text-align: right; padding: .2rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
         th:first-child { text-align: left; padding-left: 0; } thead th { color: var(--dim); font-weight: 600; }
-        tbody th { font-weight: 400; }
+        tbody th { font-weight: 400; } td:last-child { white-space: normal; min-width: 7rem; }
         :focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; }
         @media print { section { break-inside: avoid; } .wide { overflow: visible; } }
 

@@ -15,9 +15,7 @@ package enum Figures {
 
     /// "0.25 %"; what is not nothing is never shown as 0.
     package static func percent(_ share: Double) -> String {
-        let percent = share * 100
-        return percent != 0 && abs(percent) < 0.01
-            ? (percent < 0 ? "above -0.01 %" : "below 0.01 %") : "\(plain(percent)) %"
+        share > 0 && share < 0.000_005 ? "below 0.001 %" : "\(plain(share * 100)) %"
     }
 
     /// "+3.1 %", "-12 %".
