@@ -173,19 +173,3 @@ package struct BenchSession: Sendable {
         }
     }
 }
-
-/// What repeats of a measurement came to.
-package struct Spread: Sendable, Equatable {
-    package var median: Double
-    package var least: Double
-    package var most: Double
-
-    /// Nil of nothing.
-    package init?(_ values: [Double]) {
-        let sorted = values.sorted()
-        guard let least = sorted.first, let most = sorted.last else { return nil }
-        let middle = sorted.count / 2
-        median = sorted.count.isMultiple(of: 2) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
-        (self.least, self.most) = (least, most)
-    }
-}

@@ -35,8 +35,11 @@ package final class Workload: Sendable {
         package var collection: String
         package var rows: Int
         package var firstID: Int64
+        /// Given to the rows in turn.
+        package var vectors: [SearchQuery.Vector]
 
-        package init(collection: String, rows: Int, firstID: Int64) {
+        package init(collection: String, rows: Int, firstID: Int64, vectors: [SearchQuery.Vector]) {
+            self.vectors = vectors
             self.collection = collection
             self.rows = rows
             self.firstID = firstID
@@ -116,7 +119,7 @@ package final class Workload: Sendable {
     private func load(_ turn: Int, on target: any BenchTarget) async throws(BenchFailure) {
         guard let loading else { throw BenchFailure("invalid_argument", "there is no collection to load into") }
         let number = sent.blocks.wrappingAdd(1, ordering: .relaxed).oldValue
-        let vectors = (subjects.first { $0.name == loading.collection } ?? subjects[0]).vectors
+        let vectors = loading.vectors
         var block = LoadBlock(capacity: 64 * 1_024)
         let first = loading.firstID + number * Int64(loading.rows)
         do throws(SluiceError) {

@@ -65,7 +65,9 @@ package struct RecallProbe: Sendable {
     }
 
     /// The recall of the searches with an ef_search.
-    package func recall(efSearch: Int, on target: any BenchTarget) async throws(BenchFailure) -> (
+    package func recall(
+        efSearch: Int, on target: any BenchTarget
+    ) async throws(BenchFailure) -> (
         mean: Double, least: Double
     ) {
         let found = try await Self.answers(

@@ -19,11 +19,19 @@ package struct RunTimeline: Sendable {
     package init() {}
 
     package mutating func answered(at second: Int, after microseconds: UInt64) {
-        change(second) { $0.latencies.note(microseconds) } late: { $0.answered += 1 }
+        change(second) {
+            $0.latencies.note(microseconds)
+        } late: {
+            $0.answered += 1
+        }
     }
 
     package mutating func failed(at second: Int, _ count: Int) {
-        change(second) { $0.failed += count } late: { $0.failed += count }
+        change(second) {
+            $0.failed += count
+        } late: {
+            $0.failed += count
+        }
     }
 
     private mutating func change(

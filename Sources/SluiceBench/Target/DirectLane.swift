@@ -131,7 +131,9 @@ actor DirectLane {
         var slot = await lease(statement.shard)
         defer { giveBack(slot, to: statement.shard) }
         let connection: any BackendConnection
-        if let made = slot.connection { connection = made } else {
+        if let made = slot.connection {
+            connection = made
+        } else {
             connection = try await dial(slot.backend)
             slot.connection = connection
         }
