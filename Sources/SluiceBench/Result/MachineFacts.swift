@@ -8,7 +8,7 @@ extension Measurement.Machine {
             processor: value(of: "model name", in: text("/proc/cpuinfo")) ?? "unknown",
             cores: ProcessInfo.processInfo.activeProcessorCount,
             memoryBytes: Int(clamping: ProcessInfo.processInfo.physicalMemory),
-            system: "\(system), Linux \(text("/proc/sys/kernel/osrelease").trimmingCharacters(in: .whitespacesAndNewlines))",
+            system: "\(system), Linux \(text("/proc/sys/kernel/osrelease").filter { !$0.isWhitespace })",
             loadAverage: load)
     }
 
