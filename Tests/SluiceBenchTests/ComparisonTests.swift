@@ -2,6 +2,8 @@ import Foundation
 import SluiceBench
 import Testing
 
+private typealias Measurement = SluiceBench.Measurement
+
 @Suite struct RankTestTests {
     /// Every division of the values is tried: what the test counts by sums.
     private static func enumerated(_ one: [Double], _ other: [Double]) -> Double {

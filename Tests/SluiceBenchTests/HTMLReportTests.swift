@@ -3,6 +3,8 @@ import FoundationXML
 import SluiceBench
 import Testing
 
+private typealias Measurement = SluiceBench.Measurement
+
 @Suite struct HTMLReportTests {
     private static let fault = Measurement.Fault(kind: "stop", replica: "s0-b", from: 1, until: 2)
 
