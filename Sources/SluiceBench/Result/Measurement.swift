@@ -79,6 +79,13 @@ package struct Measurement: Codable, Sendable, Equatable {
         package var timeline: [Tick]
         /// What was done to replicas meanwhile.
         package var faults: [Fault]
+        /// Of a search with an ef_search of its own: which.
+        package var efSearch: Int?
+        /// Requests that were due, answered or not, by the time that they were due in.
+        package var askedPerSecond: Double?
+        /// Of an open loop: how much later than intended requests began, which is the generator's fault. Latencies
+        /// have it in them.
+        package var behind: Latency?
 
         package init(
             target: String, rate: Double?, inFlight: Int, seconds: Double, throughput: Double, answered: Int,
