@@ -46,7 +46,7 @@ struct BenchCompare: ParsableCommand {
         if failOnWorse, comparison.gotWorse { throw ExitCode.failure }
     }
 
-    private static func measurement(_ path: String) throws -> Measurement {
+    private static func measurement(_ path: String) throws -> SluiceBench.Measurement {
         let data: Data
         do {
             let handle = try FileHandle(forReadingFrom: URL(filePath: path))

@@ -1,7 +1,7 @@
 internal import Foundation
 
 /// How the numbers of an axis lie on it.
-enum Scale: Sendable, Equatable {
+package enum Scale: Sendable, Equatable {
     case linear
     case logarithmic
     /// Percentiles: each further nine takes the same space, as that is where a latency's tail is.
@@ -11,7 +11,7 @@ enum Scale: Sendable, Equatable {
     static let lastPercentile = 99.9999
 
     /// Where a number lies, on a line without ends.
-    func place(_ value: Double) -> Double {
+    package func place(_ value: Double) -> Double {
         switch self {
         case .linear: value
         case .logarithmic: log10(max(value, 1e-9))
@@ -20,10 +20,10 @@ enum Scale: Sendable, Equatable {
     }
 
     /// The percentile at a place on a scale of tails.
-    static func percentile(at place: Double) -> Double { 100 * (1 - pow(10, -place)) }
+    package static func percentile(at place: Double) -> Double { 100 * (1 - pow(10, -place)) }
 
     /// Round numbers within the bounds, about `count` of them.
-    func ticks(from low: Double, to high: Double, count: Int) -> [Double] {
+    package func ticks(from low: Double, to high: Double, count: Int) -> [Double] {
         guard low.isFinite, high.isFinite, low < high, count > 0 else { return [] }
         switch self {
         case .linear: return Self.linear(low, high, count)
@@ -33,7 +33,7 @@ enum Scale: Sendable, Equatable {
     }
 
     /// The bounds of an axis for numbers from `low` to `high`: round, and never the same.
-    func bounds(_ low: Double, _ high: Double, fromZero: Bool) -> (low: Double, high: Double) {
+    package func bounds(_ low: Double, _ high: Double, fromZero: Bool) -> (low: Double, high: Double) {
         switch self {
         case .tail: return (0, min(max(high, 90), Self.lastPercentile))
         case .logarithmic:
