@@ -96,9 +96,7 @@ struct BenchSummary {
         guard !sorted.isEmpty else { return }
         let run = sorted[(sorted.count - 1) / 2]
         if sorted.count > 1 || outcome.runs.count > 1 {
-            var head = group.name
-            if let efSearch = run.efSearch, !measurement.recall.isEmpty { head += ", ef_search \(efSearch)" }
-            print("\(head):")
+            print("\(group.name):")
         }
         let what = run.kinds.count == 1 ? (run.kinds.keys.first == "ping" ? "pings" : "searches") : "requests"
         let isSearch = run.kinds.keys.allSatisfy { $0 != "get" && $0 != "load" }
@@ -186,7 +184,8 @@ struct BenchFlatReport: Encodable {
     var ping: Bool
 
     init(
-        _ run: SluiceBench.Measurement.Run, concurrency: Int, connections: Int, collections: [String], k: Int, ping: Bool
+        _ run: SluiceBench.Measurement.Run, concurrency: Int, connections: Int, collections: [String], k: Int,
+        ping: Bool
     ) {
         searches = run.answered
         qps = run.throughput
