@@ -66,10 +66,8 @@ package struct RecallProbe: Sendable {
 
     /// The recall of the searches with an ef_search.
     package func recall(
-        efSearch: Int, on target: any BenchTarget
-    ) async throws(BenchFailure) -> (
-        mean: Double, least: Double
-    ) {
+        efSearch: Int, on target: any BenchTarget, until end: Interruption
+    ) async throws(BenchFailure) -> (mean: Double, least: Double) {
         let found = try await Self.answers(
             queries.map { query in
                 var query = query
