@@ -120,12 +120,21 @@ let package = Package(
         // What the CLI reads files and prints reports with.
         .target(name: "SluiceTools", swiftSettings: house),
 
+        // What `sluice bench` measures with.
+        .target(
+            name: "SluiceBench",
+            dependencies: [
+                "SluiceClient", "SluiceGateway", "SluiceEngine", "SluicePostgres", "SluiceReactor", "SluiceWire",
+                "SluiceCore", "SluiceTools", histogram, nio("NIOCore"),
+            ],
+            swiftSettings: house),
+
         // Executables.
         .executableTarget(
             name: "sluice",
             dependencies: [
                 "SluiceAdmin", "SluiceGateway", "SluiceMetrics", "SluiceTracing", "SluiceClient", "SluiceTools",
-                "SluiceCore", "CBuildInfo", arguments, histogram, logging, signals,
+                "SluiceBench", "SluiceCore", "CBuildInfo", arguments, logging, signals,
             ],
             swiftSettings: house),
         .executableTarget(
@@ -187,6 +196,9 @@ let package = Package(
             swiftSettings: house),
         .testTarget(name: "SluiceSimulatorTests", dependencies: ["SluiceSimulator"], swiftSettings: house),
         .testTarget(name: "SluiceToolsTests", dependencies: ["SluiceTools"], swiftSettings: house),
+        .testTarget(
+            name: "SluiceBenchTests", dependencies: ["SluiceBench", "SluiceClient", histogram],
+            swiftSettings: house),
         .testTarget(
             name: "SluiceIntegrationTests",
             dependencies: [

@@ -2,7 +2,7 @@ import Foundation
 import SluiceClient
 import Synchronization
 
-/// A load's progress on standard error: one line that moves on a terminal, else a line every few seconds.
+/// Progress on standard error: one line that moves on a terminal, else a line every few seconds.
 final class ProgressMeter: Sendable {
     private struct State {
         var shown: ContinuousClock.Instant
@@ -21,15 +21,29 @@ final class ProgressMeter: Sendable {
     func note(_ progress: LoadProgress) {
         let now = ContinuousClock.now
         let isDue = state.withLock { state in
-            let pause: Duration = isTerminal ? .milliseconds(100) : .seconds(5)
             guard state.shown.duration(to: now) >= pause || state.phase != progress.phase else { return false }
             (state.shown, state.phase, state.isDrawn) = (now, progress.phase, true)
             return true
         }
         guard isDue else { return }
-        let text = Self.line(progress, total: total, elapsed: start.duration(to: now))
-        write(isTerminal ? "\r\u{1B}[K\(text)" : "\(text)\n")
+        draw(Self.line(progress, total: total, elapsed: start.duration(to: now)))
     }
+
+    /// Puts another line in the place of the last.
+    /// - Parameter line: is only asked for what is shown.
+    func show(_ line: () -> String) {
+        let now = ContinuousClock.now
+        let isDue = state.withLock { state in
+            guard state.shown.duration(to: now) >= pause else { return false }
+            (state.shown, state.isDrawn) = (now, true)
+            return true
+        }
+        if isDue { draw(line()) }
+    }
+
+    private var pause: Duration { isTerminal ? .milliseconds(100) : .seconds(5) }
+
+    private func draw(_ text: String) { write(isTerminal ? "\r\u{1B}[K\(text)" : "\(text)\n") }
 
     /// Takes the line away.
     func end() {

@@ -36,6 +36,10 @@ import Testing
         ],
         "SluiceMetrics": ["CoreMetrics", "Synchronization"],
         "SluiceClient": ["SluiceWire", "NIOCore", "NIOPosix", "NIOSSL", "Synchronization", "Tracing"],
+        "SluiceBench": [
+            "SluiceClient", "SluiceGateway", "SluiceEngine", "SluicePostgres", "SluiceReactor", "SluiceWire",
+            "SluiceCore", "SluiceTools", "Histogram", "NIOCore", "Foundation", "Synchronization",
+        ],
     ]
 
     @Test(arguments: files(below: "Sources"))

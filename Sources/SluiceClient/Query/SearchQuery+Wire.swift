@@ -1,9 +1,9 @@
-internal import SluiceWire
+package import SluiceWire
 
 extension SearchQuery {
     /// - Parameter batch: vectors to search for instead of the target.
     /// - Throws: `invalidArgument` for what every gateway would refuse.
-    func request(batch: [Vector]? = nil) throws(SluiceError) -> SearchRequest {
+    package func request(batch: [Vector]? = nil) throws(SluiceError) -> SearchRequest {
         var request = SearchRequest(
             collections: collections, vectors: try vectors(batch), k: k, columns: columns, efSearch: efSearch,
             exact: exact, allowPartial: allowPartial)

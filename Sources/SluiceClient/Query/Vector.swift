@@ -1,5 +1,5 @@
-internal import NIOCore
-internal import SluiceWire
+package import NIOCore
+package import SluiceWire
 
 extension SearchQuery {
     /// A vector of one of pgvector's types; a collection has vectors of one type.
@@ -64,7 +64,7 @@ extension SearchQuery.Vector {
     }
 
     /// Nil if the bytes are not a vector of the form.
-    init?(_ cell: ByteBuffer, form: VectorForm) {
+    package init?(_ cell: ByteBuffer, form: VectorForm) {
         let vector = VectorBytes(unchecked: cell, form: form)
         guard (try? vector.validate()) != nil else { return nil }
         switch form {

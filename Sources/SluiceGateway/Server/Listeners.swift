@@ -88,16 +88,20 @@ final class SessionFactory: Sendable {
 
 extension CollectionLists {
     fileprivate init(_ config: GatewayConfig) {
+        self.init(config.collections.sorted { $0.name < $1.name }.map { CollectionDescription($0) })
+    }
+}
+
+extension CollectionDescription {
+    init(_ collection: GatewayConfig.Collection) {
         self.init(
-            config.collections.sorted { $0.name < $1.name }.map {
-                CollectionDescription(
-                    name: $0.name, metric: $0.metric.rawValue, dimensions: $0.dimensions, columns: $0.columns,
-                    shards: $0.shards, vectorForm: SluiceWire.VectorForm($0.form),
-                    filterable: $0.filterable.sorted { $0.key < $1.key }.map {
-                        FilterableColumn(name: $0.key, type: $0.value.rawValue)
-                    },
-                    model: $0.model, hasText: $0.text != nil)
-            })
+            name: collection.name, metric: collection.metric.rawValue, dimensions: collection.dimensions,
+            columns: collection.columns, shards: collection.shards,
+            vectorForm: SluiceWire.VectorForm(collection.form),
+            filterable: collection.filterable.sorted { $0.key < $1.key }.map {
+                FilterableColumn(name: $0.key, type: $0.value.rawValue)
+            },
+            model: collection.model, hasText: collection.text != nil)
     }
 }
 

@@ -1,0 +1,234 @@
+import ArgumentParser
+import Foundation
+import SluiceBench
+import SluiceClient
+import SluiceGateway
+import SluiceTools
+import UnixSignals
+
+struct BenchRun: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract:
+            "Load a gateway, or the replicas behind it, and report: in a closed loop, at a rate, or at rising rates.")
+
+    @OptionGroup var gateway: GatewayOption
+    @OptionGroup var pace: PaceOptions
+    @OptionGroup var ask: AskOptions
+    @OptionGroup var faults: FaultOptions
+    @OptionGroup var results: ResultOptions
+
+    @Flag(help: "Ask the replicas of --config themselves, without a gateway.")
+    var direct = false
+
+    @Option(help: "The gateway's configuration, for --direct.")
+    var config: String?
+
+    func validate() throws {
+        guard direct == (config != nil) else { throw ValidationError("--direct and --config go together") }
+        let requests = try ask.requests()
+        guard !direct || !(requests.has(.ping) || requests.has(.load)) else {
+            throw ValidationError("ping and load only go through a gateway, not with --direct")
+        }
+        guard !direct || !requests.has(.filtered) || ask.filter != nil else {
+            throw ValidationError("with --direct, the kind filtered needs --filter")
+        }
+        guard !ask.recall || pace.sweep == nil else { throw ValidationError("give --recall or --sweep, not both") }
+    }
+
+    func run() async throws {
+        let interruption = Interruption()
+        // Ctrl-C ends the measurement, not the command: what was measured so far is reported, and all is undone.
+        let interrupt = Task {
+            for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) { interruption.end() }
+        }
+        defer { interrupt.cancel() }
+        if direct {
+            let target = try await directTarget()
+            do { try await measure(target, interruption) } catch {
+                await target.close()
+                throw error
+            }
+            await target.close()
+        } else {
+            try await withClient(gateway, connections: pace.connections ?? 1) { client in
+                // Calls take the connections in turn: each is made before the clock runs.
+                for _ in 0..<(pace.connections ?? 1) { try await client.ping() }
+                try await measure(GatewayTarget(client), interruption)
+            }
+        }
+    }
+
+    /// How many workers a closed loop has.
+    private var workers: Int { direct ? pace.concurrency : pace.concurrency * (pace.connections ?? 1) }
+
+    private func directTarget() async throws -> DirectTarget {
+        let configuration: GatewayConfig
+        do throws(ConfigErrors) {
+            configuration = try GatewayConfig.load(
+                path: config ?? "", environment: ProcessInfo.processInfo.environment)
+        } catch {
+            Output.complain(error.description)
+            throw Exit.config
+        }
+        do throws(BenchFailure) {
+            // As many connections as may be in flight, unless it is said otherwise: nobody waits for one.
+            return try await DirectTarget(configuration, connections: pace.connections ?? min(pace.concurrency, 64))
+        } catch {
+            Output.complain("sluice: \(error)")
+            throw error.isUnreached ? Exit.unreachable : Exit.config
+        }
+    }
+
+    private func measure(_ target: any BenchTarget, _ interruption: Interruption) async throws {
+        let outcome: BenchSession.Outcome
+        let (started, machine) = (Date.now, SluiceBench.Measurement.Machine.current())
+        let meter = ProgressMeter(total: nil)
+        do {
+            let workload = try await workload(target)
+            let session = try BenchSession(
+                plan(), workload, on: target, interruption: interruption, fault: injection()
+            ) { status in meter.show { BenchSummary.line(status) } }
+            outcome = try await session.run()
+        } catch let failure as BenchFailure {
+            meter.end()
+            Output.complain("sluice: \(failure)")
+            throw failure.isUnreached ? Exit.unreachable : Exit.software
+        }
+        meter.end()
+        for warning in outcome.warnings { Output.complain("sluice: \(warning)") }
+        let measurement = try SluiceBench.Measurement(
+            started: started.formatted(.iso8601), command: BenchSummary.command(), machine: machine,
+            versions: ["sluice": Version.withCommit], settings: settings(), runs: outcome.runs, knee: outcome.knee,
+            recall: outcome.recall)
+        try BenchSummary(measurement: measurement, outcome: outcome, flat: flat(outcome)).deliver(results)
+        if outcome.runs.reduce(0, { $0 + $1.answered }) == 0 { throw Exit.software }
+    }
+
+    // MARK: What is measured
+
+    private func plan() throws -> BenchSession.Plan {
+        var plan = BenchSession.Plan(mix: try ask.requests())
+        plan.workers = workers
+        plan.rate = pace.rate
+        plan.spacing = pace.arrivals
+        plan.maxInFlight = pace.maxInFlight
+        plan.sweep = try pace.rates()
+        plan.knee = KneeRule(
+            mostP99: pace.kneeP99.flatMap(DurationText.parse).map { Int(clamping: Output.microseconds($0)) })
+        plan.repeats = pace.repeats
+        plan.warmup = .seconds(pace.warmup)
+        plan.seconds = .seconds(pace.seconds)
+        if ask.recall { plan.recallWith = try ask.efSearches() }
+        plan.recallQueries = ask.recallQueries
+        plan.seed = pace.seed ?? .random(in: .min ... .max)
+        plan.keepsLoaded = ask.keep
+        return plan
+    }
+
+    private func workload(_ target: any BenchTarget) async throws -> Workload {
+        let requests = try ask.requests()
+        var terms = ask.terms
+        if !ask.recall { terms.efSearch = try ask.efSearches().first }
+        guard requests.parts.contains(where: { $0.kind != .ping }) else { return Workload(subjects: [], terms: terms) }
+        let known = try await target.collections()
+        var names = ask.collection
+        var subjects: [Workload.Subject] = []
+        var filters = try ask.parsedFilter().map { [$0] } ?? []
+        var drawing = Drawing(from: target, seed: pace.seed ?? .random(in: .min ... .max))
+        if let loaded = ask.loadCollection, !names.contains(loaded) { names.append(loaded) }
+        for name in names {
+            guard let collection = known.first(where: { $0.name == name }) else {
+                throw BenchFailure("unknown_collection", "there is no collection \"\(name)\"")
+            }
+            let isAsked = ask.collection.contains(name)
+            let wantsFilters = isAsked && requests.has(.filtered) && filters.isEmpty
+            let column = wantsFilters ? Drawing.filterColumn(of: collection) : nil
+            if wantsFilters, column == nil {
+                throw BenchFailure("invalid_argument", "\"\(name)\" has no column to filter by; give --filter")
+            }
+            let isDrawn = isAsked && (ask.vectorFile == nil || requests.has(.get) || wantsFilters)
+            let rows = isDrawn ? try await drawing.rows(of: collection, column: column?.name) : []
+            if let column { filters = Drawing.filters(on: column.name, rows) }
+            var vectors = try fileVectors(for: collection) ?? rows.compactMap(\.vector)
+            if vectors.isEmpty { vectors = drawing.randomVectors(of: collection) }
+            if isAsked, requests.has(.get), rows.isEmpty {
+                throw BenchFailure("invalid_argument", "\"\(name)\" has no row to get")
+            }
+            subjects.append(Workload.Subject(name: name, vectors: vectors, ids: rows.map(\.id)))
+        }
+        let loading = ask.loadCollection.map { name in
+            Workload.Loading(
+                collection: name, rows: ask.loadRows, firstID: ask.loadFirstID,
+                vectors: subjects.first { $0.name == name }?.vectors ?? [])
+        }
+        return Workload(
+            subjects: subjects.filter { ask.collection.contains($0.name) }, terms: terms, filters: filters,
+            loading: loading)
+    }
+
+    private func fileVectors(for collection: CollectionDescription) throws -> [SearchQuery.Vector]? {
+        guard let file = ask.vectorFile else { return nil }
+        do { return try Drawing.vectors(in: file, for: collection) } catch {
+            Output.complain("sluice: \(error)")
+            throw Exit.data
+        }
+    }
+
+    private func injection() -> (@Sendable () async -> FaultInjection?)? {
+        guard let plan = faults.plan else { return nil }
+        let (script, wanted) = (faults.replicas, faults.faultReplica)
+        return {
+            var replica = wanted
+            if wanted == "any" {
+                do {
+                    guard let one = try await FaultInjection.replicas(script: script).randomElement() else {
+                        Output.complain("sluice: no replica of \(script) runs, so none is harmed")
+                        return nil
+                    }
+                    replica = one
+                } catch {
+                    Output.complain("sluice: \(error)")
+                    return nil
+                }
+            }
+            return FaultInjection(plan, replica: replica, script: script) { Output.complain("sluice: \($0)") }
+        }
+    }
+
+    // MARK: What is said of it
+
+    private func settings() throws -> [String: String] {
+        var settings = [
+            "target": direct ? "direct" : "gateway", "mix": try ask.requests().description,
+            "collections": ask.collection.joined(separator: ", "), "k": "\(ask.k)", "seconds": "\(pace.seconds)",
+            "warmup": "\(pace.warmup)", "repeats": "\(pace.repeats)",
+            "vectors": ask.vectorFile == nil ? "drawn from the collection" : "from a file",
+        ]
+        let efSearches = try ask.efSearches().map(String.init)
+        if !efSearches.isEmpty { settings["ef_search"] = efSearches.joined(separator: ",") }
+        settings["deadline"] = ask.deadline
+        settings["sweep"] = pace.sweep
+        settings["connections"] = pace.connections.map { "\($0)" }
+        if let rate = pace.rate { settings["rate"] = "\(rate)" }
+        if pace.rate == nil, pace.sweep == nil {
+            settings["in_flight"] = "\(workers)"
+        } else {
+            settings["arrivals"] = pace.arrivals.rawValue
+            settings["max_in_flight"] = "\(pace.maxInFlight)"
+        }
+        if let batch = ask.batch { settings["batch"] = "\(batch)" }
+        if let fault = faults.fault { settings["fault"] = "\(fault.rawValue) \(faults.faultReplica)" }
+        if !ask.hedges { settings["hedges"] = "off" }
+        if let seed = pace.seed { settings["seed"] = "\(seed)" }
+        return settings
+    }
+
+    private func flat(_ outcome: BenchSession.Outcome) -> BenchFlatReport? {
+        guard let place = outcome.representative else { return nil }
+        let run = outcome.runs[place]
+        return BenchFlatReport(
+            run, concurrency: pace.concurrency, connections: pace.connections ?? 1, collections: ask.collection,
+            k: ask.k, ping: ask.ping)
+    }
+}
