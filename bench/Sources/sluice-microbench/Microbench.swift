@@ -1,0 +1,117 @@
+internal import ArgumentParser
+
+@main
+struct Microbench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sluice-microbench", abstract: "Measure the small parts that every request passes.",
+        discussion: "bench/microbench runs it, and counts its instructions.")
+
+    @Flag(help: "Say which benchmarks there are.")
+    var list = false
+
+    @Option(help: "Only this benchmark, or those whose names begin with it and a hyphen; may come several times.")
+    var only: [String] = []
+
+    @Option(help: "Operations a batch (as many as take about 20 ms).")
+    var iterations: Int?
+
+    @Option(help: "Batches, of which the median is given.")
+    var batches = 15
+
+    @Option(help: "Do exactly so many operations and measure nothing: for a program that counts instructions.")
+    var count: Int?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        for name in only where Benchmark.named(name).isEmpty {
+            throw ValidationError("there is no benchmark \(name); --list says which there are")
+        }
+        guard iterations ?? 1 > 0, count ?? 1 > 0, batches > 0 else {
+            throw ValidationError("--iterations, --batches and --count must be at least 1")
+        }
+    }
+
+    func run() async throws {
+        let chosen = only.isEmpty ? Benchmark.all : only.flatMap(Benchmark.named)
+        if list { return show(chosen) }
+        if let count {
+            var sum = 0
+            for benchmark in chosen { sum &+= try await benchmark.prepare()(count) }
+            return print(sum)
+        }
+        for benchmark in chosen {
+            let measured = try await Measurement.of(benchmark, iterations: iterations, batches: batches)
+            print(json ? measured.json : measured.line)
+        }
+    }
+
+    private func show(_ benchmarks: [Benchmark]) {
+        for benchmark in benchmarks {
+            if json {
+                print(
+                    #"{"name": "\#(benchmark.name)", "about": "\#(benchmark.about)", "guarded": \#(benchmark.isGuarded)}"#
+                )
+            } else {
+                print(padded(benchmark.name, to: 24) + benchmark.about)
+            }
+        }
+    }
+}
+
+/// What one operation took, in nanoseconds, over some batches.
+struct Measurement {
+    var name: String
+    var iterations: Int
+    /// Sorted.
+    var batches: [Double]
+
+    var median: Double { batches[batches.count / 2] }
+
+    static func of(_ benchmark: Benchmark, iterations: Int?, batches: Int) async throws -> Measurement {
+        let operation = try await benchmark.prepare()
+        let count: Int
+        if let iterations { count = iterations } else { count = try await calibrated(operation) }
+        _ = try await operation(count)
+        var times: [Double] = []
+        for _ in 0..<batches { times.append(try await time(of: operation, count) / Double(count)) }
+        return Measurement(name: benchmark.name, iterations: count, batches: times.sorted())
+    }
+
+    /// How many operations take about 20 ms.
+    private static func calibrated(_ operation: Benchmark.Operation) async throws -> Int {
+        let aim = 20e6
+        var count = 1
+        while count < 1 << 30 {
+            let took = try await time(of: operation, count)
+            if took >= aim / 4 { return max(1, Int(Double(count) * aim / took)) }
+            count *= 2
+        }
+        return count
+    }
+
+    private static func time(of operation: Benchmark.Operation, _ count: Int) async throws -> Double {
+        let start = ContinuousClock.now
+        let sum = try await operation(count)
+        let took = start.duration(to: .now)
+        // The result must be of use, or the work could be left out.
+        guard sum != .min else { throw Unexpected("an operation came to nothing") }
+        return Double(took.components.seconds) * 1e9 + Double(took.components.attoseconds) / 1e9
+    }
+
+    var json: String {
+        #"{"name": "\#(name)", "iterations": \#(iterations), "batches": \#(batches.count), "ns": \#(median), "#
+            + #""least_ns": \#(batches[0]), "most_ns": \#(batches[batches.count - 1])}"#
+    }
+
+    var line: String {
+        "\(padded(name, to: 24))\(rounded(median)) ns, \(rounded(batches[0])) to \(rounded(batches[batches.count - 1]))"
+    }
+
+    private func rounded(_ value: Double) -> Double { (value * 10).rounded() / 10 }
+}
+
+func padded(_ text: String, to width: Int) -> String {
+    text + String(repeating: " ", count: max(1, width - text.count))
+}
