@@ -12,14 +12,16 @@ internal import SluiceReactor
 /// these is guarded.
 let laneBenchmarks =
     [
-        Benchmark("reactor-round-trip", "from a thread of Swift's pool to a reactor and back", isGuarded: false) {
-            let home = ReactorHome(try Reactor(name: "bench"))
-            return { count in
-                var sum = 0
-                for _ in 0..<count { sum &+= await home.visit() }
-                return sum
-            }
-        }
+        Benchmark(
+            "reactor-round-trip", "from a thread of Swift's pool to a reactor and back",
+            threads: {
+                let home = ReactorHome(try Reactor(name: "bench"))
+                return { count in
+                    var sum = 0
+                    for _ in 0..<count { sum &+= await home.visit() }
+                    return sum
+                }
+            })
     ]
     + [1, 2, 8].flatMap { legs in
         [
@@ -31,24 +33,26 @@ let laneBenchmarks =
 private func search(
     legs: Int, _ name: String, _ detail: String, metrics: @escaping @Sendable () -> any MetricsFactory
 ) -> Benchmark {
-    let about = "a search of \(legs) legs with 10 rows each through the engine, PostgreSQL left out, \(detail)"
-    return Benchmark(name, about, isGuarded: false) {
-        let reactor = try Reactor(name: "bench")
-        let lane = InstantLane.make(legs: legs, on: reactor, metrics: metrics())
-        await lane.start()
-        return { count in
-            try await Task(executorPreference: reactor) {
-                var sum = 0
-                for _ in 0..<count {
-                    switch await lane.search(InstantLane.search).result {
-                    case .success(let answer): sum &+= answer.hits.count
-                    case .failure(let error): throw Unexpected("a search failed: \(error.message)")
+    let about = "a search of \(legs) \(legs == 1 ? "leg" : "legs") with 10 rows each through the engine, PostgreSQL left out, \(detail)"
+    return Benchmark(
+        name, about,
+        threads: {
+            let reactor = try Reactor(name: "bench")
+            let lane = InstantLane.make(legs: legs, on: reactor, metrics: metrics())
+            await lane.start()
+            return { count in
+                try await Task(executorPreference: reactor) {
+                    var sum = 0
+                    for _ in 0..<count {
+                        switch await lane.search(InstantLane.search).result {
+                        case .success(let answer): sum &+= answer.hits.count
+                        case .failure(let error): throw Unexpected("a search failed: \(error.message)")
+                        }
                     }
-                }
-                return sum
-            }.value
-        }
-    }
+                    return sum
+                }.value
+            }
+        })
 }
 
 private actor ReactorHome {

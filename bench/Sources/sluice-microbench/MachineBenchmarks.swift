@@ -1,7 +1,10 @@
 internal import SluiceCore
 
 let mergeBenchmarks = [(2, 10), (16, 10), (2, 1_000), (16, 1_000)].map { legs, k in
-    Benchmark("merge-\(legs)x\(k)", "the \(k) nearest of \(legs) legs with \(k) rows each") {
+    Benchmark(
+        "merge-\(legs)x\(k)", "the \(k) nearest of \(legs) legs with \(k) rows each",
+        countedOperations: k > 100 ? 4 : 100
+    ) {
         let candidates = Samples.candidates(legs: legs, rows: k)
         return { count in
             var sum = 0

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 
 @main
-struct Microbench: AsyncParsableCommand {
+struct Microbench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sluice-microbench", abstract: "Measure the small parts that every request passes.",
         discussion: "bench/microbench runs it, and counts its instructions.")
@@ -18,8 +18,13 @@ struct Microbench: AsyncParsableCommand {
     @Option(help: "Batches, of which the median is given.")
     var batches = 15
 
-    @Option(help: "Do exactly so many operations and measure nothing: for a program that counts instructions.")
+    @Option(help: "Do exactly so many operations and measure nothing: for perf and the like.")
     var count: Int?
+
+    @Flag(
+        name: .customLong("guard"),
+        help: "Do some operations of each guarded benchmark, then twice as many: for callgrind (bench/microbench).")
+    var guardRun = false
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -33,18 +38,29 @@ struct Microbench: AsyncParsableCommand {
         }
     }
 
-    func run() async throws {
+    func run() throws {
         let chosen = only.isEmpty ? Benchmark.all : only.flatMap(Benchmark.named)
         if list { return show(chosen) }
         if let count {
-            var sum = 0
-            for benchmark in chosen { sum &+= try await benchmark.prepare()(count) }
-            return print(sum)
+            for benchmark in chosen { try run(benchmark, count) }
+            return
+        }
+        if guardRun {
+            for benchmark in chosen where benchmark.isGuarded {
+                let count = benchmark.countedOperations
+                for count in [count, 2 * count] { try run(benchmark, count) }
+            }
+            return
         }
         for benchmark in chosen {
-            let measured = try await Measurement.of(benchmark, iterations: iterations, batches: batches)
+            let measured = try Measurement.of(benchmark, iterations: iterations, batches: batches)
             print(json ? measured.json : measured.line)
         }
+    }
+
+    private func run(_ benchmark: Benchmark, _ count: Int) throws {
+        let sum = try countedRun(benchmark.prepare(), count)
+        print(#"{"name": "\#(benchmark.name)", "count": \#(count), "sum": \#(sum)}"#)
     }
 
     private func show(_ benchmarks: [Benchmark]) {
@@ -60,6 +76,10 @@ struct Microbench: AsyncParsableCommand {
     }
 }
 
+/// Its name is what bench/microbench tells callgrind to count in.
+@inline(never)
+private func countedRun(_ operation: Benchmark.Operation, _ count: Int) throws -> Int { try operation(count) }
+
 /// What one operation took, in nanoseconds, over some batches.
 struct Measurement {
     var name: String
@@ -69,31 +89,31 @@ struct Measurement {
 
     var median: Double { batches[batches.count / 2] }
 
-    static func of(_ benchmark: Benchmark, iterations: Int?, batches: Int) async throws -> Measurement {
-        let operation = try await benchmark.prepare()
+    static func of(_ benchmark: Benchmark, iterations: Int?, batches: Int) throws -> Measurement {
+        let operation = try benchmark.prepare()
         let count: Int
-        if let iterations { count = iterations } else { count = try await calibrated(operation) }
-        _ = try await operation(count)
+        if let iterations { count = iterations } else { count = try calibrated(operation) }
+        _ = try operation(count)
         var times: [Double] = []
-        for _ in 0..<batches { times.append(try await time(of: operation, count) / Double(count)) }
+        for _ in 0..<batches { times.append(try time(of: operation, count) / Double(count)) }
         return Measurement(name: benchmark.name, iterations: count, batches: times.sorted())
     }
 
     /// How many operations take about 20 ms.
-    private static func calibrated(_ operation: Benchmark.Operation) async throws -> Int {
+    private static func calibrated(_ operation: Benchmark.Operation) throws -> Int {
         let aim = 20e6
         var count = 1
         while count < 1 << 30 {
-            let took = try await time(of: operation, count)
+            let took = try time(of: operation, count)
             if took >= aim / 4 { return max(1, Int(Double(count) * aim / took)) }
             count *= 2
         }
         return count
     }
 
-    private static func time(of operation: Benchmark.Operation, _ count: Int) async throws -> Double {
+    private static func time(of operation: Benchmark.Operation, _ count: Int) throws -> Double {
         let start = ContinuousClock.now
-        let sum = try await operation(count)
+        let sum = try operation(count)
         let took = start.duration(to: .now)
         // The result must be of use, or the work could be left out.
         guard sum != .min else { throw Unexpected("an operation came to nothing") }

@@ -35,7 +35,7 @@ let vectorBenchmarks =
             },
         ]
     } + [
-        Benchmark("vector-text-384", "384 floats, read from text") {
+        Benchmark("vector-text-384", "384 floats, read from text", countedOperations: 4) {
             let text = "[" + Samples.floats(384).map { String($0) }.joined(separator: ", ") + "]"
             return { count in
                 var sum = 0
