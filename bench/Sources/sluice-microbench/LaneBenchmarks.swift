@@ -33,7 +33,8 @@ let laneBenchmarks =
 private func search(
     legs: Int, _ name: String, _ detail: String, metrics: @escaping @Sendable () -> any MetricsFactory
 ) -> Benchmark {
-    let about = "a search of \(legs) \(legs == 1 ? "leg" : "legs") with 10 rows each through the engine, PostgreSQL left out, \(detail)"
+    let size = legs == 1 ? "1 leg" : "\(legs) legs"
+    let about = "a search of \(size) with 10 rows each through the engine, PostgreSQL left out, \(detail)"
     return Benchmark(
         name, about,
         threads: {

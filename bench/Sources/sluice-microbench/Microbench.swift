@@ -23,7 +23,7 @@ struct Microbench: ParsableCommand {
 
     @Flag(
         name: .customLong("guard"),
-        help: "Do some operations of each guarded benchmark, then twice as many: for callgrind (bench/microbench).")
+        help: "Do some operations of each guarded benchmark: for bench/microbench.")
     var guardRun = false
 
     @Flag(help: "Print JSON.")
@@ -42,25 +42,25 @@ struct Microbench: ParsableCommand {
         let chosen = only.isEmpty ? Benchmark.all : only.flatMap(Benchmark.named)
         if list { return show(chosen) }
         if let count {
-            for benchmark in chosen { try run(benchmark, count) }
+            for benchmark in chosen { _ = try countedRun(benchmark.prepare(), count) }
             return
         }
-        if guardRun {
-            for benchmark in chosen where benchmark.isGuarded {
-                let count = benchmark.countedOperations
-                for count in [count, 2 * count] { try run(benchmark, count) }
-            }
-            return
-        }
+        if guardRun { return try guardRuns(chosen.filter(\.isGuarded)) }
         for benchmark in chosen {
             let measured = try Measurement.of(benchmark, iterations: iterations, batches: batches)
             print(json ? measured.json : measured.line)
         }
     }
 
-    private func run(_ benchmark: Benchmark, _ count: Int) throws {
-        let sum = try countedRun(benchmark.prepare(), count)
-        print(#"{"name": "\#(benchmark.name)", "count": \#(count), "sum": \#(sum)}"#)
+    private func guardRuns(_ benchmarks: [Benchmark]) throws {
+        for benchmark in benchmarks {
+            let (operation, count) = (try benchmark.prepare(), benchmark.countedOperations)
+            for times in [1, 1, 2] { _ = try countedRun(operation, times * count) }
+        }
+        // After all of them, so that none has a part in what is counted.
+        for benchmark in benchmarks {
+            print(#"{"name": "\#(benchmark.name)", "count": \#(benchmark.countedOperations)}"#)
+        }
     }
 
     private func show(_ benchmarks: [Benchmark]) {
