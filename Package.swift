@@ -46,6 +46,13 @@ let package = Package(
         .library(name: "SluiceClient", targets: ["SluiceClient"]),
         .executable(name: "sluice", targets: ["sluice"]),
         .executable(name: "sluice-sim", targets: ["sluice-sim"]),
+        // For bench/, which is a package of its own. It promises nothing to anybody else.
+        .library(
+            name: "SluiceInternals",
+            targets: [
+                "SluiceCore", "SluiceWire", "SluiceReactor", "SluiceEngine", "SluiceMetrics", "SluiceGateway",
+                "SluiceTools",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
