@@ -103,6 +103,7 @@ extension PostgresConnection {
     func newOperation() -> Operation { Operation(number: operationNumber + 1) }
 
     /// Sends what `send` puts into the pipeline, then a Sync, and waits for all of it.
+    @inline(__always)
     func perform(
         _ next: Operation, deadline: Int64, send: () throws(PostgresFailure) -> Void
     ) async throws(PostgresFailure) -> Operation.Outcome {
@@ -134,6 +135,7 @@ extension PostgresConnection {
         flush()
     }
 
+    @inline(__always)
     func outcome(of begun: Operation) async throws(PostgresFailure) -> Operation.Outcome {
         let number = begun.number
         return try await withTaskCancellationHandler {

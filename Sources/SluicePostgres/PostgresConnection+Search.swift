@@ -111,6 +111,7 @@ extension PostgresConnection {
         }
     }
 
+    @inline(__always)
     private func run(_ statement: SearchStatement, deadline: Int64) async throws(PostgresFailure) -> RowBatch {
         let operation = newOperation()
         operation.reader = RowReader(

@@ -123,13 +123,31 @@ extension ByteBuffer {
     }
 
     mutating func writeField(_ tag: UInt16, _ text: String) {
-        writeMultipleIntegers(tag, UInt32(clamping: text.utf8.count))
-        writeString(text)
+        var text = text
+        text.withUTF8 { bytes in
+            writeField(tag, length: bytes.count) { $0.copyMemory(from: UnsafeRawBufferPointer(bytes)) }
+        }
     }
 
     mutating func writeField<Integer: FixedWidthInteger>(_ tag: UInt16, _ integer: Integer) {
-        writeMultipleIntegers(tag, UInt32(MemoryLayout<Integer>.size), integer)
+        writeField(tag, length: MemoryLayout<Integer>.size) { $0.storeBytes(of: integer.bigEndian, as: Integer.self) }
     }
+
+    /// A field of a known length, in one write: a message has dozens.
+    @inline(__always)
+    private mutating func writeField(
+        _ tag: UInt16, length: Int, _ write: (UnsafeMutableRawBufferPointer) -> Void
+    ) {
+        writeWithUnsafeMutableBytes(minimumWritableBytes: Self.fieldHeader + length) { room in
+            room.storeBytes(of: tag.bigEndian, as: UInt16.self)
+            room.storeBytes(of: UInt32(clamping: length).bigEndian, toByteOffset: 2, as: UInt32.self)
+            write(UnsafeMutableRawBufferPointer(rebasing: room[Self.fieldHeader..<Self.fieldHeader + length]))
+            return Self.fieldHeader + length
+        }
+    }
+
+    /// Tag and length.
+    private static var fieldHeader: Int { 6 }
 
     mutating func writeField(_ tag: UInt16, _ double: Double) { writeField(tag, double.bitPattern) }
 

@@ -63,10 +63,18 @@ public struct HitWriter: Sendable {
     }
 
     public mutating func append(leg: Int, id: Int64, distance: Double, cells: some Collection<UInt8>) {
-        bytes.writeMultipleIntegers(UInt16(clamping: leg), id, distance.bitPattern)
+        bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.rowHeader) { room in
+            room.storeBytes(of: UInt16(clamping: leg).bigEndian, as: UInt16.self)
+            room.storeBytes(of: id.bigEndian, toByteOffset: 2, as: Int64.self)
+            room.storeBytes(of: distance.bitPattern.bigEndian, toByteOffset: 10, as: UInt64.self)
+            return Self.rowHeader
+        }
         bytes.writeBytes(cells)
         count += 1
     }
+
+    /// Leg, id and distance.
+    private static var rowHeader: Int { 18 }
 
     public consuming func finish() -> PackedHits {
         bytes.setInteger(count, at: bytes.readerIndex)

@@ -1,14 +1,16 @@
 internal import SluiceCore
 
-/// What a leg came to, and what of it the backends may still be ending.
-struct LegResult: Sendable {
-    var report: LegReport
-    var unsettled: [Task<Void, Never>] = []
-}
+extension RunningLeg {
+    /// How it goes on if too few rows came; nil if it has ended, which is noted then.
+    var laddersOn: LegLadder? {
+        guard report.status == .ok else { return nil }
+        if let ladder = input.ladder { return ladder }
+        report.mayBeIncomplete = report.isShortOfItsTable
+        return nil
+    }
 
-extension LegResult {
-    /// Adds an attempt's end to what is reported of the leg.
-    mutating func note(_ end: AttemptEnd) {
+    /// Adds an attempt's end to what is reported.
+    func note(_ end: AttemptEnd) {
         report.wait += end.wait
         report.execute = end.execute
         if let work = end.unsettled { unsettled.append(work) }
@@ -25,13 +27,6 @@ extension LegResult {
             report.note(failure)
         }
     }
-
-    /// Adds what a harder search of the same leg came to.
-    mutating func climb(to rung: EscalationLadder.Rung, _ harder: LegResult) {
-        unsettled += harder.unsettled
-        report.take(harder.report)
-        if harder.report.status == .ok { report.rung = rung }
-    }
 }
 
 extension LegReport {
@@ -42,6 +37,14 @@ extension LegReport {
         took = first.took + second.took
         wait = first.wait + second.wait
         execute = first.execute + second.execute
+    }
+
+    /// With what a harder search of the same leg came to.
+    func climbed(to rung: EscalationLadder.Rung, _ harder: LegReport) -> LegReport {
+        var report = self
+        report.take(harder)
+        if harder.status == .ok { report.rung = rung }
+        return report
     }
 
     /// What is known after the leg was asked again. If that failed or brought less, what there is stays.

@@ -79,13 +79,19 @@ final class RunningLeg {
     var input: LegInput
     let running: RunningSearch
     var machine: LegMachine
+    /// Its place in the lane's table, while it is there.
+    var place = SlotID.none
+    /// What it came to so far.
+    var report: LegReport
+    /// What of it the backends may still be ending.
+    var unsettled: [Task<Void, Never>] = []
     var current = Position.between
     var hedgeTimer: LaneTimer?
     var hedgeAfter = Duration.zero
     /// The second attempt, while it runs.
     var hedge: Task<AttemptEnd, Never>?
     /// The hedge's end, if it came before the first attempt's.
-    var hedgeEnd: Boxed<AttemptEnd>?
+    var hedgeEnd: AttemptEnd?
     /// Which rung of the ladder it is on: what a hedge of an earlier one brings is not wanted.
     var rung = 0
     /// The search has what it needs: whatever still runs is to end.
@@ -100,6 +106,7 @@ final class RunningLeg {
         self.input = input
         self.running = running
         self.machine = machine
+        report = LegReport(of: leg)
         need = running.need(of: leg)
     }
 

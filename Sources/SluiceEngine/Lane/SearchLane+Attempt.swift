@@ -5,59 +5,71 @@ extension SearchLane {
     /// Asks one replica, on this lane or on one that has an idle connection when this one has none, and tells the shard
     /// how it went.
     /// - Parameter owner: the leg's entry, if this is the attempt that the leg's own task makes.
-    func perform(
-        _ pick: ShardMachine.Pick, _ leg: PlannedLeg, _ input: LegInput, _ running: RunningSearch,
-        for owner: SlotID?
-    ) async -> AttemptEnd {
-        let replica = leg.shard.replicas[pick.replica]
-        // What the search holds already may go on to an answer, and be gone; more would only be added to it.
-        guard !shared.memory.isExhausted else {
-            let failure = BackendFailure(.saturated, retryAfter: .milliseconds(100), detail: "the memory is used up")
-            let end = AttemptEnd(pick: pick, result: .failure(failure))
-            _ = noteHealth(end, leg, replica, running, hasLostRace: false)
-            return end
-        }
-        var limit = deadline(of: leg, input, running)
-        if let timeout = replica.timeout { limit = min(limit, executor.now().advanced(by: timeout)) }
-        let request = AttemptRequest(
-            pick: pick, backend: replica.backend, leg: leg, input: input, running: running, limit: limit,
-            token: Int64(bitPattern: random.next()))
-        let share = running.terms.tenant?.share
+    func perform(_ request: AttemptRequest, for owner: SlotID?) async -> AttemptEnd {
+        if let refused = refused(request) { return refused }
         var end: AttemptEnd
-        let isWithinShare = share?.take(request.backend) ?? true
-        if !isWithinShare {
-            end = AttemptEnd(pick: pick, result: .failure(.shareUsedUp))
-        } else if let lease = leaseAtOnce(request.backend) {
+        if let lease = leaseAtOnce(request.backend) {
             end = await run(request, on: lease, wait: .zero, for: owner)
         } else if let lent = await borrow(request, for: owner) {
             end = lent
         } else {
             end = await execute(request, for: owner)
         }
-        if let share, isWithinShare { end.giveBack(share, request.backend, on: executor) }
-        if let need = running.need(of: leg), !pick.isStale, case .success = end.result,
-            !leg.shardState.hasReplayed(need, pick.replica, now: executor.now())
-        {
-            end.result = .failure(BackendFailure(.behind, detail: "the replica was started anew, or changed its role"))
-        }
-        if case .success(let rows) = end.result { running.hold(rows, in: shared.memory) }
-        end.staleness = noteHealth(
-            end, leg, replica, running, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
-        if let settling = end.unsettled {
-            let shard = leg.shardState
-            end.unsettled = Task(executorPreference: executor) {
-                await settling.value
-                shard.attemptSettled(pick.replica)
-            }
-        }
+        conclude(&end, request, owner)
         return end
     }
 
+    func request(
+        _ pick: ShardMachine.Pick, _ leg: PlannedLeg, _ input: LegInput, _ running: RunningSearch
+    ) -> AttemptRequest {
+        let replica = leg.shard.replicas[pick.replica]
+        var limit = deadline(of: leg, input, running)
+        if let timeout = replica.timeout { limit = min(limit, executor.now().advanced(by: timeout)) }
+        return AttemptRequest(
+            pick: pick, backend: replica.backend, leg: leg, input: input, running: running, limit: limit,
+            token: Int64(bitPattern: random.next()))
+    }
+
+    /// Why nobody is asked: what the search holds already may go on to an answer, and be gone; more would only be added
+    /// to it. A tenant has a share of each pool.
+    private func refused(_ request: AttemptRequest) -> AttemptEnd? {
+        let failure: BackendFailure
+        if shared.memory.isExhausted {
+            failure = BackendFailure(.saturated, retryAfter: .milliseconds(100), detail: "the memory is used up")
+        } else if request.share?.take(request.backend) == false {
+            failure = .shareUsedUp
+        } else {
+            return nil
+        }
+        var end = AttemptEnd(pick: request.pick, result: .failure(failure))
+        end.staleness = noteHealth(end, request, hasLostRace: false)
+        return end
+    }
+
+    /// Gives back what the attempt has taken, and tells what is to be known of it.
+    private func conclude(_ end: inout AttemptEnd, _ request: AttemptRequest, _ owner: SlotID?) {
+        if let share = request.share { end.giveBack(share, request.backend, on: executor) }
+        let shard = request.leg.shardState
+        if let need = request.running.need(of: request.leg), !request.pick.isStale, case .success = end.result,
+            !shard.hasReplayed(need, request.pick.replica, now: executor.now())
+        {
+            end.result = .failure(BackendFailure(.behind, detail: "the replica was started anew, or changed its role"))
+        }
+        if case .success(let rows) = end.result { request.running.hold(rows, in: shared.memory) }
+        end.staleness = noteHealth(
+            end, request, hasLostRace: owner.map { legs[$0]?.hedgeEnd != nil } ?? false)
+        if let settling = end.unsettled {
+            end.unsettled = Task(executorPreference: executor) {
+                await settling.value
+                shard.attemptSettled(request.pick.replica)
+            }
+        }
+    }
+
     /// - Returns: how old the replica's rows may be, if that is known.
-    private func noteHealth(
-        _ end: AttemptEnd, _ leg: PlannedLeg, _ replica: Catalogue.Replica, _ running: RunningSearch,
-        hasLostRace: Bool
-    ) -> Duration? {
+    private func noteHealth(_ end: AttemptEnd, _ request: AttemptRequest, hasLostRace: Bool) -> Duration? {
+        let leg = request.leg
+        let replica = leg.shard.replicas[end.pick.replica]
         let result: ShardMachine.AttemptResult
         var retryAfter: Duration?
         switch end.result {
@@ -70,7 +82,7 @@ extension SearchLane {
             if failure.reason.questionsRole { shared.questionRole(of: replica.backend) }
             if failure.reason == .integrity {
                 shared.noteIntegrityFailure()
-                var metadata = running.terms.origin.logged
+                var metadata = request.running.terms.origin.logged
                 metadata["shard"] = "\(leg.shardName)"
                 metadata["replica"] = "\(replica.name)"
                 metadata["detail"] = "\(failure.detail)"
@@ -115,29 +127,36 @@ extension SearchLane {
         _ request: AttemptRequest, on lease: Lease, wait: Duration, for owner: SlotID?
     ) async -> AttemptEnd {
         let leased = executor.now()
-        var end = AttemptEnd(
-            pick: request.pick, result: .failure(BackendFailure(.cancelled, detail: "cancelled")), wait: wait)
         if isOver(owner) {
             release(lease)
-            return end
+            return AttemptEnd(
+                pick: request.pick, result: .failure(BackendFailure(.cancelled, detail: "cancelled")), wait: wait)
         }
         if let owner { legs[owner]?.current = .executing(lease.connection) }
         do throws(BackendFailure) {
-            let rows = try await lease.connection.search(
-                BackendSearch(
-                    shape: request.leg.shape, settings: request.input.settings,
-                    timeout: leased.duration(to: request.limit), subject: request.input.subject,
-                    furtherSubjects: request.input.furtherSubjects, parameters: request.input.parameters,
-                    token: request.token, maximumBytes: mostBytes(request.running.terms)),
-                deadline: request.limit)
-            end.result = .success(rows)
-            end.execute = leased.duration(to: executor.now())
-            release(lease)
+            let rows = try await lease.connection.search(question(request, leased), deadline: request.limit)
+            return ran(request, lease, .success(rows), wait: wait, from: leased)
         } catch {
-            end.result = .failure(error)
-            end.execute = leased.duration(to: executor.now())
-            end.unsettled = settle(lease)
+            return ran(request, lease, .failure(error), wait: wait, from: leased)
         }
+    }
+
+    private func question(_ request: AttemptRequest, _ leased: Instant) -> BackendSearch {
+        BackendSearch(
+            shape: request.leg.shape, settings: request.input.settings,
+            timeout: leased.duration(to: request.limit), subject: request.input.subject,
+            furtherSubjects: request.input.furtherSubjects, parameters: request.input.parameters,
+            token: request.token, maximumBytes: mostBytes(request.running.terms))
+    }
+
+    /// The connection goes back at once after an answer; else when it is clean again.
+    private func ran(
+        _ request: AttemptRequest, _ lease: Lease, _ result: Result<LegRows, BackendFailure>, wait: Duration,
+        from leased: Instant
+    ) -> AttemptEnd {
+        var end = AttemptEnd(pick: request.pick, result: result, wait: wait)
+        end.execute = leased.duration(to: executor.now())
+        if case .success = result { release(lease) } else { end.unsettled = settle(lease) }
         return end
     }
 
@@ -239,8 +258,8 @@ extension AttemptEnd {
     }
 }
 
-/// One attempt as a lane is asked to make it, its own or a sibling's.
-struct AttemptRequest: Sendable {
+/// One attempt as a lane is asked to make it, its own or a sibling's. A class, since it passes many hands.
+final class AttemptRequest: Sendable {
     let pick: ShardMachine.Pick
     let backend: Int
     let leg: PlannedLeg
@@ -250,4 +269,20 @@ struct AttemptRequest: Sendable {
     let limit: Instant
     /// What the rows must carry.
     let token: Int64
+
+    init(
+        pick: ShardMachine.Pick, backend: Int, leg: PlannedLeg, input: LegInput, running: RunningSearch,
+        limit: Instant, token: Int64
+    ) {
+        self.pick = pick
+        self.backend = backend
+        self.leg = leg
+        self.input = input
+        self.running = running
+        self.limit = limit
+        self.token = token
+    }
+
+    /// The tenant's part of the pools; nil if it has none of its own.
+    var share: PoolShare? { running.terms.tenant?.share }
 }

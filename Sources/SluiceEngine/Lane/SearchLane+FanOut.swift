@@ -9,67 +9,89 @@ struct StageEnd: Sendable {
     var verdict: Result<Double, SearchError>
 }
 
-extension SearchLane {
-    /// Runs the legs side by side, and returns when all have ended: by themselves, or because enough of them have.
-    func fanOut(_ stage: Stage, _ running: RunningSearch) async -> StageEnd {
-        let weights = StageWeights(stage.legs, mayBePartial: running.mayBePartial)
-        var machine = FanOutMachine(
-            legCount: stage.legs.count, totalWeight: weights.total, policy: fanOutPolicy(running.terms),
-            started: executor.now(), deadline: running.terms.deadline)
-        if stage.legs.count == 1 {
-            let result = await runLeg(open(stage.legs[0], stage.inputs[0], running))
-            return end([result], decide(&machine, 0, result, weights))
-        }
-        let places = zip(stage.legs, stage.inputs).map { open($0, $1, running) }
-        var results: [LegResult?] = Array(repeating: nil, count: places.count)
-        var decided = FanOutMachine.Action.wait
-        var laggardTimer: LaneTimer?
-        await withTaskGroup(of: (Int, LegResult).self) { group in
-            for (index, place) in places.enumerated() {
-                group.addTask { (index, await self.runLeg(place)) }
-            }
-            while let (index, result) = await group.next() {
-                results[index] = result
-                if case .finish = decided { continue }
-                decided = decide(&machine, index, result, weights)
-                switch decided {
-                case .wait: break
-                case .giveUpLaggards(let instant):
-                    laggardTimer = executor.schedule(at: instant) {
-                        self.assumeIsolated { lane in for place in places { lane.giveUpLeg(place) } }
-                    }
-                // Those that still run can change nothing; they end at once, and their connections settle behind the
-                // fence.
-                case .finish: group.cancelAll()
-                }
-            }
-        }
-        if let laggardTimer { executor.cancel(laggardTimer) }
-        return end(results.compactMap(\.self), decided)
+/// The legs of a stage while they run.
+private final class RunningStage {
+    let runs: [RunningLeg]
+    private let weights: StageWeights
+    private var machine: FanOutMachine
+    private(set) var decided = FanOutMachine.Action.wait
+    /// When those that still run get no more time.
+    var laggardTimer: LaneTimer?
+
+    init(_ runs: [RunningLeg], _ weights: StageWeights, _ machine: FanOutMachine) {
+        self.runs = runs
+        self.weights = weights
+        self.machine = machine
     }
 
-    private func fanOutPolicy(_ terms: RequestTerms) -> FanOutMachine.Policy {
-        .init(
-            minCoverage: terms.leastCoverage, laggards: terms.minCoverage == nil ? nil : configuration.laggards)
-    }
-
-    private func decide(
-        _ machine: inout FanOutMachine, _ leg: Int, _ result: LegResult, _ weights: StageWeights
-    ) -> FanOutMachine.Action {
+    /// What follows from the end of a leg; nil once the rest can change nothing.
+    func ended(_ leg: Int, now: Instant) -> FanOutMachine.Action? {
+        if case .finish = decided { return nil }
         let weight = weights.weight(of: leg)
-        let now = executor.now()
-        return result.report.status == .ok
+        decided =
+            runs[leg].report.status == .ok
             ? machine.legSucceeded(leg, weight: weight, now: now) : machine.legFailed(leg, weight: weight, now: now)
+        return decided
     }
 
-    private func end(_ results: [LegResult], _ decided: FanOutMachine.Action) -> StageEnd {
-        let legs = results.map(\.report)
+    var end: StageEnd {
+        let legs = runs.map(\.report)
         let verdict: Result<Double, SearchError> =
             switch decided {
             case .finish(.answer(let coverage)): .success(coverage)
             case .finish(.fail(let leg)): .failure(SearchError(leg, of: legs))
             case .wait, .giveUpLaggards: .failure(SearchError(.unavailable, "no shard answered", legs: legs))
             }
-        return StageEnd(legs: legs, unsettled: results.flatMap(\.unsettled), verdict: verdict)
+        return StageEnd(legs: legs, unsettled: runs.flatMap(\.unsettled), verdict: verdict)
+    }
+}
+
+extension SearchLane {
+    /// Runs the legs side by side, and returns when all have ended: by themselves, or because enough of them have.
+    func fanOut(_ legs: Stage, _ running: RunningSearch) async -> StageEnd {
+        let stage = begin(legs, running)
+        if stage.runs.count == 1 {
+            await runLeg(stage.runs[0])
+            _ = stage.ended(0, now: executor.now())
+            return stage.end
+        }
+        await withTaskGroup(of: Int.self) { group in
+            for (index, run) in stage.runs.enumerated() {
+                let place = run.place
+                group.addTask {
+                    await self.runLeg(at: place)
+                    return index
+                }
+            }
+            while let index = await group.next() {
+                switch stage.ended(index, now: executor.now()) {
+                case .wait, nil: break
+                case .giveUpLaggards(let instant): giveUpLaggards(of: stage, at: instant)
+                // Those that still run can change nothing; they end at once, and their connections settle behind the
+                // fence.
+                case .finish: group.cancelAll()
+                }
+            }
+        }
+        if let timer = stage.laggardTimer { executor.cancel(timer) }
+        return stage.end
+    }
+
+    private func begin(_ stage: Stage, _ running: RunningSearch) -> RunningStage {
+        let weights = StageWeights(stage.legs, mayBePartial: running.mayBePartial)
+        let terms = running.terms
+        let policy = FanOutMachine.Policy(
+            minCoverage: terms.leastCoverage, laggards: terms.minCoverage == nil ? nil : configuration.laggards)
+        let machine = FanOutMachine(
+            legCount: stage.legs.count, totalWeight: weights.total, policy: policy, started: executor.now(),
+            deadline: terms.deadline)
+        return RunningStage(zip(stage.legs, stage.inputs).map { open($0, $1, running) }, weights, machine)
+    }
+
+    private func giveUpLaggards(of stage: RunningStage, at instant: Instant) {
+        let places = stage.runs.map(\.place)
+        stage.laggardTimer = executor.schedule(at: instant) {
+            self.assumeIsolated { lane in for place in places { lane.giveUpLeg(place) } }
+        }
     }
 }

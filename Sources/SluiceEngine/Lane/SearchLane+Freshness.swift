@@ -3,8 +3,8 @@ internal import SluiceCore
 extension SearchLane {
     /// Waits, not for long, until a replica of the preferred role has what a leg needs, asking them meanwhile how far
     /// they have got. Who is asked after that is the shard's choice, among all that have it.
-    func awaitFreshness(_ place: SlotID) async {
-        guard let leg = legs[place], let need = leg.need else { return }
+    func awaitFreshness(_ leg: RunningLeg) async {
+        guard let need = leg.need else { return }
         let shard = leg.leg.shardState
         var step = Self.firstFreshnessStep
         while case .wait(let behind) = shard.outlook(for: need, tried: leg.machine.tried, now: executor.now()) {
@@ -13,7 +13,7 @@ extension SearchLane {
             leg.freshnessLimit = limit
             guard now < limit, !leg.isGivenUp, !Task.isCancelled else { return }
             for replica in behind.places { askHowFar(leg.leg.shard.replicas[replica].backend) }
-            await pause(place, until: min(limit, now.advanced(by: step)))
+            await pause(leg.place, until: min(limit, now.advanced(by: step)))
             step = min(step * 3 / 2, Self.longestFreshnessStep)
         }
     }

@@ -3,8 +3,10 @@ internal import SluiceCore
 
 extension SearchLane {
     /// Makes the entry of a leg that is about to run.
-    func open(_ leg: PlannedLeg, _ input: LegInput, _ running: RunningSearch) -> SlotID {
-        legs.insert(RunningLeg(leg: leg, input: input, running: running, machine: machine(of: leg, input, running)))
+    func open(_ leg: PlannedLeg, _ input: LegInput, _ running: RunningSearch) -> RunningLeg {
+        let run = RunningLeg(leg: leg, input: input, running: running, machine: machine(of: leg, input, running))
+        run.place = legs.insert(run)
+        return run
     }
 
     private func machine(of leg: PlannedLeg, _ input: LegInput, _ running: RunningSearch) -> LegMachine {
@@ -18,38 +20,47 @@ extension SearchLane {
         return min(last, running.started.advanced(by: timeout))
     }
 
-    /// Runs one leg, and searches harder if it finds too few rows and the request wants them all.
-    func runLeg(_ place: SlotID) async -> LegResult {
+    // A leg's way crosses a dozen async functions, each with a frame of its own. What is private to them is inlined, and
+    // what needs no `await` is done elsewhere, as a frame holds every temporary to its end (docs/decisions/0013).
+
+    /// Runs one leg, and searches harder if it finds too few rows and the request wants them all. What came of it is in
+    /// the entry.
+    func runLeg(_ run: RunningLeg) async {
         let began = executor.now()
-        let trace = beginTrace(ofLeg: place, began)
-        var result = await climb(place)
-        result.report.took = began.duration(to: executor.now())
-        trace?.end(result.report)
-        result.report.leg.meters.legEnded(result.report.leg, took: result.report.took)
-        return result
+        let trace = beginTrace(of: run, began)
+        await runRung(run)
+        if let ladder = run.laddersOn { await climb(run, ladder) }
+        ended(run, began, trace)
     }
 
-    private func climb(_ place: SlotID) async -> LegResult {
-        defer { legs.remove(place) }
-        var result = await runRung(place)
-        guard result.report.status == .ok, let leg = legs[place] else { return result }
-        guard let ladder = leg.input.ladder else {
-            result.report.mayBeIncomplete = result.report.isShortOfItsTable
-            return result
+    /// The same for a task of its own, which can be told only the entry's place.
+    func runLeg(at place: SlotID) async {
+        if let run = legs[place] { await runLeg(run) }
+    }
+
+    private func ended(_ run: RunningLeg, _ began: Instant, _ trace: LegTrace?) {
+        legs.remove(run.place)
+        run.report.took = began.duration(to: executor.now())
+        trace?.end(run.report)
+        run.report.leg.meters.legEnded(run.report.leg, took: run.report.took)
+    }
+
+    private func climb(_ run: RunningLeg, _ ladder: LegLadder) async {
+        let first = run.report.leg
+        run.report.mayBeIncomplete = ladder.isShort(run.report)
+        while let rungs = ladder.rungs, case .escalate(let rung) = decide(ladder, run.report, run.running) {
+            let known = run.report
+            run.leg = rung == .exact ? rungs.exactLegs[first.place] : first
+            run.input = run.input.again(rungs.settings(rung, run.input.settings), ladder)
+            run.machine = machine(of: run.leg, run.input, run.running)
+            run.hedgeEnd = nil
+            run.rung += 1
+            await runRung(run)
+            let isAnswered = run.report.status == .ok
+            run.report = known.climbed(to: rung, run.report)
+            guard isAnswered else { break }
+            run.report.mayBeIncomplete = ladder.isShort(run.report)
         }
-        result.report.mayBeIncomplete = ladder.isShort(result.report)
-        while let rungs = ladder.rungs, case .escalate(let rung) = decide(ladder, result.report, leg.running) {
-            leg.leg = rung == .exact ? rungs.exactLegs[result.report.leg.place] : result.report.leg
-            leg.input = leg.input.again(rungs.settings(rung, leg.input.settings), ladder)
-            leg.machine = machine(of: leg.leg, leg.input, leg.running)
-            leg.hedgeEnd = nil
-            leg.rung += 1
-            let harder = await runRung(place)
-            result.climb(to: rung, harder)
-            guard harder.report.status == .ok else { break }
-            result.report.mayBeIncomplete = ladder.isShort(result.report)
-        }
-        return result
     }
 
     private func decide(
@@ -61,91 +72,92 @@ extension SearchLane {
 
     /// Chooses a replica, leases a connection for itself, asks, and asks another replica if the first one fails or
     /// takes longer than most.
-    private func runRung(_ place: SlotID) async -> LegResult {
-        guard let leg = legs[place]?.leg else { preconditionFailure("a leg runs once, in the entry made for it") }
-        var result = LegResult(report: LegReport(of: leg))
-        let now = executor.now()
-        var action = legs[place]?.machine.started(now: now) ?? .fail(.cancelled)
+    private func runRung(_ run: RunningLeg) async {
+        run.report = LegReport(of: run.leg)
+        var action = run.machine.started(now: executor.now())
         while case .attempt(let kind, let due) = action {
-            if kind != .first, due > executor.now() { await pause(place, until: due) }
-            if legs[place]?.need != nil { await awaitFreshness(place) }
-            if Task.isCancelled || legs[place]?.isGivenUp == true {
+            if kind != .first, due > executor.now() { await pause(run.place, until: due) }
+            if run.need != nil { await awaitFreshness(run) }
+            if Task.isCancelled || run.isGivenUp {
                 action = .fail(.cancelled)
             } else {
-                action = await attempt(kind, place, &result)
+                action = await attempt(kind, run)
             }
         }
-        if case .fail(let reason) = action { result.report.conclude(reason) }
-        if legs[place]?.isGivenUp == true, result.report.status == .cancelled { result.report.noteGivenUp() }
-        result.report.attempts = legs[place]?.machine.attempts ?? 0
-        result.report.hedges = legs[place]?.machine.hedges ?? 0
-        return result
+        if case .fail(let reason) = action { run.report.conclude(reason) }
+        if run.isGivenUp, run.report.status == .cancelled { run.report.noteGivenUp() }
+        run.report.attempts = run.machine.attempts
+        run.report.hedges = run.machine.hedges
     }
 
     /// One attempt, with the hedge that it may get: returns when neither runs any more, or the leg has its rows.
-    private func attempt(_ kind: AttemptKind, _ place: SlotID, _ result: inout LegResult) async -> LegMachine.Action {
-        guard let running = legs[place]?.running, let input = legs[place]?.input else { return .fail(.cancelled) }
-        guard let pick = pick(kind, place, &result) else {
-            return legs[place]?.machine.attemptRefused(kind, result.report.refusal) ?? .fail(.cancelled)
-        }
-        armHedge(place, after: pick.hedgeAfter)
-        let trace = beginTrace(ofAttempt: kind, pick, place)
-        var end = await perform(pick, result.report.leg, input, running, for: place)
+    @inline(__always)
+    private func attempt(_ kind: AttemptKind, _ run: RunningLeg) async -> LegMachine.Action {
+        guard let pick = pick(kind, run) else { return run.machine.attemptRefused(kind, run.report.refusal) }
+        armHedge(run, after: pick.hedgeAfter)
+        let trace = beginTrace(ofAttempt: kind, pick, run)
+        let end = await perform(request(pick, run.leg, run.input, run.running), for: run.place)
         trace?.end(end)
-        legs[place]?.current = .between
-        disarmHedge(place)
-        if let hedgeEnd = legs[place]?.hedgeEnd?.value {
+        let action = attemptEnded(end, run)
+        guard case .wait = action, let hedge = run.hedge.take() else { return action }
+        return await hedgeEnd(hedge, run)
+    }
+
+    /// What follows from the end of the leg's own attempt: `wait` if its hedge may still bring the rows.
+    private func attemptEnded(_ end: AttemptEnd, _ run: RunningLeg) -> LegMachine.Action {
+        run.current = .between
+        disarmHedge(run)
+        if let hedgeEnd = run.hedgeEnd {
             // The hedge was first, and has interrupted this attempt.
-            result.note(end)
-            result.note(hedgeEnd)
+            run.note(end)
+            run.note(hedgeEnd)
             return .succeed
         }
-        var action = noteEnd(end, place, &result)
-        guard let hedge = legs[place]?.hedge else { return action }
-        legs[place]?.hedge = nil
-        if action != .wait {
+        let action = noteEnd(end, run)
+        if action != .wait, let hedge = run.hedge.take() {
             hedge.cancel()
-            result.unsettled.append(Task(executorPreference: executor) { await hedge.value.unsettled?.value })
-            return action
+            run.unsettled.append(Task(executorPreference: executor) { await hedge.value.unsettled?.value })
         }
-        legs[place]?.current = .hedging(hedge)
-        end = await withTaskCancellationHandler {
+        return action
+    }
+
+    private func hedgeEnd(_ hedge: Task<AttemptEnd, Never>, _ run: RunningLeg) async -> LegMachine.Action {
+        run.current = .hedging(hedge)
+        let end = await withTaskCancellationHandler {
             await hedge.value
         } onCancel: {
             hedge.cancel()
         }
-        legs[place]?.current = .between
-        action = noteEnd(end, place, &result)
-        if action == .succeed { result.report.leg.meters.hedgeWon(shard: result.report.leg.shardIndex) }
+        run.current = .between
+        let action = noteEnd(end, run)
+        if action == .succeed { run.report.leg.meters.hedgeWon(shard: run.report.leg.shardIndex) }
         return action
     }
 
-    private func noteEnd(_ end: AttemptEnd, _ place: SlotID, _ result: inout LegResult) -> LegMachine.Action {
-        result.note(end)
+    private func noteEnd(_ end: AttemptEnd, _ run: RunningLeg) -> LegMachine.Action {
+        run.note(end)
         switch end.result {
-        case .success:
-            return legs[place]?.machine.attemptSucceeded() ?? .succeed
+        case .success: return run.machine.attemptSucceeded()
         case .failure(let failure):
-            return legs[place]?.machine.attemptFailed(failure.reason, now: executor.now(), using: &random)
-                ?? .fail(failure.reason)
+            return run.machine.attemptFailed(failure.reason, now: executor.now(), using: &random)
         }
     }
 
     /// A replica for an attempt; nil if there is none, or no budget. The reason is noted then.
-    private func pick(_ kind: AttemptKind, _ place: SlotID, _ result: inout LegResult) -> ShardMachine.Pick? {
-        let leg = result.report.leg
+    private func pick(_ kind: AttemptKind, _ run: RunningLeg) -> ShardMachine.Pick? {
+        let leg = run.leg
         let choice = leg.shardState.attemptRequested(
-            kind, leg, isMeasured: legs[place]?.isMeasured ?? true, tried: legs[place]?.machine.tried ?? ReplicaSet(),
-            mayRepeat: result.report.lastFailure?.advice == .anywhere,
-            need: legs[place]?.need, acceptsStale: legs[place]?.running.acceptsStale ?? false, now: executor.now())
+            kind, leg, isMeasured: run.isMeasured, tried: run.machine.tried,
+            mayRepeat: run.report.lastFailure?.advice == .anywhere, need: run.need,
+            acceptsStale: run.running.acceptsStale, now: executor.now())
         switch choice {
         case .refuse(let reason):
-            result.report.refusal = reason
+            run.report.refusal = reason
             return nil
         case .ask(let pick):
-            legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
+            run.machine.attemptStarted(kind, replica: pick.replica)
             leg.meters.attemptStarted(kind, shard: leg.shardIndex)
-            result.report.replica = leg.shard.replicas[pick.replica].name
+            run.report.replica = leg.shard.replicas[pick.replica].name
             return pick
         }
     }
@@ -174,34 +186,33 @@ extension SearchLane {
 
     /// From now on the attempt may be slow. That includes the wait for a connection: a frozen replica shows in that its
     /// connections do not come back. When all wait because we are full, no replica has room for a hedge.
-    private func armHedge(_ place: SlotID, after delay: Duration?) {
-        guard let delay, configuration.hedges, legs[place]?.running.terms.allowsHedges == true else { return }
-        legs[place]?.hedgeAfter = delay
-        legs[place]?.hedgeTimer = executor.schedule(at: executor.now().advanced(by: delay)) {
+    private func armHedge(_ run: RunningLeg, after delay: Duration?) {
+        guard let delay, configuration.hedges, run.running.terms.allowsHedges else { return }
+        run.hedgeAfter = delay
+        run.hedgeTimer = executor.schedule(at: executor.now().advanced(by: delay)) { [place = run.place] in
             self.assumeIsolated { $0.hedgeDue(place) }
         }
     }
 
-    private func disarmHedge(_ place: SlotID) {
-        if let timer = legs[place]?.hedgeTimer.take() { executor.cancel(timer) }
+    private func disarmHedge(_ run: RunningLeg) {
+        if let timer = run.hedgeTimer.take() { executor.cancel(timer) }
     }
 
     private func hedgeDue(_ place: SlotID) {
-        legs[place]?.hedgeTimer = nil
-        guard legs[place]?.isOver == false,
-            case .attempt(let kind, _) = legs[place]?.machine.hedgeDue(now: executor.now()), let run = legs[place]
-        else { return }
+        guard let run = legs[place] else { return }
+        run.hedgeTimer = nil
+        guard !run.isOver, case .attempt(let kind, _) = run.machine.hedgeDue(now: executor.now()) else { return }
         let choice = run.leg.shardState.attemptRequested(
             kind, run.leg, isMeasured: run.isMeasured, tried: run.machine.tried, mayRepeat: false,
             need: run.need, acceptsStale: false, now: executor.now())
         // Nobody has room, or there is no budget, just now; while the leg waits, that may change.
-        guard case .ask(let pick) = choice else { return armHedge(place, after: run.hedgeAfter) }
-        legs[place]?.machine.attemptStarted(kind, replica: pick.replica)
+        guard case .ask(let pick) = choice else { return armHedge(run, after: run.hedgeAfter) }
+        run.machine.attemptStarted(kind, replica: pick.replica)
         run.leg.meters.attemptStarted(kind, shard: run.leg.shardIndex)
-        let (leg, input, running, rung) = (run.leg, run.input, run.running, run.rung)
-        let trace = beginTrace(ofAttempt: kind, pick, place)
-        legs[place]?.hedge = Task(executorPreference: executor) {
-            let end = await self.perform(pick, leg, input, running, for: nil)
+        let request = request(pick, run.leg, run.input, run.running)
+        let trace = beginTrace(ofAttempt: kind, pick, run)
+        run.hedge = Task(executorPreference: executor) { [rung = run.rung] in
+            let end = await self.perform(request, for: nil)
             trace?.end(end)
             await self.hedgeEnded(place, rung, end)
             return end
@@ -211,12 +222,12 @@ extension SearchLane {
     /// The hedge came first: the attempt that still runs is of no use any more.
     private func hedgeEnded(_ place: SlotID, _ rung: Int, _ end: AttemptEnd) {
         // Once the leg waits for the hedge itself, or is over, it takes the end from the task.
-        guard legs[place]?.hedge != nil, legs[place]?.rung == rung else { return }
+        guard let run = legs[place], run.hedge != nil, run.rung == rung else { return }
         guard case .success = end.result else { return }
-        _ = legs[place]?.machine.attemptSucceeded()
-        if let leg = legs[place]?.leg { leg.meters.hedgeWon(shard: leg.shardIndex) }
-        legs[place]?.hedgeEnd = Boxed(end)
-        legs[place]?.hedge = nil
+        _ = run.machine.attemptSucceeded()
+        run.leg.meters.hedgeWon(shard: run.leg.shardIndex)
+        run.hedgeEnd = end
+        run.hedge = nil
         interrupt(place)
     }
 
@@ -224,9 +235,9 @@ extension SearchLane {
 
     /// The search has its answer without this leg.
     func giveUpLeg(_ place: SlotID) {
-        guard legs[place] != nil else { return }
-        legs[place]?.isGivenUp = true
-        legs[place]?.hedge?.cancel()
+        guard let run = legs[place] else { return }
+        run.isGivenUp = true
+        run.hedge?.cancel()
         interrupt(place)
     }
 

@@ -11,6 +11,7 @@ extension SearchLane {
     }
 
     /// The nearest rows of each list.
+    @inline(__always)
     func lists(_ plan: SearchPlan, _ running: RunningSearch) async -> SearchOutcome {
         guard let twoPhase = plan.search.extras?.value.twoPhase else { return await nearest(plan, running) }
         return await inTwoPhases(plan, twoPhase, running)
@@ -25,23 +26,36 @@ extension SearchLane {
         return Outcome(result: .success(answer), unsettled: unsettled)
     }
 
+    @inline(__always)
     private func nearest(_ plan: SearchPlan, _ running: RunningSearch) async -> SearchOutcome {
-        var end = await fanOut(plan.stage, running)
-        guard case .success(let coverage) = end.verdict else { return end.failed() }
-        var began = executor.now()
-        var lists = Lists(plan, end.legs)
+        let end = await fanOut(plan.stage, running)
+        guard case .success = end.verdict else { return end.failed() }
+        let began = executor.now()
+        let lists = Lists(plan, end.legs)
         let short = lists.cutShort(plan, end.legs)
-        var isRepaired = false
-        if !short.isEmpty {
-            let stage = planning(plan) { $0.again(plan, short, end.legs, isExtra: running.mayBePartial) }
-            let again = await fanOut(stage, running)
-            if case .failure = again.verdict, !running.mayBePartial { return again.failed(also: end.unsettled) }
-            isRepaired = again.legs.contains { $0.status == .ok }
-            end.repair(short, with: again)
-            began = executor.now()
-            lists = Lists(plan, end.legs)
-        }
-        var answer = lists.answer(plan, end.legs, coverage: coverage)
+        guard short.isEmpty else { return await repaired(plan, running, end, short) }
+        return merged(lists, plan, running, end, from: began)
+    }
+
+    /// Asks the legs again whose share of the list has cut it short.
+    private func repaired(
+        _ plan: SearchPlan, _ running: RunningSearch, _ first: StageEnd, _ short: [Int]
+    ) async -> SearchOutcome {
+        var end = first
+        let stage = planning(plan) { $0.again(plan, short, end.legs, isExtra: running.mayBePartial) }
+        let again = await fanOut(stage, running)
+        if case .failure = again.verdict, !running.mayBePartial { return again.failed(also: end.unsettled) }
+        end.repair(short, with: again)
+        let isRepaired = again.legs.contains { $0.status == .ok }
+        let began = executor.now()
+        return merged(Lists(plan, end.legs), plan, running, end, from: began, isRepaired: isRepaired)
+    }
+
+    private func merged(
+        _ lists: Lists, _ plan: SearchPlan, _ running: RunningSearch, _ end: StageEnd, from began: Instant,
+        isRepaired: Bool = false
+    ) -> SearchOutcome {
+        var answer = lists.answer(plan, end.legs, coverage: end.verdict.success ?? 0)
         answer.isRepaired = isRepaired
         topology.meters.merged(in: began.duration(to: executor.now()))
         return answered(answer, running, end.unsettled)

@@ -120,6 +120,7 @@ public actor SearchLane {
         logger.notice("slow search", metadata: metadata)
     }
 
+    @inline(__always)
     private func execute(
         _ search: Search, admittedBy ticket: Admission.Ticket, _ stream: AnswerStream?, _ started: Instant
     ) async -> SearchOutcome {

@@ -2,6 +2,9 @@
 struct SlotID: Hashable, Sendable {
     fileprivate let index: Int
     fileprivate let generation: UInt64
+
+    /// Of no entry.
+    static let none = SlotID(index: 0, generation: 0)
 }
 
 /// Entries that come and go all the time, found by index: no hashing and, once it has grown, no allocation.

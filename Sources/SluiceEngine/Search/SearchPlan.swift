@@ -20,13 +20,20 @@ struct Stage: Sendable {
     }
 }
 
-/// A search made ready to run.
-struct SearchPlan: Sendable {
+/// A search made ready to run. A class, since it passes many hands.
+final class SearchPlan: Sendable {
     let search: Search
     let stage: Stage
     /// One for each collection.
     let parts: [PlannedPart]
     let maxDistance: Double
+
+    init(search: Search, stage: Stage, parts: [PlannedPart], maxDistance: Double) {
+        self.search = search
+        self.stage = stage
+        self.parts = parts
+        self.maxDistance = maxDistance
+    }
 
     /// How many vectors are searched for.
     var vectorCount: Int { 1 + (search.extras?.value.furtherVectors.count ?? 0) }

@@ -34,9 +34,13 @@ struct Reply: Sendable {
     /// Nil for an answer.
     let error: ErrorCode?
 
+    /// Enough for most answers, and as much as the allocator still gives out of what a thread has kept for itself
+    /// (glibc's tcache ends at 1,032 bytes).
+    private static var usualBytes: Int { 1_024 }
+
     /// - Parameter trace: the request's; it is told of the answer.
     init<Answer: ReplyMessage>(_ result: Result<Answer, SearchError>, _ trace: RequestTrace? = nil) {
-        var payload = ByteBufferAllocator().buffer(capacity: 2_048)
+        var payload = ByteBufferAllocator().buffer(capacity: Self.usualBytes)
         switch result {
         case .success(let answer):
             trace?.note(answer.describe)
