@@ -1,4 +1,4 @@
-/// When two sets of repeats are different, and when they only look so (docs/bench-compare.md).
+/// When two sets of repeats are different, and when they only look so (docs/bench.md).
 package struct ComparisonRule: Sendable, Equatable, Encodable {
     /// Of the medians: what is less does not matter, however sure it is.
     package var leastChange: Double

@@ -5,16 +5,22 @@ package struct RunGroup: Sendable, Equatable {
     package var rate: Double?
     /// Of a closed loop; nil where a rate was asked for, which may have any number in flight.
     package var inFlight: Int?
+    /// Where runs differ in it.
+    package var efSearch: Int?
     package var runs: [Measurement.Run]
 
     /// In the order of the rates, the targets as they come.
     package static func groups(of runs: [Measurement.Run]) -> [RunGroup] {
         var groups: [Key: RunGroup] = [:]
         var order: [Key] = []
+        let isOfMany = Set(runs.map(\.efSearch)).count > 1
         for run in runs {
-            let key = Key(target: run.target, rate: run.rate, inFlight: run.rate == nil ? run.inFlight : nil)
+            let key = Key(
+                target: run.target, rate: run.rate, inFlight: run.rate == nil ? run.inFlight : nil,
+                efSearch: isOfMany ? run.efSearch : nil)
             if groups[key] == nil {
-                groups[key] = RunGroup(target: key.target, rate: key.rate, inFlight: key.inFlight, runs: [])
+                groups[key] = RunGroup(
+                    target: key.target, rate: key.rate, inFlight: key.inFlight, efSearch: key.efSearch, runs: [])
                 order.append(key)
             }
             groups[key]?.runs.append(run)
@@ -23,7 +29,8 @@ package struct RunGroup: Sendable, Equatable {
         return order.compactMap { groups[$0] }.sorted { one, other in
             let (left, right) = (targets.firstIndex(of: one.target) ?? 0, targets.firstIndex(of: other.target) ?? 0)
             if left != right { return left < right }
-            return (one.rate ?? 0, one.inFlight ?? 0) < (other.rate ?? 0, other.inFlight ?? 0)
+            return (one.rate ?? 0, one.inFlight ?? 0, one.efSearch ?? 0)
+                < (other.rate ?? 0, other.inFlight ?? 0, other.efSearch ?? 0)
         }
     }
 
@@ -31,7 +38,8 @@ package struct RunGroup: Sendable, Equatable {
     package var name: String { "\(target), \(load)" }
 
     package var load: String {
-        rate.map { Figures.rate($0) } ?? inFlight.map { "\($0) in flight" } ?? ""
+        let load = rate.map { Figures.rate($0) } ?? inFlight.map { "\($0) in flight" } ?? ""
+        return load + (efSearch.map { ", ef_search \($0)" } ?? "")
     }
 
     package func spread(_ value: (Measurement.Run) -> Double?) -> Spread? { Spread(runs.compactMap(value)) }
@@ -40,6 +48,7 @@ package struct RunGroup: Sendable, Equatable {
         var target: String
         var rate: Double?
         var inFlight: Int?
+        var efSearch: Int?
     }
 }
 
