@@ -115,8 +115,8 @@ private struct ComparisonText {
         let chance = Double(tested) * comparison.rule.level
         let falsely =
             tested > 0
-            ? " Of \(tested) tested, up to \(Figures.plain(chance)) would look changed by chance; a smaller --level or a "
-                + "larger --least-change lets fewer through." : ""
+            ? " Of \(tested) tested, up to \(Figures.plain(chance)) would look changed by chance; a smaller --level or "
+                + "a larger --least-change lets fewer through." : ""
         return counts.joined(separator: ", ") + "." + falsely
     }
 }

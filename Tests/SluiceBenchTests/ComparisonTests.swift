@@ -162,6 +162,25 @@ private typealias Measurement = SluiceBench.Measurement
         #expect(comparison.warnings.contains("only the second has a run of gateway, 300/s"))
     }
 
+    @Test func runsWithAnotherEfSearchAreNoRepeats() {
+        func runs(_ throughputs: [Int: Double]) -> Measurement {
+            Sample.measurement(
+                throughputs.sorted { $0.key < $1.key }.flatMap { efSearch, throughput in
+                    (0..<5).map { turn in
+                        var run = Sample.run(throughput: throughput + Double(turn))
+                        run.efSearch = efSearch
+                        return run
+                    }
+                })
+        }
+        let comparison = Comparison(of: runs([40: 2_000, 80: 1_000]), and: runs([40: 2_000, 80: 1_500]))
+        let rows = comparison.rows.filter { $0.measure == "throughput" }
+        #expect(rows.map(\.part) == ["gateway, 16 in flight, ef_search 40", "gateway, 16 in flight, ef_search 80"])
+        #expect(rows.map(\.verdict) == [.noChange, .better])
+        // Where each has but one, it is what is compared.
+        #expect(Comparison(of: runs([40: 2_000]), and: runs([80: 1_000])).rows.first?.verdict == .worse)
+    }
+
     @Test func whatElseIsDifferentIsSaid() {
         let before = Sample.measurement([Sample.run()])
         var after = Sample.measurement([Sample.run()], settings: ["ef_search": "80", "k": "10"])

@@ -5,7 +5,7 @@ import Testing
     @Test func linearTicksAreRoundAndWithinTheBounds() {
         #expect(Scale.linear.ticks(from: 0, to: 3_000, count: 6) == [0, 500, 1_000, 1_500, 2_000, 2_500, 3_000])
         #expect(
-            Scale.linear.ticks(from: 0.87, to: 1, count: 5).map { ($0 * 100).rounded() } == [
+            Scale.linear.ticks(from: 0.87, to: 1, count: 8).map { ($0 * 100).rounded() } == [
                 88, 90, 92, 94, 96, 98, 100,
             ])
         #expect(Scale.linear.ticks(from: -3, to: 7, count: 5) == [-2, 0, 2, 4, 6])

@@ -84,7 +84,7 @@ package struct Comparison: Sendable, Equatable, Encodable {
 extension RunGroup {
     /// Whether both asked for the same.
     func isSame(as other: RunGroup) -> Bool {
-        guard target == other.target, inFlight == other.inFlight else { return false }
+        guard target == other.target, inFlight == other.inFlight, efSearch == other.efSearch else { return false }
         guard let rate, let otherRate = other.rate else { return rate == nil && other.rate == nil }
         return abs(rate - otherRate) <= 1e-6 * max(abs(rate), abs(otherRate))
     }

@@ -51,22 +51,14 @@ extension Comparison {
         }
     }
 
+    /// The throughput with each ef_search is that of its runs.
     static func recallRows(_ before: Measurement, _ after: Measurement, _ rule: ComparisonRule) -> [Row] {
-        Set((before.recall + after.recall).map(\.efSearch)).sorted().flatMap { width in
-            let parts: [(String, Unit, @Sendable (Measurement.RecallPoint) -> Double)] = [
-                ("recall", .foundShare, { $0.recall }), ("throughput", .perSecond, { $0.throughput }),
-            ]
-            return parts.map { name, unit, value in
-                row(
-                    "ef_search \(width)", name, unit, spread(before, width, value), spread(after, width, value), rule)
+        Set((before.recall + after.recall).map(\.efSearch)).sorted().map { efSearch in
+            let recalls = [before, after].map { measurement in
+                Spread(measurement.recall.filter { $0.efSearch == efSearch }.map(\.recall))
             }
+            return row("ef_search \(efSearch)", "recall", .foundShare, recalls[0], recalls[1], rule)
         }
-    }
-
-    private static func spread(
-        _ measurement: Measurement, _ efSearch: Int, _ value: (Measurement.RecallPoint) -> Double
-    ) -> Spread? {
-        Spread(measurement.recall.filter { $0.efSearch == efSearch }.map(value))
     }
 
     static func kneeRows(_ before: Measurement, _ after: Measurement, _ rule: ComparisonRule) -> [Row] {

@@ -1,4 +1,4 @@
-/// When two sets of repeats are different, and when they only look so (docs/bench-compare.md).
+/// When two sets of repeats are different, and when they only look so (docs/bench.md).
 package struct ComparisonRule: Sendable, Equatable, Encodable {
     /// Of the medians: what is less does not matter, however sure it is.
     package var leastChange: Double
@@ -25,7 +25,7 @@ package struct ComparisonRule: Sendable, Equatable, Encodable {
             "With 2 to \(Self.fewestForRanks - 1): changed if the ranges are apart by at least the wider of them; "
                 + "if they touch, not changed.",
             "With 1: nothing can be told. And medians must differ by at least \(change): times also by "
-                + "\(Figures.time(Self.leastTime)), shares by \(Figures.percent(Self.leastShare)) of the requests instead.",
+                + "\(Figures.time(Self.leastTime)), shares by \(Figures.percent(Self.leastShare)) of requests instead.",
         ]
     }
 

@@ -53,22 +53,33 @@ struct ReportFacts {
     let drawn: [RunGroup]
     /// Those that are looked into: of a sweep, each target's knee; else as `drawn`.
     let main: [RunGroup]
-    /// At least two rates of one target.
-    let isSweep: Bool
+    /// Those of targets that were asked at several rates.
+    let swept: [RunGroup]
     private let hasOneTarget: Bool
 
     static let mostDrawn = 6
+
+    private struct Series: Hashable {
+        var target: String
+        var efSearch: Int?
+
+        init(_ target: String, _ efSearch: Int?) {
+            self.target = target
+            self.efSearch = efSearch
+        }
+    }
 
     init(_ measurement: Measurement) {
         self.measurement = measurement
         let groups = RunGroup.groups(of: measurement.runs)
         self.groups = groups
-        let rates = Dictionary(grouping: groups.filter { $0.rate != nil }, by: \.target)
-        isSweep = rates.values.contains { $0.count > 1 }
+        let series = Dictionary(grouping: groups.filter { $0.rate != nil }) { Series($0.target, $0.efSearch) }
+            .filter { $0.value.count > 1 }
+        swept = groups.filter { $0.rate != nil && series[Series($0.target, $0.efSearch)] != nil }
         hasOneTarget = Set(groups.map(\.target)).count <= 1
-        let knees = rates.values.compactMap { Self.knee(of: $0, measurement.knee) }
+        let knees = series.values.compactMap { Self.knee(of: $0, measurement.knee) }
         drawn = Self.few(groups, keeping: knees)
-        main = isSweep ? groups.filter { knees.contains($0) || $0.rate == nil } : drawn
+        main = swept.isEmpty ? drawn : groups.filter { knees.contains($0) || $0.rate == nil }
     }
 
     /// The rate that was kept up with; without a knee the least one.

@@ -1,5 +1,5 @@
-/// HTML that is well-formed XML, too. Texts and attributes are escaped on their way in, so that nothing of a measurement
-/// can become markup.
+/// HTML that is well-formed XML, too. Texts and attributes are escaped on their way in, so that nothing of a
+/// measurement can become markup.
 struct Markup: Sendable, Equatable {
     private(set) var source: String
 

@@ -164,8 +164,8 @@ extension ReportSections {
     // MARK: The sweep
 
     static func sweepAnswered(_ facts: ReportFacts) -> Markup {
-        guard facts.isSweep else { return .nothing }
-        let rates = facts.groups.compactMap(\.rate)
+        guard !facts.swept.isEmpty else { return .nothing }
+        let rates = facts.swept.compactMap(\.rate)
         var lines = sweep(facts, "answered") { $0.throughput }
         lines.append(
             Plot.Line(
@@ -177,7 +177,7 @@ extension ReportSections {
     }
 
     static func sweepLatency(_ facts: ReportFacts) -> Markup {
-        guard facts.isSweep else { return .nothing }
+        guard !facts.swept.isEmpty else { return .nothing }
         let lines = percentiles.filter { ["p50", "p99"].contains($0.0) }.flatMap { name, value in
             sweep(facts, name) { $0.latency.count > 0 ? Double(max(1, value($0.latency))) : nil }
         }
@@ -191,11 +191,11 @@ extension ReportSections {
         _ facts: ReportFacts, _ what: String, _ value: (Measurement.Run) -> Double?
     ) -> [Plot.Line] {
         var targets: [String] = []
-        for group in facts.groups where group.rate != nil && !targets.contains(group.target) {
+        for group in facts.swept where !targets.contains(group.target) {
             targets.append(group.target)
         }
         return targets.prefix(Plot.Look.kinds).enumerated().map { place, target in
-            let points = facts.groups.filter { $0.target == target }.compactMap { group in
+            let points = facts.swept.filter { $0.target == target }.compactMap { group in
                 group.rate.flatMap { rate in group.spread(value).map { Curves.point(rate, $0) } }
             }
             return Plot.Line(

@@ -27,6 +27,9 @@ enum ReportSections {
         if group.runs.contains(where: { $0.partial > 0 }) {
             numbers.append(("lacked a shard", group.spread(\.partialShare), Figures.percent))
         }
+        let behind = group.spread { $0.behind.map { Double($0.p99) } }
+        // What the system's timers do is nothing to speak of.
+        if let behind, behind.greatest > 1_000 { numbers.append(("begun late by (p99)", behind, Figures.time)) }
         var items = numbers.map { item($0.0, .init($0.1, $0.2)) }
         if let knee = facts.measurement.knee {
             items.append(item("the knee", .init(Figures.rate(knee.rate), range: "then: \(knee.reason)")))

@@ -68,7 +68,8 @@ enum ReportStyle {
         caption { text-align: left; color: var(--dim); padding: .2rem 0; }
         th, td { vertical-align: top; text-align: right; padding: .2rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
         th:first-child { text-align: left; padding-left: 0; } thead th { color: var(--dim); font-weight: 600; }
-        tbody th { font-weight: 400; } td:last-child { white-space: normal; min-width: 7rem; }
+        tbody th { font-weight: 400; }
+        td:last-child { white-space: normal; min-width: 7rem; }
         :focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; }
         @media print { section { break-inside: avoid; } .wide { overflow: visible; } }
 

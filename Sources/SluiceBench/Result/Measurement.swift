@@ -1,6 +1,6 @@
 /// What one `sluice bench` measured: the JSON file, and all that the report and the comparison know.
 ///
-/// Times are microseconds, rates a second; a histogram is HdrHistogram's own compressed form as well as its percentiles.
+/// Times are microseconds, rates a second.
 package struct Measurement: Codable, Sendable, Equatable {
     /// Of this format; a reader refuses another.
     package var format = 1

@@ -5,7 +5,7 @@ package struct RunGroup: Sendable, Equatable {
     package var rate: Double?
     /// Of a closed loop; nil where a rate was asked for, which may have any number in flight.
     package var inFlight: Int?
-    /// Where it was asked for.
+    /// Where runs differ in it.
     package var efSearch: Int?
     package var runs: [Measurement.Run]
 
@@ -13,10 +13,11 @@ package struct RunGroup: Sendable, Equatable {
     package static func groups(of runs: [Measurement.Run]) -> [RunGroup] {
         var groups: [Key: RunGroup] = [:]
         var order: [Key] = []
+        let isOfMany = Set(runs.map(\.efSearch)).count > 1
         for run in runs {
             let key = Key(
                 target: run.target, rate: run.rate, inFlight: run.rate == nil ? run.inFlight : nil,
-                efSearch: run.efSearch)
+                efSearch: isOfMany ? run.efSearch : nil)
             if groups[key] == nil {
                 groups[key] = RunGroup(
                     target: key.target, rate: key.rate, inFlight: key.inFlight, efSearch: key.efSearch, runs: [])
@@ -37,8 +38,8 @@ package struct RunGroup: Sendable, Equatable {
     package var name: String { "\(target), \(load)" }
 
     package var load: String {
-        let pace = rate.map { Figures.rate($0) } ?? inFlight.map { "\($0) in flight" } ?? ""
-        return pace + (efSearch.map { ", ef_search \($0)" } ?? "")
+        let load = rate.map { Figures.rate($0) } ?? inFlight.map { "\($0) in flight" } ?? ""
+        return load + (efSearch.map { ", ef_search \($0)" } ?? "")
     }
 
     package func spread(_ value: (Measurement.Run) -> Double?) -> Spread? { Spread(runs.compactMap(value)) }
