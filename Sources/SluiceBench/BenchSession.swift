@@ -146,10 +146,11 @@ package struct BenchSession: Sendable {
 
     private func measureRecall(_ outcome: inout Outcome) async throws(BenchFailure) {
         let probe = try await RecallProbe(
-            workload, isMulti: plan.mix.has(.multi), count: plan.recallQueries, on: target)
+            workload, isMulti: plan.mix.has(.multi), count: plan.recallQueries, on: target,
+            until: interruption)
         var current = workload
         for (step, efSearch) in plan.recallWith.enumerated() where !interruption.isWanted {
-            let (mean, least) = try await probe.recall(efSearch: efSearch, on: target)
+            let (mean, least) = try await probe.recall(efSearch: efSearch, on: target, until: interruption)
             current = current.with(efSearch: efSearch)
             let before = outcome.runs.count
             for number in 1...plan.repeats where !interruption.isWanted {

@@ -151,8 +151,10 @@ struct AskOptions: ParsableArguments {
         }
         let values = try efSearches()
         guard recall || values.count <= 1 else { throw ValidationError("several --ef-search go with --recall") }
-        guard !recall || [RequestKind.search, .multi].contains(where: requests.has), !recall || !requests.has(.load)
-        else { throw ValidationError("--recall goes with the kinds search and multi, and without load") }
+        let isComparable = (requests.has(.search) || requests.has(.multi)) && !requests.has(.load)
+        guard !recall || isComparable else {
+            throw ValidationError("--recall goes with the kinds search and multi, and without load")
+        }
     }
 
     private func checkFilter(_ requests: RequestMix) throws {

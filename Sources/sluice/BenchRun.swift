@@ -64,11 +64,11 @@ struct BenchRun: AsyncParsableCommand {
 
     private func directTarget() async throws -> DirectTarget {
         let configuration: GatewayConfig
-        do {
+        do throws(ConfigErrors) {
             configuration = try GatewayConfig.load(
                 path: config ?? "", environment: ProcessInfo.processInfo.environment)
-        } catch let errors as ConfigErrors {
-            Output.complain(errors.description)
+        } catch {
+            Output.complain(error.description)
             throw Exit.config
         }
         do throws(BenchFailure) {
@@ -82,7 +82,7 @@ struct BenchRun: AsyncParsableCommand {
 
     private func measure(_ target: any BenchTarget, _ interruption: Interruption) async throws {
         let outcome: BenchSession.Outcome
-        let (started, machine) = (Date.now, Measurement.Machine.current())
+        let (started, machine) = (Date.now, SluiceBench.Measurement.Machine.current())
         let meter = ProgressMeter(total: nil)
         do {
             let workload = try await workload(target)
@@ -97,7 +97,7 @@ struct BenchRun: AsyncParsableCommand {
         }
         meter.end()
         for warning in outcome.warnings { Output.complain("sluice: \(warning)") }
-        let measurement = Measurement(
+        let measurement = try SluiceBench.Measurement(
             started: started.formatted(.iso8601), command: BenchSummary.command(), machine: machine,
             versions: ["sluice": Version.withCommit], settings: settings(), runs: outcome.runs, knee: outcome.knee,
             recall: outcome.recall)
@@ -205,8 +205,8 @@ struct BenchRun: AsyncParsableCommand {
             "warmup": "\(pace.warmup)", "repeats": "\(pace.repeats)",
             "vectors": ask.vectorFile == nil ? "drawn from the collection" : "from a file",
         ]
-        settings["ef_search"] =
-            ask.efSearch ?? (ask.recall ? try ask.efSearches().map(String.init).joined(separator: ",") : nil)
+        let efSearches = try ask.efSearches().map(String.init)
+        if !efSearches.isEmpty { settings["ef_search"] = efSearches.joined(separator: ",") }
         settings["deadline"] = ask.deadline
         settings["sweep"] = pace.sweep
         settings["connections"] = pace.connections.map { "\($0)" }

@@ -4,7 +4,7 @@ import SluiceBench
 
 /// What a bench prints and writes.
 struct BenchSummary {
-    let measurement: Measurement
+    let measurement: SluiceBench.Measurement
     let outcome: BenchSession.Outcome
     /// Of the run that stands for all; nil if there was none.
     let flat: BenchFlatReport?
@@ -96,9 +96,7 @@ struct BenchSummary {
         guard !sorted.isEmpty else { return }
         let run = sorted[(sorted.count - 1) / 2]
         if sorted.count > 1 || outcome.runs.count > 1 {
-            var head = group.name
-            if let efSearch = run.efSearch, !measurement.recall.isEmpty { head += ", ef_search \(efSearch)" }
-            print("\(head):")
+            print("\(group.name):")
         }
         let what = run.kinds.count == 1 ? (run.kinds.keys.first == "ping" ? "pings" : "searches") : "requests"
         let isSearch = run.kinds.keys.allSatisfy { $0 != "get" && $0 != "load" }
@@ -115,7 +113,7 @@ struct BenchSummary {
         show(run)
     }
 
-    private func show(_ run: Measurement.Run) {
+    private func show(_ run: SluiceBench.Measurement.Run) {
         print(Self.text(run.latency))
         if run.kinds.count > 1 {
             for (kind, latency) in run.kinds.sorted(by: { $0.key < $1.key }) {
@@ -142,7 +140,7 @@ struct BenchSummary {
         }
     }
 
-    private static func text(_ latency: Measurement.Latency) -> String {
+    private static func text(_ latency: SluiceBench.Measurement.Latency) -> String {
         "p50 \(latency.p50) us, p90 \(latency.p90) us, p99 \(latency.p99) us, p99.9 \(latency.p999) us, "
             + "p99.99 \(latency.p9999) us, max \(latency.max) us"
     }
@@ -150,7 +148,7 @@ struct BenchSummary {
 
 /// The JSON of a bench: the measurement, and beside its keys those of the run that stands for it, as scripts know them.
 struct BenchReport: Encodable {
-    var measurement: Measurement
+    var measurement: SluiceBench.Measurement
     var flat: BenchFlatReport?
 
     func encode(to encoder: any Encoder) throws {
@@ -186,7 +184,8 @@ struct BenchFlatReport: Encodable {
     var ping: Bool
 
     init(
-        _ run: Measurement.Run, concurrency: Int, connections: Int, collections: [String], k: Int, ping: Bool
+        _ run: SluiceBench.Measurement.Run, concurrency: Int, connections: Int, collections: [String], k: Int,
+        ping: Bool
     ) {
         searches = run.answered
         qps = run.throughput

@@ -1,3 +1,4 @@
+import Histogram
 import SluiceBench
 import SluiceClient
 import Synchronization

@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test func percentilesAreThoseOfTheSortedValuesToThreeDigits() {
-        let latency = Measurement.Latency(Self.histogram(Self.values))
+        let latency = SluiceBench.Measurement.Latency(Self.histogram(Self.values))
         let sorted = Self.values.sorted()
         for (percentile, value) in [
             (50, latency.p50), (90, latency.p90), (99, latency.p99), (99.9, latency.p999), (99.99, latency.p9999),
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test func theCurveRisesFromTheLeastToTheGreatest() {
-        let curve = Measurement.Latency(Self.histogram(Self.values)).curve
+        let curve = SluiceBench.Measurement.Latency(Self.histogram(Self.values)).curve
         #expect(curve.first?.percentile == 0 && curve.last?.percentile == 100 && curve.count > 50)
         for (before, after) in zip(curve, curve.dropFirst()) {
             #expect(before.percentile <= after.percentile && before.microseconds <= after.microseconds)
@@ -40,7 +40,7 @@ import Testing
     }
 
     @Test func nothingHasNoPercentiles() {
-        let latency = Measurement.Latency(.ofLatencies)
+        let latency = SluiceBench.Measurement.Latency(.ofLatencies)
         #expect(latency.count == 0 && latency.p9999 == 0 && latency.max == 0 && latency.mean == 0)
         #expect(latency.curve.isEmpty)
     }

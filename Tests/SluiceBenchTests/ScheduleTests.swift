@@ -39,7 +39,7 @@ import Testing
 
     @Test func noneIsDueAtTheEndOrLater() {
         #expect(arrivals(10, .even, seconds: 1).last == .milliseconds(900))
-        for seed in 0..<50 {
+        for seed: UInt64 in 0..<50 {
             #expect(arrivals(5, .poisson, seconds: 1, seed: seed).allSatisfy { $0 < .seconds(1) })
         }
     }

@@ -16,6 +16,11 @@ package struct FaultPlan: Sendable, Equatable {
         /// Since the measurement began.
         package var at: Duration
         package var command: String
+
+        package init(at: Duration, command: String) {
+            self.at = at
+            self.command = command
+        }
     }
 
     package var kind: Kind

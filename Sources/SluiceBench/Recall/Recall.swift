@@ -39,12 +39,12 @@ package struct RecallProbe: Sendable {
     private let queries: [SearchQuery]
     private let exact: [[Neighbour]]
 
-    /// One search at a time for each connection that is not to be overloaded: a scan of all rows costs a core.
+    /// A scan of all rows takes a core of every shard.
     private static let atATime = 2
 
     /// Asks for the exact answers.
     package init(
-        _ workload: Workload, isMulti: Bool, count: Int, on target: any BenchTarget
+        _ workload: Workload, isMulti: Bool, count: Int, on target: any BenchTarget, until end: Interruption
     ) async throws(BenchFailure) {
         queries = (0..<count).map { number in
             let subject = workload.subjects[number % workload.subjects.count]
@@ -61,26 +61,24 @@ package struct RecallProbe: Sendable {
                 query.efSearch = nil
                 query.deadline = .seconds(60)
                 return query
-            }, on: target)
+            }, on: target, until: end)
     }
 
     /// The recall of the searches with an ef_search.
     package func recall(
-        efSearch: Int, on target: any BenchTarget
-    ) async throws(BenchFailure) -> (
-        mean: Double, least: Double
-    ) {
+        efSearch: Int, on target: any BenchTarget, until end: Interruption
+    ) async throws(BenchFailure) -> (mean: Double, least: Double) {
         let found = try await Self.answers(
             queries.map { query in
                 var query = query
                 query.efSearch = efSearch
                 return query
-            }, on: target)
+            }, on: target, until: end)
         return Recall.summary(zip(found, exact).map { Recall.share(of: $0, in: $1) })
     }
 
     private static func answers(
-        _ queries: [SearchQuery], on target: any BenchTarget
+        _ queries: [SearchQuery], on target: any BenchTarget, until end: Interruption
     ) async throws(BenchFailure) -> [[Neighbour]] {
         typealias Answer = (Int, Result<[Neighbour], BenchFailure>)
         let answers = await withTaskGroup(of: Answer.self) { group in
@@ -100,10 +98,11 @@ package struct RecallProbe: Sendable {
             while let (number, answer) = await group.next() {
                 answers[number] = answer
                 // After a failure no more is asked.
-                if case .success = answer { ask() } else { next = queries.count }
+                if case .success = answer, !end.isWanted { ask() } else { next = queries.count }
             }
             return answers
         }
+        guard !end.isWanted else { throw BenchFailure("cancelled", "it was ended before recall was known") }
         var found: [[Neighbour]] = []
         for answer in answers { found.append(try answer.get()) }
         return found

@@ -21,7 +21,14 @@ package struct DirectReplicas: Sendable {
     /// - Parameter reactors: what connections are made on, by the number of the lane.
     /// - Throws: `PostgresFailure` that says what is wrong with a connection string.
     package init(_ config: GatewayConfig, on reactors: [Reactor]) throws {
-        let blueprint = try Blueprint(config)
+        // A budget is kept by gateways that speak to each other; nobody here would give a permit.
+        var alone = config
+        for shard in alone.shards.indices {
+            for replica in alone.shards[shard].replicas.indices {
+                alone.shards[shard].replicas[replica].pool.connectionBudget = nil
+            }
+        }
+        let blueprint = try Blueprint(alone)
         let lane = blueprint.laneConfiguration
         topology = blueprint.sharedState(on: reactors, metrics: NOOPMetricsHandler.instance).topology
         catalogue = topology.catalogue
