@@ -164,6 +164,8 @@ extension ByteBuffer {
 extension Duration {
     /// Rounded towards zero, saturated.
     var wholeMicroseconds: Int64 {
+        // Up to 18 s one division of words is enough.
+        if let short = UInt64(exactly: attoseconds) { return Int64(short / 1_000_000_000_000) }
         let (seconds, attoseconds) = components
         let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000)
         if overflow { return seconds < 0 ? .min : .max }

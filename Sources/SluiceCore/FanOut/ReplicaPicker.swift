@@ -39,6 +39,17 @@ public enum ReplicaPicker {
         _ candidate: (Int) -> ReplicaCandidate
     ) -> Int? {
         let count = min(max(0, count), mostReplicas)
+        // Each is asked once: what it costs takes a while to find out.
+        return withUnsafeTemporaryAllocation(of: ReplicaCandidate.self, capacity: count) { candidates in
+            for place in 0..<count { candidates.initializeElement(at: place, to: candidate(place)) }
+            return pick(among: count, allowIneligible: allowIneligible, using: &generator) { candidates[$0] }
+        }
+    }
+
+    private static func pick(
+        among count: Int, allowIneligible: Bool, using generator: inout some RandomNumberGenerator,
+        _ candidate: (Int) -> ReplicaCandidate
+    ) -> Int? {
         var drawable = lowestTier(count, eligible: true, candidate)
         if drawable == 0, allowIneligible { drawable = lowestTier(count, eligible: false, candidate) }
         guard let first = draw(from: drawable, using: &generator, candidate) else { return nil }

@@ -325,20 +325,21 @@ public struct ShardMachine: Sendable {
         }
     }
 
+    // Each replica is looked at where it is: a copy would count every array in it up and down.
+
     func isUsable(_ place: Int, avoiding tried: ReplicaSet) -> Bool {
-        let replica = replicas[place]
-        return replica.isReachable && !replica.isDrained && tried.isDisjoint(with: replica.places)
+        replicas[place].isReachable && !replicas[place].isDrained && tried.isDisjoint(with: replicas[place].places)
     }
 
     private func isAllowed(_ place: Int, _ kind: AttemptKind, _ readmitted: UInt64, now: Instant) -> Bool {
-        let replica = replicas[place]
-        if kind != .first, replica.restsUntil > now { return false }
+        if kind != .first, replicas[place].restsUntil > now { return false }
         if kind == .hedge,
-            !configuration.hedging.allowsHedge(load: replica.load, capacity: replica.settings.capacity)
+            !configuration.hedging.allowsHedge(
+                load: replicas[place].load, capacity: replicas[place].settings.capacity)
         {
             return false
         }
-        if replica.breaker.permission(now: now) == .allow { return true }
+        if replicas[place].breaker.permission(now: now) == .allow { return true }
         return place < 64 && readmitted & 1 << UInt64(place) != 0
     }
 
@@ -356,7 +357,7 @@ public struct ShardMachine: Sendable {
 
     /// The slow ones that are used after all, because ejecting them would leave too few.
     private var readmitted: UInt64 {
-        if replicas.allSatisfy({ $0.breaker.isClosed }) { return 0 }
+        if replicas.indices.allSatisfy({ replicas[$0].breaker.isClosed }) { return 0 }
         return slowOnesNeeded
     }
 

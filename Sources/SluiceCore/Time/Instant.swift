@@ -31,6 +31,8 @@ public struct Instant: Hashable, Comparable, Sendable {
 extension Duration {
     /// Whole nanoseconds, saturated at the bounds of `Int64` (292 years).
     public var nanoseconds: Int64 {
+        // Up to 18 s one division of words is enough.
+        if let short = UInt64(exactly: attoseconds) { return Int64(short / 1_000_000_000) }
         let (seconds, attoseconds) = components
         let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         if overflow { return seconds < 0 ? .min : .max }
