@@ -34,7 +34,7 @@ package struct BenchSession: Sendable {
         /// What is not as it was asked for.
         package var warnings: [String] = []
 
-        /// The run that stands for all: of those at the knee, or of all, the one of median throughput. Nil without runs.
+        /// What stands for all: of those at the knee, or of all, the one of median throughput. Nil without any.
         package var representative: Int? {
             let atKnee = knee.map { knee in runs.indices.filter { runs[$0].rate == knee.rate } } ?? []
             let places = (atKnee.isEmpty ? Array(runs.indices) : atKnee).sorted {

@@ -66,8 +66,8 @@ enum ReportStyle {
         details .wide { max-height: 24rem; overflow: auto; }
         table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; width: 100%; }
         caption { text-align: left; color: var(--dim); padding: .2rem 0; }
-        th, td { vertical-align: top; text-align: right; padding: .2rem
-        .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+        th, td { vertical-align: top; text-align: right; padding: .2rem .6rem; white-space: nowrap;
+          border-bottom: 1px solid var(--line); }
         th:first-child { text-align: left; padding-left: 0; } thead th { color: var(--dim); font-weight: 600; }
         tbody th { font-weight: 400; }
         td:last-child { white-space: normal; min-width: 7rem; }
