@@ -165,11 +165,11 @@ public struct ShardTopology: Sendable {
     public func age(now: Instant) -> Duration? { heard.map { max(.zero, $0.duration(to: now)) } }
 
     /// What is wrong, in words for people; the first ones.
-    public func complaints(now: Instant) -> [String] {
+    /// - Parameter isFenced: and that nobody may be written to.
+    public func complaints(now: Instant, isFenced: Bool = true) -> [String] {
         var all = roundComplaints
-        switch verdict(now: now) {
-        case .writable: break
-        case .refused(let refusal): all.insert("nothing is written: \(refusal.words)", at: 0)
+        if isFenced, case .refused(let refusal) = verdict(now: now) {
+            all.insert("nothing is written: \(refusal.words)", at: 0)
         }
         if configuration.requiresSynchronousStandby, isSynchronous == false {
             all.append("require_sync is set, and synchronous mode is off: commits wait for no standby")
@@ -189,6 +189,13 @@ public struct ShardTopology: Sendable {
     }
 
     // MARK: Agreement
+
+    /// More than half of all witnesses say the same of the leader already: the others cannot change what holds.
+    public static func isSettled(_ statements: [Statement], of witnesses: Int) -> Bool {
+        var counts: [Claim: Int] = [:]
+        for statement in statements { counts[claim(statement.report), default: 0] += 1 }
+        return counts.values.contains { $0 * 2 > witnesses }
+    }
 
     /// - Returns: what more than half of the witnesses say of the leader, and which they are. If there is no such thing,
     ///   that it is disputed, and all of them.

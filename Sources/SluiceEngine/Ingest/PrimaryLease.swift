@@ -121,7 +121,8 @@ extension BackendFailure {
 
     /// The server is not, or no longer, the one that may be written to; nothing has been written.
     func isWrongServer(guardedBy command: Int) -> Bool {
-        isUnsent || isRefusal && (sqlState == "25006" || sqlState?.hasPrefix("57P") == true || place?.command == command)
+        isUnsent
+            || isRefusal && (sqlState == "25006" || sqlState?.hasPrefix("57P") == true || place?.command == command)
     }
 
     /// The journal is made when it is first needed.
