@@ -46,3 +46,8 @@ package struct TopologySettings: Hashable, Sendable {
         }
     }
 }
+
+extension TopologySettings {
+    /// A name or a numeric address.
+    package static func isHost(_ text: String) -> Bool { MemberText.isHost(text) }
+}
