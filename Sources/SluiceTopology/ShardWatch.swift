@@ -15,6 +15,8 @@ package final class ShardWatch: Sendable {
         package var members: [ClusterMember]
         package var complaints: [String]
         package var refusals: [WriteRefusal: UInt64]
+        /// Who may be written to is the source's to say.
+        package var isFenced: Bool
     }
 
     private struct State {
@@ -41,11 +43,13 @@ package final class ShardWatch: Sendable {
     private let writing = Mutex<StateFile.Content?>(nil)
 
     /// - Parameters:
+    ///   - earlier: what followed the shard by another source: its timeline and members are kept.
     ///   - keepsState: false for a look that changes nothing: the state file is read only.
     ///   - now: of a monotonic clock.
     ///   - onOtherPlaces: called when other servers are members, or they are elsewhere; on any thread.
     package init(
-        shard: String, _ settings: TopologySettings, keepsState: Bool = true, logger: Logger,
+        shard: String, _ settings: TopologySettings, after earlier: ShardWatch? = nil, keepsState: Bool = true,
+        logger: Logger,
         names: @escaping NameLookUp, now: @escaping @Sendable () -> Instant,
         onOtherPlaces: @escaping @Sendable () -> Void = {}
     ) {
@@ -64,6 +68,10 @@ package final class ShardWatch: Sendable {
         do throws(UnreadableAnswer) { content = try file?.read() ?? content } catch {
             complaint = "the state file cannot be used, earlier timelines are not known: \(error)"
             logger.error("\(complaint ?? "")")
+        }
+        if let earlier = earlier?.state.withLock(\.machine) {
+            content.timeline = max(content.timeline, earlier.highestTimeline)
+            content.members = earlier.places
         }
         state = Mutex(
             State(
@@ -102,8 +110,8 @@ package final class ShardWatch: Sendable {
                 verdict: state.machine.verdict(now: now), age: state.machine.age(now: now),
                 highestTimeline: state.machine.highestTimeline, members: state.machine.members,
                 complaints: (state.fileComplaint.map { [$0] } ?? [])
-                    + state.machine.complaints(now: now, isFenced: settings.namesLeader),
-                refusals: state.refusals)
+                    + state.machine.complaints(now: now, isFenced: false),
+                refusals: state.refusals, isFenced: settings.namesLeader)
         }
     }
 
