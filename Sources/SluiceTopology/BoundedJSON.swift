@@ -1,5 +1,5 @@
-/// A JSON text that somebody else has made, read without believing anything of it: bounded in size and depth, and a value
-/// that is not what it should be is missing rather than an error.
+/// A JSON text that somebody else has made, read without believing anything of it: bounded in depth and in how many
+/// values it has; a value that is not what it should be is missing rather than an error.
 package indirect enum JSONValue: Hashable, Sendable {
     case null
     case flag(Bool)

@@ -39,11 +39,11 @@ struct EtcdDriver: Sendable {
         var turn = Int.random(in: 0..<max(1, endpoints.count))
         while !Task.isCancelled, !endpoints.isEmpty {
             let began = watch.now()
-            let endpoint = endpoints[turn % endpoints.count]
-            switch await follow(endpoint) {
+            let place = turn % endpoints.count
+            switch await follow(endpoints[place], HTTPEndpoint.name(place)) {
             case .cancelled: return
             case .failed(let reason):
-                watch.take([], silences: [.init(endpoint.description, reason)], asked: began)
+                watch.take([], silences: [.init(HTTPEndpoint.name(place), reason)], asked: watch.now())
                 turn = (turn + 1) % endpoints.count
             }
             // The next endpoint at once, unless this one was asked just now.
@@ -52,13 +52,13 @@ struct EtcdDriver: Sendable {
     }
 
     /// As long as an endpoint answers.
-    private func follow(_ endpoint: HTTPEndpoint) async -> End {
+    private func follow(_ endpoint: HTTPEndpoint, _ name: String) async -> End {
         var view = EtcdView()
         var asked = watch.now()
         do throws(UnreadableAnswer) { view.replace(try await range(endpoint)) } catch {
             return .failed(error.description)
         }
-        say(view, endpoint, asked)
+        say(view, name, asked)
         let mark = Mark(view.revision)
         let inputs = AsyncStream.makeStream(of: Input.self, bufferingPolicy: .bufferingOldest(Self.mostWaiting))
         return await withTaskGroup(of: Void.self) { group in
@@ -71,7 +71,7 @@ struct EtcdDriver: Sendable {
                 case .events(let events, let revision):
                     let leader = view.leader
                     view.apply(events, revision: revision)
-                    say(view, endpoint, asked)
+                    say(view, name, asked)
                     // Another leader's lease begins with a reading.
                     if view.leader == leader { break }
                     fallthrough
@@ -81,7 +81,7 @@ struct EtcdDriver: Sendable {
                         return .failed(error.description)
                     }
                     asked = began
-                    say(view, endpoint, asked)
+                    say(view, name, asked)
                 }
                 mark.revision.store(view.revision, ordering: .relaxed)
             }
@@ -89,8 +89,8 @@ struct EtcdDriver: Sendable {
         }
     }
 
-    private func say(_ view: EtcdView, _ endpoint: HTTPEndpoint, _ asked: Instant) {
-        watch.take([.init(endpoint.description, view.report)], silences: [], asked: asked)
+    private func say(_ view: EtcdView, _ name: String, _ asked: Instant) {
+        watch.take([.init(name, view.report)], silences: [], asked: asked)
     }
 
     private func tick(_ inputs: AsyncStream<Input>.Continuation) async {

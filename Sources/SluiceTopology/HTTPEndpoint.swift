@@ -28,6 +28,9 @@ package struct HTTPEndpoint: Hashable, Sendable, CustomStringConvertible {
         return (String(authority[..<colon]), String(authority[authority.index(after: colon)...]))
     }
 
+    /// What one is called where no addresses are shown: by its place in the configuration.
+    static func name(_ place: Int) -> String { "endpoints[\(place)]" }
+
     package var description: String {
         "\(isEncrypted ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
     }

@@ -31,7 +31,7 @@ struct PatroniDriver: Sendable {
     /// what is known.
     private func round() async -> ([ShardTopology.Statement], [ShardTopology.Silence]) {
         await withTaskGroup(of: Word.self) { group in
-            for endpoint in endpoints { group.addTask { await ask(endpoint) } }
+            for place in endpoints.indices { group.addTask { await ask(place) } }
             var statements: [ShardTopology.Statement] = []
             var silences: [ShardTopology.Silence] = []
             var isEnding = false
@@ -42,7 +42,7 @@ struct PatroniDriver: Sendable {
                 case .over:
                     group.cancelAll()
                     let heard = Set(statements.map(\.witness) + silences.map(\.witness))
-                    silences += endpoints.map(\.description).filter { !heard.contains($0) }
+                    silences += endpoints.indices.map(HTTPEndpoint.name).filter { !heard.contains($0) }
                         .map { .init($0, "has not answered as soon as the others") }
                     return (statements, silences)
                 }
@@ -60,15 +60,16 @@ struct PatroniDriver: Sendable {
         }
     }
 
-    private func ask(_ endpoint: HTTPEndpoint) async -> Word {
+    private func ask(_ place: Int) async -> Word {
+        let endpoint = endpoints[place]
         do throws(UnreadableAnswer) {
             let cluster = try await get("/cluster", endpoint)
             // Without it synchronous mode counts as on.
             let config =
                 watch.settings.machine.requiresSynchronousStandby ? try? await get("/config", endpoint) : nil
-            return .said(.init(endpoint.description, try PatroniAnswer.report(cluster: cluster, config: config)))
+            return .said(.init(HTTPEndpoint.name(place), try PatroniAnswer.report(cluster: cluster, config: config)))
         } catch {
-            return .silent(.init(endpoint.description, error.description))
+            return .silent(.init(HTTPEndpoint.name(place), error.description))
         }
     }
 

@@ -57,7 +57,11 @@ extension ShardWatch {
         case .success(let answer):
             guard answer.status == 200 else { throw UnreadableAnswer("status \(answer.status)") }
             return Array(answer.body.readableBytesView)
-        case .failure(let failure): throw UnreadableAnswer(String(failure.description.prefix(200)).withoutControls)
+        case .failure(let failure):
+            // Complaints are shown to whoever may see the state, which has no addresses.
+            logger.debug("\(String(failure.description.prefix(300)).withoutControls)")
+            throw UnreadableAnswer(
+                failure.description.contains("cannot be reached") ? "cannot be reached" : "gave no whole answer")
         case nil: throw UnreadableAnswer("no answer within \(timeout)")
         }
     }

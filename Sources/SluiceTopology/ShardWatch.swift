@@ -37,7 +37,7 @@ package final class ShardWatch: Sendable {
     let names: NameLookUp
     let logger: Logger
     private let file: StateFile?
-    private let onOtherPlaces: @Sendable () -> Void
+    private let onRound: @Sendable (_ hasOtherPlaces: Bool) -> Void
     private let state: Mutex<State>
     /// One writes at a time.
     private let writing = Mutex<StateFile.Content?>(nil)
@@ -46,12 +46,12 @@ package final class ShardWatch: Sendable {
     ///   - earlier: what followed the shard by another source: its timeline and members are kept.
     ///   - keepsState: false for a look that changes nothing: the state file is read only.
     ///   - now: of a monotonic clock.
-    ///   - onOtherPlaces: called when other servers are members, or they are elsewhere; on any thread.
+    ///   - onRound: called after each round, on any thread: whether other servers are members, or they are elsewhere.
     package init(
         shard: String, _ settings: TopologySettings, after earlier: ShardWatch? = nil, keepsState: Bool = true,
         logger: Logger,
         names: @escaping NameLookUp, now: @escaping @Sendable () -> Instant,
-        onOtherPlaces: @escaping @Sendable () -> Void = {}
+        onRound: @escaping @Sendable (_ hasOtherPlaces: Bool) -> Void
     ) {
         self.shard = shard
         self.settings = settings
@@ -60,7 +60,7 @@ package final class ShardWatch: Sendable {
         var logger = logger
         logger[metadataKey: "shard"] = "\(shard)"
         self.logger = logger
-        self.onOtherPlaces = onOtherPlaces
+        self.onRound = onRound
         let file = settings.stateFile.map { StateFile(path: $0, shard: shard) }
         self.file = keepsState ? file : nil
         var content = StateFile.Content()
@@ -137,7 +137,7 @@ package final class ShardWatch: Sendable {
         for line in lines { logger.log(level: line.level, "\(line.text)") }
         if change.hasOtherPlaces || change.hasRisenTimeline { keep() }
         // Whoever asks for the members from now on has the new ones.
-        if change.hasOtherPlaces { onOtherPlaces() }
+        onRound(change.hasOtherPlaces)
         release()
     }
 

@@ -71,7 +71,8 @@ package struct StateFile: Sendable {
         // Names and hosts have no character that would have to be escaped.
         let members = content.members.map { "{\"name\":\"\($0.name)\",\"host\":\"\($0.host)\",\"port\":\($0.port)}" }
         let text =
-            "{\"version\":1,\"shard\":\"\(shard)\",\"timeline\":\(timeline),\"members\":[\(members.joined(separator: ","))]}\n"
+            "{\"version\":1,\"shard\":\"\(shard)\",\"timeline\":\(timeline),"
+            + "\"members\":[\(members.joined(separator: ","))]}\n"
         let draft = path + ".new"
         let descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw failure("cannot be written") }

@@ -105,10 +105,12 @@ public struct ShardTopology: Sendable {
         note(statements, agreeing)
         let places = self.places
         let found = commonMembers(agreeing)
-        if !found.isEmpty { members = found }
+        // Who is there is as doubtful as who leads.
+        let isAgreed = agreed != .refused(.disputed)
+        if !found.isEmpty, isAgreed || members.isEmpty { members = found }
         isSynchronous = common(agreeing.map(\.report.isSynchronous)) ?? nil
         var change = Change(hasOtherPlaces: self.places != places)
-        if agreed != .refused(.disputed) {
+        if isAgreed {
             change.hasRisenTimeline = raise(to: found.compactMap(\.timeline).max() ?? 0)
         }
         return change

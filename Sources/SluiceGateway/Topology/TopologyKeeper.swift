@@ -57,7 +57,7 @@ final class TopologyKeeper: Sendable {
                     of: name, deadline: Instant(nanoseconds: Reactor.now()).advanced(by: patience).nanoseconds)
             },
             now: { Instant(nanoseconds: Reactor.now()) },
-            onOtherPlaces: { [changes] in changes.continuation.yield() })
+            onRound: { [changes] in if $0 { changes.continuation.yield() } })
     }
 
     func stop() {
