@@ -11,7 +11,7 @@ import Testing
     private struct Followed {
         let watch: ShardWatch
         let task: Task<Void, Never>
-        private var rounds: AsyncStream<Void>.Iterator
+        private let rounds: AsyncStream<Void>
 
         init(_ settings: TopologySettings, names: @escaping ShardWatch.NameLookUp = { _, _ in nil }) {
             let stream = AsyncStream.makeStream(of: Void.self)
@@ -20,17 +20,21 @@ import Testing
                 now: { ShardWatchTests.now }, onRound: { _ in stream.continuation.yield() })
             self.watch = watch
             task = Task { await watch.run() }
-            rounds = stream.stream.makeAsyncIterator()
+            rounds = stream.stream
         }
 
         var report: ShardWatch.Report { watch.report(now: ShardWatchTests.now) }
 
         /// Returns after the round that made it true.
-        mutating func wait(until isSo: (ShardWatch.Report) -> Bool) async {
-            while !isSo(report) { _ = await rounds.next() }
+        func wait(until isSo: (ShardWatch.Report) -> Bool) async {
+            var ends = rounds.makeAsyncIterator()
+            while !isSo(report) { _ = await ends.next() }
         }
 
-        mutating func round() async { _ = await rounds.next() }
+        func round() async {
+            var ends = rounds.makeAsyncIterator()
+            _ = await ends.next()
+        }
     }
 
     private static let start = ContinuousClock.now
@@ -76,7 +80,7 @@ import Testing
                         ? Self.cluster(leader: "n1", timeline: 1) : Self.cluster(leader: "n2", timeline: 2))
             }
         ]) { servers in
-            var followed = Followed(try Self.settings(servers))
+            let followed = Followed(try Self.settings(servers))
             defer { followed.task.cancel() }
             await followed.wait { $0.verdict == .writable(.init(name: "n1", host: "127.0.0.1", port: 5_431)) }
             await followed.wait { $0.verdict == .writable(.init(name: "n2", host: "127.0.0.1", port: 5_432)) }
@@ -88,7 +92,7 @@ import Testing
     @Test func aMemberThatHangsDoesNotHoldUpTheOthers() async throws {
         let truth = Self.cluster(leader: "n1", timeline: 3)
         try await with([{ _ in .text(200, truth) }, { _ in .silence }, { _ in .text(200, truth) }]) { servers in
-            var followed = Followed(try Self.settings(servers, timeout: .milliseconds(400)))
+            let followed = Followed(try Self.settings(servers, timeout: .milliseconds(400)))
             defer { followed.task.cancel() }
             await followed.wait { if case .writable = $0.verdict { true } else { false } }
             #expect(followed.report.complaints.contains { $0.hasPrefix("endpoints[1]: ") })
@@ -97,7 +101,7 @@ import Testing
 
     @Test func aMemberThatAnswersTooLateIsSilent() async throws {
         try await with([{ _ in .silence }]) { servers in
-            var followed = Followed(try Self.settings(servers, timeout: .milliseconds(50)))
+            let followed = Followed(try Self.settings(servers, timeout: .milliseconds(50)))
             defer { followed.task.cancel() }
             await followed.watch.awaitFirst()
             await followed.round()
@@ -110,7 +114,7 @@ import Testing
         let truth = Self.cluster(leader: "n1", timeline: 3)
         let lie = Self.cluster(leader: "n2", timeline: 900)
         try await with([{ _ in .text(200, lie) }, { _ in .text(200, truth) }, { _ in .text(200, truth) }]) { servers in
-            var followed = Followed(try Self.settings(servers))
+            let followed = Followed(try Self.settings(servers))
             defer { followed.task.cancel() }
             await followed.wait { $0.complaints.contains { $0.hasPrefix("endpoints[0]: contradicts") } }
             #expect(followed.report.highestTimeline == 3)
@@ -133,7 +137,7 @@ import Testing
     func whatCannotBeStopsTheWrites(_ bad: String, _ refusal: WriteRefusal) async throws {
         let truth = Self.cluster(leader: "n1", timeline: 3)
         try await with([{ .text(200, $0.number == 0 ? truth : bad) }]) { servers in
-            var followed = Followed(try Self.settings(servers))
+            let followed = Followed(try Self.settings(servers))
             defer { followed.task.cancel() }
             await followed.wait { $0.verdict == .refused(refusal) }
             #expect(followed.report.members.contains { $0.name == "n1" })
@@ -146,7 +150,7 @@ import Testing
     func whatCannotBeReadIsSilence(_ status: Int, _ text: String) async throws {
         let truth = Self.cluster(leader: "n1", timeline: 3)
         try await with([{ $0.number == 0 ? .text(200, truth) : .text(status, text) }]) { servers in
-            var followed = Followed(try Self.settings(servers))
+            let followed = Followed(try Self.settings(servers))
             defer { followed.task.cancel() }
             await followed.wait { !$0.complaints.isEmpty }
             #expect(followed.report.verdict == .writable(.init(name: "n1", host: "127.0.0.1", port: 5_431)))
@@ -160,7 +164,7 @@ import Testing
         try await with([{ _ in .text(200, Self.cluster(leader: "n2", timeline: 7)) }]) { servers in
             var settings = try Self.settings(servers)
             settings.stateFile = path
-            var followed = Followed(settings)
+            let followed = Followed(settings)
             await followed.wait { $0.highestTimeline == 7 }
             followed.task.cancel()
             await followed.task.value
@@ -168,7 +172,7 @@ import Testing
         try await with([{ _ in .text(200, Self.cluster(leader: "n1", timeline: 6)) }]) { servers in
             var settings = try Self.settings(servers)
             settings.stateFile = path
-            var followed = Followed(settings)
+            let followed = Followed(settings)
             defer { followed.task.cancel() }
             #expect(followed.report.members.map(\.name) == ["n1", "n2"])
             await followed.wait { $0.verdict == .refused(.timelineBack) }
@@ -187,7 +191,7 @@ import Testing
                 shard: "s0", settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
                 names: { _, _ in nil }, now: { Self.now }, onRound: { _ in })
             #expect(look.report(now: Self.now).complaints.contains { $0.contains("the state file cannot be used") })
-            var followed = Followed(settings)
+            let followed = Followed(settings)
             defer { followed.task.cancel() }
             await followed.wait { $0.highestTimeline == 7 && $0.complaints.isEmpty }
             #expect(try StateFile(path: path, shard: "s0").read()?.timeline == 7)
@@ -226,7 +230,7 @@ import Testing
                     request.number == 1 ? [AnswerTests.events(6, [("leader", "n2")])] : [], ends: false)
             }
         ]) { servers in
-            var followed = Followed(try Self.etcd(servers[0], interval: .seconds(60)))
+            let followed = Followed(try Self.etcd(servers[0], interval: .seconds(60)))
             defer { followed.task.cancel() }
             await followed.wait { $0.verdict == .writable(.init(name: "n1", host: "127.0.0.1", port: 5_431)) }
             await followed.wait { $0.verdict == .writable(.init(name: "n2", host: "127.0.0.1", port: 5_432)) }
@@ -251,7 +255,7 @@ import Testing
                         : AnswerTests.range(99, Self.keys(leader: "n2", timeline: 2)))
             }
         ]) { servers in
-            var followed = Followed(try Self.etcd(servers[0], interval: .seconds(60)))
+            let followed = Followed(try Self.etcd(servers[0], interval: .seconds(60)))
             defer { followed.task.cancel() }
             await followed.wait { $0.verdict == .writable(.init(name: "n2", host: "127.0.0.1", port: 5_432)) }
             #expect(followed.report.highestTimeline == 2)
@@ -267,7 +271,7 @@ import Testing
                     200, request.number == 0 ? AnswerTests.range(5, Self.keys(leader: "n1", timeline: 1)) : "{")
             }
         ]) { servers in
-            var followed = Followed(try Self.etcd(servers[0], interval: .milliseconds(100)))
+            let followed = Followed(try Self.etcd(servers[0], interval: .milliseconds(100)))
             defer { followed.task.cancel() }
             await followed.wait { !$0.complaints.isEmpty }
             #expect(followed.report.members.count == 2)
@@ -281,7 +285,7 @@ import Testing
         let count = Mutex(0)
         var settings = TopologySettings(.dns(name: "db.example", port: 5_432))
         settings.interval = .milliseconds(100)
-        var followed = Followed(settings) { _, _ in
+        let followed = Followed(settings) { _, _ in
             count.withLock { count in
                 count += 1
                 return count == 1 ? ["10.0.0.1", "fd00::1"] : []
