@@ -38,7 +38,8 @@ struct DNSDriver: Sendable {
                 throw UnreadableAnswer("\(name) could not be looked up in time")
             }
             places = found.map { ($0, port) }
-        case .services(let name): places = try await ServiceQuery.ask(name, within: watch.settings.timeout)
+        case .services(let name):
+            places = try await ServiceQuery.ask(name, within: watch.settings.timeout).map { ($0.host, $0.port) }
         }
         guard !places.isEmpty else { throw UnreadableAnswer("\(name) has no addresses; those last known are kept") }
         var seen: Set<String> = []

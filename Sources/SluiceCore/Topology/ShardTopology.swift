@@ -199,8 +199,8 @@ public struct ShardTopology: Sendable {
         return counts.values.contains { $0 * 2 > witnesses }
     }
 
-    /// - Returns: what more than half of the witnesses say of the leader, and which they are; if there is no such thing,
-    ///   that it is disputed, and all of them.
+    /// - Returns: what more than half of the witnesses say of the leader, and which they are; if there is no such
+    ///   thing, that it is disputed, and all of them.
     private func agreement(_ statements: [Statement]) -> (Claim, [Statement]) {
         let claims = statements.map { Self.claim($0.report) }
         guard let agreed = common(claims) else { return (.refused(.disputed), statements) }
