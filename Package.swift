@@ -98,9 +98,15 @@ let package = Package(
             ],
             swiftSettings: house),
         .target(
+            name: "SluiceTopology",
+            dependencies: [
+                "SluiceCore", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), tls, logging,
+            ],
+            swiftSettings: house),
+        .target(
             name: "SluiceGateway",
             dependencies: [
-                "SluiceCore", "SluiceWire", "SluiceReactor", "SluicePostgres", "SluiceEngine",
+                "SluiceCore", "SluiceWire", "SluiceReactor", "SluicePostgres", "SluiceEngine", "SluiceTopology",
                 "COpenSSL", nio("NIOCore"), nio("NIOPosix"), tls, logging, metrics, lifecycle, signals, tracing,
                 .product(name: "Yams", package: "Yams"),
             ],
@@ -171,6 +177,12 @@ let package = Package(
             dependencies: [
                 "SluiceTracing", "SluiceMetrics", "SluiceWire", "CollectorTestKit", nio("NIOCore"), nio("NIOPosix"),
                 lifecycle, logging, tracing,
+            ],
+            swiftSettings: house),
+        .testTarget(
+            name: "SluiceTopologyTests",
+            dependencies: [
+                "SluiceTopology", "SluiceCore", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), logging,
             ],
             swiftSettings: house),
         .testTarget(name: "SluiceMetricsTests", dependencies: ["SluiceMetrics", metrics], swiftSettings: house),

@@ -5,7 +5,7 @@ extension GatewayState {
     /// What is sampled when somebody asks; what is measured at each event is in the registry.
     var families: [MetricFamily] {
         processFamilies + clientFamilies + admissionFamilies + readinessFamilies + shardFamilies + replicaFamilies
-            + poolFamilies
+            + poolFamilies + topologyFamilies
     }
 
     private var processFamilies: [MetricFamily] {

@@ -107,8 +107,11 @@ public enum GatewayMain {
             return CheckSummary(error)
         }
         _ = DescriptorLimit.raise()
-        var summary = CheckSummary(config)
-        summary.add(try await Examination.run(config, scope), of: config, file: path)
+        let (resolved, findings) = await config.resolvingSources(within: config.pool.connectTimeout)
+        var summary = CheckSummary(resolved)
+        var examination = try await Examination.run(resolved, scope)
+        examination.findings = findings + examination.findings
+        summary.add(examination, of: resolved, file: path)
         return summary
     }
 }

@@ -20,7 +20,7 @@ public final class AddressResolver: Sendable {
 
     /// The numeric addresses of a name in the system's order of preference; empty if there are none.
     /// - Parameter deadline: an instant of `Reactor.now()`. The look-up itself cannot be stopped, only left.
-    func addresses(of host: String, deadline: Int64) async throws(PostgresFailure) -> [String] {
+    package func addresses(of host: String, deadline: Int64) async throws(PostgresFailure) -> [String] {
         let patience = Duration.nanoseconds(max(0, deadline - Reactor.now()))
         let answer = FirstAnswer<[String]?>()
         let timeout = Task {

@@ -23,6 +23,8 @@ final class ScriptedBackend: SearchBackend {
         var settled = 0
         var open = 0
         var openMost = 0
+        /// How many commands each run had.
+        var runs: [Int] = []
     }
 
     let shardName: String
@@ -39,12 +41,16 @@ final class ScriptedBackend: SearchBackend {
     let begun = AsyncStream.makeStream(of: Void.self)
     /// What it says of its plans; nil: it fails.
     private let outline: PlanOutline?
+    /// What commands bring; nil: they fail.
+    private let runs: (@Sendable ([WriteCommand]) -> [WriteResult])?
 
     init(
         shard: String = "s0", replica: String = "s0-a", isUp: Bool = true, _ step: Step = .rows([]),
         lanesUp: Set<Int>? = nil, outline: PlanOutline? = nil,
-        facts: @escaping @Sendable () -> BackendFacts = { BackendFacts(role: .primary, estimatedRows: []) }
+        facts: @escaping @Sendable () -> BackendFacts = { BackendFacts(role: .primary, estimatedRows: []) },
+        runs: (@Sendable ([WriteCommand]) -> [WriteResult])? = nil
     ) {
+        self.runs = runs
         self.facts = facts
         self.outline = outline
         self.lanesUp = lanesUp
@@ -139,7 +145,9 @@ final class ScriptedBackend: SearchBackend {
         }
 
         func run(_ commands: [WriteCommand], deadline: Instant) async throws(BackendFailure) -> [WriteResult] {
-            throw BackendFailure(.statement, detail: "not scripted")
+            backend.seen.withLock { $0.runs.append(commands.count) }
+            guard let runs = backend.runs else { throw BackendFailure(.statement, detail: "not scripted") }
+            return runs(commands)
         }
 
         func copy(

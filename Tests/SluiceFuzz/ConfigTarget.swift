@@ -34,7 +34,7 @@ enum ConfigTarget {
         let shards = Set(config.shards.map(\.name))
         let isWhole =
             !config.shards.isEmpty && !config.collections.isEmpty
-            && config.shards.allSatisfy { !$0.replicas.isEmpty }
+            && config.shards.allSatisfy { $0.replicas.isEmpty == ($0.source != nil) }
             && config.collections.allSatisfy { !$0.shards.isEmpty && shards.isSuperset(of: $0.shards) }
             && Set(config.collections.map(\.name)).count == config.collections.count
         if isWhole { return .success(()) }

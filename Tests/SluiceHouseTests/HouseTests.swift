@@ -34,6 +34,10 @@ import Testing
             "SluiceCore", "SluiceWire", "SluiceHTTP", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "CoreMetrics",
             "Logging", "ServiceLifecycle", "Synchronization", "Tracing", "Foundation",
         ],
+        "SluiceTopology": [
+            "SluiceCore", "SluiceHTTP", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "Logging", "Synchronization",
+            "Foundation", "Glibc",
+        ],
         "SluiceMetrics": ["CoreMetrics", "Synchronization"],
         "SluiceClient": ["SluiceWire", "NIOCore", "NIOPosix", "NIOSSL", "Synchronization", "Tracing"],
         "SluiceBench": [

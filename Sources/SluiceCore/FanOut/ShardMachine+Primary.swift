@@ -22,6 +22,19 @@ extension ShardMachine {
         return findPrimary()
     }
 
+    /// Where the shard can be written to if something else says which replica is the leader: there, if its server says
+    /// that it is a primary and no other was seen on a later timeline. Others may say that they are it.
+    public func primary(namedAs replica: Int) -> PrimaryChoice {
+        guard replicas.indices.contains(replica), replicas[replica].isReachable else { return .none(.unreachable) }
+        switch replicas[replica].role {
+        case .standby: return .none(.onlyStandbys)
+        case .unknown: return .none(.unknown)
+        case .primary:
+            guard let timeline = replicas[replica].timeline else { return .none(.unknown) }
+            return timeline < latestTimeline ? .none(.demoted) : .found(replica: replica, timeline: timeline)
+        }
+    }
+
     public var isInConflict: Bool { if case .conflict = primary { true } else { false } }
 
     /// Where the shard can be written to, anew. A server whose timeline another has left behind is never chosen,

@@ -10,11 +10,14 @@ public struct Catalogue: Sendable {
         public var backend: Int
         /// The most that one attempt on it may take.
         public var timeout: Duration?
+        /// Which member of the shard's cluster it is; nil if the configuration lists it.
+        public var member: MemberPlace?
 
-        public init(name: String, backend: Int, timeout: Duration? = nil) {
+        public init(name: String, backend: Int, timeout: Duration? = nil, member: MemberPlace? = nil) {
             self.name = name
             self.backend = backend
             self.timeout = timeout
+            self.member = member
         }
     }
 

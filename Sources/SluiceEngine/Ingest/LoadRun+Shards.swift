@@ -234,7 +234,14 @@ extension LoadRun {
         guard let primary = shards[place].primary.take() else { return nil }
         let limit = executor.now().advanced(by: Self.commitTime)
         do throws(BackendFailure) {
+            try primary.checkFence(now: executor.now())
             try await commit(primary, until: limit)
+            if primary.isSuperseded {
+                shards[place].report.outcome = .unknown
+                shards[place].report.message = Self.superseded
+                await abandon(primary)
+                return nil
+            }
             shards[place].report.outcome = .committed
             shards[place].report.position = await lane.position(primary, until: limit)
             _ = try? await primary.connection.run(
@@ -258,6 +265,10 @@ extension LoadRun {
             }
         }
         if let failure = await task.value { throw failure }
+    }
+
+    static var superseded: String {
+        "the server took it, and another was named leader meanwhile; it is not known whether that has it"
     }
 
     private static var commitTime: Duration { .seconds(60) }

@@ -7,8 +7,16 @@ struct PrimaryLease: Sendable {
     let replica: String
     let backend: Int
     let timeline: UInt32
+    /// Nil where the server's own word is all there is.
+    var fenced: FencedPlace?
 
     var connection: any BackendConnection { lease.connection }
+
+    /// Right before something is sent that cannot be taken back.
+    func checkFence(now: Instant) throws(BackendFailure) { try fenced?.check(on: timeline, now: now) }
+
+    /// What has been committed there meanwhile may be lost.
+    var isSuperseded: Bool { fenced.map { $0.fence.isSuperseded($0.place, on: timeline) } ?? false }
 }
 
 extension SearchLane {
@@ -26,7 +34,8 @@ extension SearchLane {
                 else { throw error }
                 await shared.lookAgain(at: shard)
                 try? await Task.sleep(for: pause)
-                pause = min(pause * 2, .seconds(1))
+                // A source of topology says soon that there is another leader.
+                pause = min(pause * 2, error.isUnsent ? .milliseconds(200) : .seconds(1))
             }
         }
     }
@@ -36,6 +45,7 @@ extension SearchLane {
             throw BackendFailure(.statement, detail: "shard \(shard) has left the configuration")
         }
         let known = topology.catalogue.shards[place]
+        if let fence = shared.fences[shard] { return try await leaseLeader(known, place, fence, until: limit) }
         switch topology.shards[place].primary {
         case .found(let place, let timeline):
             let replica = known.replicas[place]
@@ -49,6 +59,34 @@ extension SearchLane {
             throw BackendFailure(
                 .notServing, detail: "\(names) of shard \(shard) both claim to be its primary: nothing is written")
         }
+    }
+
+    /// Of the server that the shard's source names leader, if that says of itself that it is a primary.
+    private func leaseLeader(
+        _ known: Catalogue.Shard, _ place: Int, _ fence: any WriteFence, until limit: Instant
+    ) async throws(BackendFailure) -> PrimaryLease {
+        func refused(_ refusal: WriteRefusal) -> BackendFailure {
+            fence.noteRefusal(refusal)
+            return .fenced(refusal)
+        }
+        let leader: MemberPlace
+        switch fence.verdict(now: executor.now()) {
+        case .refused(let refusal): throw refused(refusal)
+        case .writable(let named): leader = named
+        }
+        guard let number = known.replicas.firstIndex(where: { $0.member == leader }),
+            case .found(_, let timeline) = topology.shards[place].primary(namedAs: number)
+        else { throw refused(.notPrimary) }
+        let replica = known.replicas[number]
+        let lease = try await lease(replica.backend, until: limit, for: nil)
+        let primary = PrimaryLease(
+            lease: lease, shard: known.name, replica: replica.name, backend: replica.backend, timeline: timeline,
+            fenced: FencedPlace(fence: fence, place: leader))
+        do throws(BackendFailure) { try primary.checkFence(now: executor.now()) } catch {
+            giveBack(primary)
+            throw error
+        }
+        return primary
     }
 
     /// Gives a connection back whose transaction has ended.
@@ -78,12 +116,13 @@ extension SearchLane {
 }
 
 extension BackendFailure {
-    /// The server said no, and so has done nothing of the transaction.
-    var isRefusal: Bool { sqlState != nil }
+    /// The server said no, or was not asked, and so has done nothing of the transaction.
+    var isRefusal: Bool { sqlState != nil || isUnsent }
 
     /// The server is not, or no longer, the one that may be written to; nothing has been written.
     func isWrongServer(guardedBy command: Int) -> Bool {
-        isRefusal && (sqlState == "25006" || sqlState?.hasPrefix("57P") == true || place?.command == command)
+        isUnsent
+            || isRefusal && (sqlState == "25006" || sqlState?.hasPrefix("57P") == true || place?.command == command)
     }
 
     /// The journal is made when it is first needed.

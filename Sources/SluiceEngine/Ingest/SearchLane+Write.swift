@@ -205,8 +205,16 @@ extension SearchLane {
         defer { share?.release(primary.backend) }
         let commands = batch.commands(
             write, timeline: primary.timeline, timeout: executor.now().duration(to: deadline))
+        try primary.checkFence(now: executor.now())
         let results = try await primary.connection.run(commands, deadline: deadline)
         var end = ShardWriteEnd(write, report, all: .unknown)
+        if primary.isSuperseded {
+            // Its server took it, and is not the shard's any more.
+            end.report.outcome = .unknown
+            end.report.message = LoadRun.superseded
+            _ = settle(primary.lease)
+            return end
+        }
         end.report.outcome = .committed
         let first = batch.firstRow
         for place in write.rows.indices where first + place < results.count {

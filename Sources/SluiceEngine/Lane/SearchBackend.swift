@@ -116,6 +116,8 @@ public struct BackendFailure: Error, Hashable, Sendable {
     public var detail: String
     /// Of a write that the server refused: what of it.
     public var place: Place?
+    /// Of a write: the server was not asked.
+    var isUnsent = false
 
     /// Names only, as the server's texts may quote data.
     public struct Place: Hashable, Sendable {

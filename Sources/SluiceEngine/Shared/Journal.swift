@@ -11,6 +11,8 @@ public final class Journal: Sendable {
             case reachability
             case role
             case conflict
+            /// Other members, or another leader.
+            case topology
             case action
             /// An index is not used, or is used again.
             case plan

@@ -133,6 +133,9 @@ public final class ShardState: Sendable {
     /// Where the shard can be written to.
     public var primary: PrimaryChoice { state.withLock { $0.machine.primary } }
 
+    /// The same where something else says which replica is the leader.
+    func primary(namedAs replica: Int) -> PrimaryChoice { state.withLock { $0.machine.primary(namedAs: replica) } }
+
     /// A copy of what is known, for reports.
     public var snapshot: ShardMachine { state.withLock { $0.machine } }
 }

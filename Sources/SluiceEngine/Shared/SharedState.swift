@@ -10,6 +10,7 @@ public final class SharedState: Sendable {
     let cursors: CursorShelf<SearchAnswer>
     let loads = LoadCount()
     public let roles = RoleWatch()
+    public let fences = FenceBook()
     /// Answers that were not the request's own.
     let integrityFailures = Atomic<UInt64>(0)
     private let served: Mutex<Topology>

@@ -14,6 +14,8 @@ package struct Finding: Hashable, Sendable, CustomStringConvertible {
         case reach
         /// How a server is reached.
         case transport
+        /// What the source of a shard's topology says.
+        case topology
         /// What is not as the configuration says.
         case schema
         /// An index that is not there, or serves another metric.

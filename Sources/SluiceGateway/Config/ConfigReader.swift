@@ -136,13 +136,15 @@ struct ConfigReader {
         var names = Names()
         var pools: [String: GatewayConfig.PoolSettings] = [:]
         return node.list(1...Self.mostShards).map { item in
-            let keys = item.table(["name", "replicas", "prefer"])
+            let keys = item.table(["name", "replicas", "source", "prefer"])
             let name = names.take(keys["name"], in: item)
             let prefer = keys["prefer"]?.choice(GatewayConfig.Preference.self, or: prefer) ?? prefer
+            let source = keys["source"].flatMap { readSource($0, pool) }
             guard let list = keys["replicas"] else {
-                item.missing("replicas")
-                return .init(name: name, replicas: [], prefer: prefer)
+                if source == nil { item.missing("replicas") }
+                return .init(name: name, replicas: [], prefer: prefer, source: source)
             }
+            if source != nil { list.complain("a shard that has a source has no list of replicas; give one of the two") }
             var replicas = Names()
             let read = list.list(1...Self.mostReplicas).enumerated().map { place, item in
                 let replica = readReplica(item, "\(name)-\(place)", pool, &replicas)

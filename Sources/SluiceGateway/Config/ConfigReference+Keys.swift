@@ -5,7 +5,8 @@ internal import SluiceEngine
 /// the reader's.
 extension ConfigReference {
     static var keys: [Entry] {
-        listenKeys + accessKeys + poolKeys + shardKeys + collectionKeys + limitKeys + loadKeys + dependabilityKeys
+        listenKeys + accessKeys + poolKeys + shardKeys + sourceKeys + collectionKeys + limitKeys + loadKeys
+            + dependabilityKeys
             + otherKeys + tracingKeys
     }
 

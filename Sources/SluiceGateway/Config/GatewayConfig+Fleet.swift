@@ -30,7 +30,7 @@ extension GatewayConfig {
 
     /// A lane without a single connection of some replica could not use it.
     var mostLanes: Int {
-        var most = shards.flatMap(\.replicas).map(\.pool.maxSize)
+        var most = poolsOfReplicas.map(\.maxSize)
         if hasBudgets, let floor = fleet.floor { most.append(floor - fleet.overhead) }
         return max(1, most.min() ?? 1)
     }

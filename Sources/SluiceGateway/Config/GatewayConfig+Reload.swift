@@ -29,7 +29,11 @@ extension GatewayConfig {
     }
 
     /// The files that it was made of besides its own.
-    var secretFiles: [String] { shards.flatMap { $0.replicas.compactMap(\.passwordFile) } }
+    var secretFiles: [String] {
+        shards.flatMap {
+            $0.replicas.compactMap(\.passwordFile) + [$0.source?.template.passwordFile].compactMap(\.self)
+        }
+    }
 }
 
 /// What differs between two configurations, a line each, as `shards.s0.replicas.s0-b.weight: 1 -> 2`. Secrets are never

@@ -64,12 +64,17 @@ package struct GatewayConfig: Sendable {
         package var zone: String?
         /// The most that one attempt on it may take.
         package var timeout: Duration?
+        /// What the shard's source calls it, and where it says that it is; nil if the file lists it.
+        package var member: MemberPlace?
     }
 
     package struct Shard: Hashable, Sendable {
         package var name: String
+        /// Those that the file lists, or that the source names just now.
         package var replicas: [Replica]
         package var prefer: Preference
+        /// Nil if the file lists the replicas.
+        package var source: TopologySource?
     }
 
     package enum Iteration: String, Hashable, Sendable, CaseIterable {

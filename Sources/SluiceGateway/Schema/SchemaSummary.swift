@@ -93,8 +93,9 @@ extension GatewayMain {
         }
         var summary = SchemaSummary(name, CollectionSchema(collection))
         if apply {
+            let resolved = await config.resolvingSources(within: config.pool.connectTimeout).config
             summary.add(
-                try await SchemaApplication.run(collection, config, acceptsExisting: acceptsExisting))
+                try await SchemaApplication.run(collection, resolved, acceptsExisting: acceptsExisting))
         }
         return summary
     }

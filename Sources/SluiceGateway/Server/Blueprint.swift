@@ -48,7 +48,8 @@ struct Blueprint {
                 name: shard.name,
                 replicas: try shard.replicas.map { replica in
                     Catalogue.Replica(
-                        name: replica.name, backend: numbers[try replica.server] ?? 0, timeout: replica.timeout)
+                        name: replica.name, backend: numbers[try replica.server] ?? 0, timeout: replica.timeout,
+                        member: replica.member)
                 })
         }
         catalogue = Catalogue(

@@ -22,6 +22,9 @@ package final class Gateway: Sendable {
     let registry: SessionRegistry
     let traffic: Traffic
     let reports = ReportGate()
+    let topology: TopologyKeeper
+    /// Until it shuts down.
+    private let following = Mutex<Task<Void, Never>?>(nil)
     private let inForce: Mutex<GatewayConfig>
     private let sessions: SessionFactory
     let changes = Turnstile()
@@ -38,7 +41,8 @@ package final class Gateway: Sendable {
 
     private init(
         config: GatewayConfig, isUnprotected: Bool, hasInherited: Bool, logger: Logger, house: House,
-        registry: SessionRegistry, traffic: Traffic, keeper: AccessKeeper, sessions: SessionFactory,
+        topology: TopologyKeeper, registry: SessionRegistry, traffic: Traffic, keeper: AccessKeeper,
+        sessions: SessionFactory,
         group: MultiThreadedEventLoopGroup,
         listeners: Listeners.Bound
     ) {
@@ -49,6 +53,7 @@ package final class Gateway: Sendable {
         self.isUnprotected = isUnprotected
         self.logger = logger
         self.house = house
+        self.topology = topology
         self.registry = registry
         self.keeper = keeper
         keeping = Task { await keeper.run() }
@@ -85,8 +90,12 @@ package final class Gateway: Sendable {
             let place = objections.isEmpty ? "; listening on loopback only" : ""
             logger.notice("no identity is configured: whoever can connect may do everything\(place)")
         }
+        let topology = TopologyKeeper(config, logger: logger)
+        await topology.awaitFirst(within: config.pool.connectTimeout)
+        config = config.serving(topology.places)
         raiseDescriptorLimit(config, logger)
         let house = try House(config, metrics: metrics, logger: logger)
+        house.shared.fences.replace(topology.fences(of: config))
         // At the same time: neither waits longer than a dial may take. Where connections are counted, those of the
         // examination end before the pools' begin.
         let examination = Task { [config] in try await Examination.run(config, .oneReplica) }
@@ -110,15 +119,25 @@ package final class Gateway: Sendable {
                 config, house: house, registry: registry, traffic: traffic, access: keeper.directory,
                 tls: keeper.tls, tracing: RequestTracing(tracer, config.tracing, now: house.now), logger: logger)
             let listeners = try await Listeners(config.listen, sockets, group: group, sessions: sessions).bind()
-            return Gateway(
+            let gateway = Gateway(
                 config: config, isUnprotected: isUnprotected, hasInherited: sockets.addresses != nil, logger: logger,
-                house: house, registry: registry, traffic: traffic, keeper: keeper, sessions: sessions, group: group,
-                listeners: listeners)
+                house: house, topology: topology, registry: registry, traffic: traffic, keeper: keeper,
+                sessions: sessions, group: group, listeners: listeners)
+            gateway.beginFollowing()
+            return gateway
         } catch {
             try? await group.shutdownGracefully()
             await house.shutDown()
             throw error
         }
+    }
+
+    private func beginFollowing() {
+        let task = Task { [weak self, changes = topology.changes.stream] in
+            await self?.followTopology()
+            for await _ in changes { await self?.followTopology() }
+        }
+        following.withLock { $0 = task }
     }
 
     private static func raiseDescriptorLimit(_ config: GatewayConfig, _ logger: Logger) {
@@ -130,7 +149,7 @@ package final class Gateway: Sendable {
     }
 
     /// Says what was found, and lets the engine know the indexes.
-    private static func take(_ examination: Examination, _ catalogue: Catalogue, _ logger: Logger) throws {
+    static func take(_ examination: Examination, _ catalogue: Catalogue, _ logger: Logger) throws {
         for finding in examination.findings {
             var metadata: Logger.Metadata = ["shard": "\(finding.shard)"]
             if let replica = finding.replica { metadata["replica"] = "\(replica)" }
@@ -185,6 +204,9 @@ package final class Gateway: Sendable {
         }
         let old = config
         if hasInherited { wanted.listen = old.listen }
+        topology.follow(wanted)
+        await topology.awaitFirst(within: wanted.pool.connectTimeout)
+        wanted = wanted.serving(topology.places)
         let (new, left) = old.taking(wanted)
         do {
             let objections = ListeningRule.objections(new.listen, new.admin, new.access)
@@ -200,21 +222,30 @@ package final class Gateway: Sendable {
             try Self.take(try await examineNews(of: new, since: old, blueprint.catalogue), blueprint.catalogue, logger)
             try keeper.reload(new)
             Self.raiseDescriptorLimit(new, logger)
+            // A shard that gets a fence has it before it is served, one that loses it until then.
+            let fences = topology.fences(of: new)
+            house.shared.fences.replace(fences.merging(topology.fences(of: old)) { new, _ in new })
             await house.follow(blueprint)
-            if keeper.directory.resized(house.poolSizes) { registry.accessChanged() }
+            house.shared.fences.replace(fences)
+            resized()
             sessions.follow(new)
         } catch {
+            topology.follow(old)
             let reasons = (error as? ChangeRefused)?.reasons ?? (error as? StartRefused)?.reasons ?? ["\(error)"]
             for reason in reasons { logger.error("what was in force stays so: \(reason)") }
             return reasons
         }
-        inForce.withLock { $0 = new }
+        take(new)
         report(ConfigDifference(old, new).lines, left)
         return []
     }
 
+    func take(_ config: GatewayConfig) { inForce.withLock { $0 = config } }
+
+    func resized() { if keeper.directory.resized(house.poolSizes) { registry.accessChanged() } }
+
     /// What the databases say of the collections that are new, changed, or somewhere else.
-    private func examineNews(
+    func examineNews(
         of new: GatewayConfig, since old: GatewayConfig, _ catalogue: Catalogue
     ) async throws -> Examination {
         var news = new
@@ -233,7 +264,7 @@ package final class Gateway: Sendable {
         return examination
     }
 
-    private static let mostLines = 50
+    static let mostLines = 50
 
     private func report(_ lines: [String], _ left: [String]) {
         for line in lines.prefix(Self.mostLines) { logger.notice("configuration: \(line)") }
@@ -303,8 +334,10 @@ package final class Gateway: Sendable {
             group.cancelAll()
         }
         logger.debug("the sessions have ended")
+        following.withLock { $0 }?.cancel()
         await reports.close()
         await house.shutDown()
+        topology.stop()
         logger.debug("the pools are closed")
         try? await group.shutdownGracefully()
         unixSocket?.remove()

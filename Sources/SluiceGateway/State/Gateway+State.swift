@@ -12,7 +12,14 @@ extension Gateway {
         let now = house.now
         let topology = house.shared.topology
         let lanes = await house.lanes.concurrentMap { await LaneReport($0) }
-        let shards = house.shardStates(topology, lanes, now: now)
+        var shards = house.shardStates(topology, lanes, now: now)
+        for number in shards.indices {
+            guard let watch = self.topology.watch(shards[number].name) else { continue }
+            let report = GatewayState.Topology(watch.report(now: now))
+            shards[number].topology = report
+            // Where the source leads, a server's own word is not enough.
+            if report.isFenced { shards[number].primary = report.writable }
+        }
         let serving = Set(shards.filter(\.isServing).map(\.name))
         let collections = topology.catalogue.numbered.map { collection in
             let names = collection.shards.map { topology.catalogue.shards[$0].name }

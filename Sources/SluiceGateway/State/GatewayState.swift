@@ -123,6 +123,8 @@ package struct GatewayState: Codable, Hashable, Sendable {
         package var extraAttempts: UInt64
         package var refusedExtraAttempts: UInt64
         package var replicas: [Replica]
+        /// Nil if the configuration lists the replicas.
+        package var topology: Topology?
 
         package var isServing: Bool { replicas.contains(where: \.isServing) }
     }

@@ -1,0 +1,275 @@
+/// What is known of a shard's cluster, and who of it may be written to. Pure: time is an argument.
+///
+/// One or several witnesses are asked, in rounds. What more than half of those who answered say holds; what they
+/// contradict each other about makes nobody writable. An outage keeps the members, and the leader for the lease.
+///
+/// The highest timeline that was ever agreed on, or that a leader's own server said, never goes back: a server on a
+/// lower one has been left behind by a promotion, whoever calls it the leader.
+public struct ShardTopology: Sendable {
+    public struct Configuration: Hashable, Sendable {
+        /// How long the leader may be written to after the last round that named it was begun. Not longer than the
+        /// time in which a cluster that nobody hears from can have promoted another.
+        public var leaderLease: Duration
+        /// Where synchronous mode is on, or not known to be off.
+        public var requiresSynchronousStandby: Bool
+
+        public init(leaderLease: Duration, requiresSynchronousStandby: Bool = false) {
+            self.leaderLease = leaderLease
+            self.requiresSynchronousStandby = requiresSynchronousStandby
+        }
+    }
+
+    public struct Statement: Hashable, Sendable {
+        public var witness: String
+        public var report: ClusterReport
+
+        public init(_ witness: String, _ report: ClusterReport) {
+            self.witness = witness
+            self.report = report
+        }
+    }
+
+    /// A witness that said nothing, or nothing that can be read.
+    public struct Silence: Hashable, Sendable {
+        public var witness: String
+        public var reason: String
+
+        public init(_ witness: String, _ reason: String) {
+            self.witness = witness
+            self.reason = reason
+        }
+    }
+
+    public enum Verdict: Hashable, Sendable {
+        case writable(MemberPlace)
+        case refused(WriteRefusal)
+    }
+
+    public struct Change: Hashable, Sendable {
+        /// Other servers are served, or the same ones elsewhere.
+        public var hasOtherPlaces = false
+        public var hasRisenTimeline = false
+    }
+
+    private enum Claim: Hashable {
+        case leader(MemberPlace)
+        case refused(WriteRefusal)
+    }
+
+    public private(set) var configuration: Configuration
+    /// By name. The last ones that were known, also while the source is silent.
+    public private(set) var members: [ClusterMember]
+    /// Never goes back.
+    public private(set) var highestTimeline: UInt32
+    /// When the last round was begun that anybody answered.
+    public private(set) var heard: Instant?
+    public private(set) var isSynchronous: Bool?
+    private var claim = Claim.refused(.unheard)
+    /// What the leader's own server said.
+    private var ownWord: (place: MemberPlace, timeline: UInt32)?
+    private var roundComplaints: [String] = []
+
+    private static let mostComplaints = 16
+
+    /// - Parameters:
+    ///   - highestTimeline: from before a restart; 0 for none.
+    ///   - members: the same: whom to serve until the source is heard.
+    public init(_ configuration: Configuration, highestTimeline: UInt32 = 0, members: [MemberPlace] = []) {
+        self.configuration = configuration
+        self.highestTimeline = highestTimeline
+        self.members = members.sorted { $0.name < $1.name }.map { ClusterMember($0, role: .standby, isRunning: false) }
+    }
+
+    public mutating func reconfigured(_ configuration: Configuration) { self.configuration = configuration }
+
+    public var places: [MemberPlace] { members.map(\.place) }
+
+    // MARK: Events
+
+    /// A round of questions has ended.
+    /// - Parameters:
+    ///   - statements: one of each witness that answered.
+    ///   - silences: the others.
+    ///   - asked: when the round was begun: what was said was true then or later. One that was begun before the last
+    ///     one that is known changes nothing.
+    @discardableResult
+    public mutating func observed(
+        _ statements: [Statement], silences: [Silence] = [], asked: Instant
+    ) -> Change {
+        if let heard, asked < heard { return Change() }
+        roundComplaints = silences.map { "\($0.witness): \($0.reason)" }
+        guard !statements.isEmpty else { return Change() }
+        heard = asked
+        let (agreed, agreeing) = agreement(statements)
+        claim = agreed
+        note(statements, agreeing)
+        let places = self.places
+        let found = commonMembers(agreeing)
+        // Who is there is as doubtful as who leads.
+        let isAgreed = agreed != .refused(.disputed)
+        if !found.isEmpty, isAgreed || members.isEmpty { members = found }
+        isSynchronous = common(agreeing.map(\.report.isSynchronous)) ?? nil
+        var change = Change(hasOtherPlaces: self.places != places)
+        if isAgreed {
+            change.hasRisenTimeline = raise(to: found.compactMap(\.timeline).max() ?? 0)
+        }
+        return change
+    }
+
+    /// The server at a place has said on which timeline it writes. It counts if that is the leader's.
+    /// - Returns: the highest timeline has risen.
+    public mutating func serverSaid(_ place: MemberPlace, timeline: UInt32) -> Bool {
+        guard claim == .leader(place) else { return false }
+        ownWord = (place, timeline)
+        return raise(to: timeline)
+    }
+
+    private mutating func raise(to timeline: UInt32) -> Bool {
+        guard timeline > highestTimeline else { return false }
+        highestTimeline = timeline
+        return true
+    }
+
+    // MARK: What follows
+
+    /// Who may be written to.
+    public func verdict(now: Instant) -> Verdict {
+        guard let heard else { return .refused(.unheard) }
+        guard case .leader(let leader) = claim else {
+            if case .refused(let refusal) = claim { return .refused(refusal) }
+            return .refused(.noLeader)
+        }
+        guard heard.duration(to: now) <= configuration.leaderLease else { return .refused(.silent) }
+        if let timeline = timeline(of: leader), timeline < highestTimeline { return .refused(.timelineBack) }
+        if configuration.requiresSynchronousStandby, isSynchronous != false, !hasSynchronousStandby {
+            return .refused(.noSynchronousStandby)
+        }
+        return .writable(leader)
+    }
+
+    /// Why a server that says that it is the primary on this timeline may not be written to; nil if it may.
+    public func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
+        switch verdict(now: now) {
+        case .refused(let refusal): refusal
+        case .writable(let leader) where leader != place: .notLeader
+        case .writable: timeline < highestTimeline ? .timelineBack : nil
+        }
+    }
+
+    /// What was written there may be lost: by now another is the leader, or a newer timeline is known.
+    public func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool {
+        if timeline < highestTimeline { return true }
+        if case .leader(let leader) = claim { return leader != place }
+        return false
+    }
+
+    /// The time since the last round that anybody answered was begun; nil before the first.
+    public func age(now: Instant) -> Duration? { heard.map { max(.zero, $0.duration(to: now)) } }
+
+    /// What is wrong, in words for people; the first ones.
+    /// - Parameter isFenced: and that nobody may be written to.
+    public func complaints(now: Instant, isFenced: Bool = true) -> [String] {
+        var all = roundComplaints
+        if isFenced, case .refused(let refusal) = verdict(now: now) {
+            all.insert("nothing is written: \(refusal.words)", at: 0)
+        }
+        if configuration.requiresSynchronousStandby, isSynchronous == false {
+            all.append("require_sync is set, and synchronous mode is off: commits wait for no standby")
+        }
+        return Array(all.prefix(Self.mostComplaints))
+    }
+
+    /// By the source, or by the server itself if that is later.
+    private func timeline(of place: MemberPlace) -> UInt32? {
+        let said = members.first { $0.place == place }?.timeline
+        guard let ownWord, ownWord.place == place else { return said }
+        return max(said ?? 0, ownWord.timeline)
+    }
+
+    private var hasSynchronousStandby: Bool {
+        members.contains { $0.role == .synchronousStandby && $0.isRunning }
+    }
+
+    // MARK: Agreement
+
+    /// More than half of all witnesses say the same of the leader already: the others cannot change what holds.
+    public static func isSettled(_ statements: [Statement], of witnesses: Int) -> Bool {
+        var counts: [Claim: Int] = [:]
+        for statement in statements { counts[claim(statement.report), default: 0] += 1 }
+        return counts.values.contains { $0 * 2 > witnesses }
+    }
+
+    /// - Returns: what more than half of the witnesses say of the leader, and which they are; if there is no such
+    ///   thing, that it is disputed, and all of them.
+    private func agreement(_ statements: [Statement]) -> (Claim, [Statement]) {
+        let claims = statements.map { Self.claim($0.report) }
+        guard let agreed = common(claims) else { return (.refused(.disputed), statements) }
+        return (agreed, zip(statements, claims).filter { $0.1 == agreed }.map(\.0))
+    }
+
+    private static func claim(_ report: ClusterReport) -> Claim {
+        guard let leader = report.leaders.first else { return .refused(.noLeader) }
+        guard Set(report.leaders).count == 1 else { return .refused(.twoLeaders) }
+        if report.isStandbyCluster { return .refused(.standbyCluster) }
+        let places = Set(report.members.filter { $0.name == leader }.map(\.place))
+        // One name for two servers says no more than two names.
+        if places.count > 1 { return .refused(.twoLeaders) }
+        return places.first.map { .leader($0) } ?? .refused(.unlistedLeader)
+    }
+
+    /// What more than half of these are.
+    private func common<Value: Hashable>(_ values: [Value]) -> Value? {
+        var counts: [Value: Int] = [:]
+        for value in values { counts[value, default: 0] += 1 }
+        return counts.first { $0.value * 2 > values.count }?.key
+    }
+
+    /// The members that more than half of the statements have at the same place, by name. Of what is not said alike the
+    /// more careful counts: a timeline that one of two makes up does not lock the shard.
+    private func commonMembers(_ statements: [Statement]) -> [ClusterMember] {
+        var said: [MemberPlace: [ClusterMember]] = [:]
+        for statement in statements {
+            var seen: Set<MemberPlace> = []
+            for member in statement.report.members.prefix(ClusterReport.mostMembers)
+            where seen.insert(member.place).inserted {
+                said[member.place, default: []].append(member)
+            }
+        }
+        let kept = said.filter { $0.value.count * 2 > statements.count }.map { place, words in
+            ClusterMember(
+                place, role: common(words.map(\.role)) ?? .standby, isRunning: common(words.map(\.isRunning)) ?? false,
+                timeline: common(words.map(\.timeline)) ?? words.compactMap(\.timeline).min(),
+                lag: words.compactMap(\.lag).max())
+        }
+        var names: Set<String> = []
+        return kept.sorted { ($0.name, $0.place.host, $0.place.port) < ($1.name, $1.place.host, $1.place.port) }
+            .filter { names.insert($0.name).inserted }
+    }
+
+    private mutating func note(_ statements: [Statement], _ agreeing: [Statement]) {
+        let witnesses = Set(agreeing.map(\.witness))
+        for statement in statements {
+            if statement.report.members.isEmpty {
+                roundComplaints.append("\(statement.witness): its cluster is empty; the members last known are kept")
+            }
+            if !witnesses.contains(statement.witness) {
+                roundComplaints.append("\(statement.witness): contradicts the others: \(Self.words(statement.report))")
+            }
+            roundComplaints += statement.report.complaints.map { "\(statement.witness): \($0)" }
+        }
+        if claim == .refused(.disputed) || claim == .refused(.twoLeaders) {
+            for statement in statements {
+                roundComplaints.append("\(statement.witness): \(Self.words(statement.report))")
+            }
+        }
+        roundComplaints = Array(roundComplaints.prefix(Self.mostComplaints))
+    }
+
+    private static func words(_ report: ClusterReport) -> String {
+        switch report.leaders.count {
+        case 0: "no leader"
+        case 1: "leader \(report.leaders[0])"
+        default: "leaders \(report.leaders.prefix(4).joined(separator: " and "))"
+        }
+    }
+}

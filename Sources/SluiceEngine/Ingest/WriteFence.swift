@@ -1,0 +1,47 @@
+public import SluiceCore
+internal import Synchronization
+
+/// The word of something outside on which of a shard's servers may be written to. What a server says of itself is not
+/// enough: two may say that they are the primary, and be it.
+public protocol WriteFence: Sendable {
+    /// Who may be written to just now.
+    func verdict(now: Instant) -> ShardTopology.Verdict
+    /// Why this server, which says that it is the primary on this timeline, may not be written to; nil if it may.
+    func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal?
+    /// What was written there may be lost.
+    func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool
+    /// A write was held up or refused for this.
+    func noteRefusal(_ refusal: WriteRefusal)
+}
+
+/// The fences of shards that have one, by the shard's name.
+public final class FenceBook: Sendable {
+    private let fences = Mutex<[String: any WriteFence]>([:])
+
+    public init() {}
+
+    public func replace(_ fences: [String: any WriteFence]) { self.fences.withLock { $0 = fences } }
+
+    subscript(_ shard: String) -> (any WriteFence)? { fences.withLock { $0[shard] } }
+}
+
+/// A shard's fence and what it is asked about.
+struct FencedPlace: Sendable {
+    let fence: any WriteFence
+    let place: MemberPlace
+
+    func check(on timeline: UInt32, now: Instant) throws(BackendFailure) {
+        guard let refusal = fence.refusal(of: place, on: timeline, now: now) else { return }
+        fence.noteRefusal(refusal)
+        throw .fenced(refusal)
+    }
+}
+
+extension BackendFailure {
+    /// Nothing has been sent.
+    static func fenced(_ refusal: WriteRefusal) -> BackendFailure {
+        var failure = BackendFailure(.unreachable, detail: "nothing is written: \(refusal.words)")
+        failure.isUnsent = true
+        return failure
+    }
+}

@@ -1,0 +1,139 @@
+internal import SluiceCore
+internal import SluicePostgres
+internal import SluiceTopology
+
+/// What a `source` may be.
+enum SourceType: String, CaseIterable, Sendable {
+    case `static`
+    case patroni
+    case etcd
+    case dns
+}
+
+private enum RecordType: String, CaseIterable {
+    case address
+    case srv
+}
+
+extension ConfigReader {
+    private static let mostEndpoints = 16
+
+    /// - Returns: nil if the replicas are listed in the file.
+    func readSource(_ node: ConfigNode, _ pool: GatewayConfig.PoolSettings) -> GatewayConfig.TopologySource? {
+        let keys = node.table([
+            "type", "endpoints", "namespace", "scope", "name", "record", "port", "interval", "timeout",
+            "leader_lease", "require_sync", "state_file", "ca", "certificate", "key", "replica",
+        ])
+        let type = keys["type"]?.choice(SourceType.self, or: .static) ?? .static
+        if keys["type"] == nil { node.missing("type") }
+        let endpoints = keys["endpoints"].map(readEndpoints) ?? []
+        let prefix = readPrefix(keys)
+        let record = keys["record"]?.choice(RecordType.self, or: .address) ?? .address
+        let port = keys["port"]?.integer(1...65_535, or: 5_432) ?? 5_432
+        let name = keys["name"]?.text()
+        if let name, !TopologySettings.isHost(name) { keys["name"]?.complain("is no name that DNS could know") }
+        let template = keys["replica"].map { readTemplate($0, pool) }
+        refuseOthers(type, keys, node)
+        let source: TopologySettings.Source
+        switch type {
+        case .static: return nil
+        case .patroni: source = .patroni(endpoints)
+        case .etcd: source = .etcd(endpoints, prefix: prefix)
+        case .dns: source = record == .srv ? .srv(name: name ?? "") : .dns(name: name ?? "", port: port)
+        }
+        var settings = TopologySettings(source)
+        if type == .dns { settings.interval = .seconds(10) }
+        readTimes(keys, node, &settings)
+        settings.machine.requiresSynchronousStandby = keys["require_sync"]?.flag(or: false) ?? false
+        settings.stateFile = keys["state_file"]?.text().map(resolved)
+        settings.certificates = .init(
+            authority: keys["ca"]?.text().map(resolved), certificate: keys["certificate"]?.text().map(resolved),
+            key: keys["key"]?.text().map(resolved))
+        if (keys["certificate"] == nil) != (keys["key"] == nil) {
+            node.complain("certificate and key go together")
+        }
+        guard let template else {
+            node.missing("replica")
+            return nil
+        }
+        return .init(settings: settings, template: template)
+    }
+
+    private func readTimes(_ keys: [String: ConfigNode], _ node: ConfigNode, _ settings: inout TopologySettings) {
+        keys["interval"].read(into: &settings.interval) { $0.duration(.milliseconds(100) ... .seconds(60), or: $1) }
+        keys["timeout"].read(into: &settings.timeout) { $0.duration(.milliseconds(50) ... .seconds(10), or: $1) }
+        keys["leader_lease"].read(into: &settings.machine.leaderLease) {
+            $0.duration(.milliseconds(500) ... .seconds(60), or: $1)
+        }
+        guard settings.namesLeader, settings.machine.leaderLease < settings.interval + settings.timeout else { return }
+        (keys["leader_lease"] ?? node).complain(
+            "leader_lease must not be below interval and timeout together: writes would stop between two rounds")
+    }
+
+    private func readEndpoints(_ node: ConfigNode) -> [HTTPEndpoint] {
+        let texts = unique(node.list(1...Self.mostEndpoints)) { $0.text() }
+        let endpoints = texts.compactMap { HTTPEndpoint($0) }
+        if endpoints.count < texts.count {
+            node.complain("each is http://HOST:PORT or https://HOST:PORT, without a path")
+        }
+        return endpoints
+    }
+
+    /// What Patroni's keys begin with.
+    private func readPrefix(_ keys: [String: ConfigNode]) -> String {
+        let namespace = keys["namespace"]?.text() ?? "/service"
+        let scope = keys["scope"]?.text() ?? ""
+        for (key, text) in [("namespace", namespace), ("scope", scope)] {
+            if text.utf8.count > 200 || text.utf8.contains(where: { $0 < 0x21 || $0 == 0x7F }) {
+                keys[key]?.complain("has at most 200 bytes, and neither spaces nor control characters")
+            }
+        }
+        let words = (namespace.split(separator: "/") + scope.split(separator: "/")).joined(separator: "/")
+        return "/\(words)/"
+    }
+
+    private func readTemplate(_ node: ConfigNode, _ pool: GatewayConfig.PoolSettings) -> GatewayConfig.Replica {
+        let keys = node.table(["dsn", "password_file", "pooler", "pool", "weight", "timeout"])
+        let (dsn, password, passwordFile) = readDSN(keys["dsn"], passwordFile: keys["password_file"])
+        if keys["dsn"] == nil { node.missing("dsn") }
+        if let dsn, let known = try? ConnectionString(dsn.revealed) {
+            if dsn.revealed.contains("://") {
+                keys["dsn"]?.complain("is to be keywords and values here, not a URI")
+            } else if ["host", "hostaddr", "port"].contains(where: { known.parameters[$0] != nil }) {
+                keys["dsn"]?.complain("host and port are the source's to say")
+            }
+        }
+        let own = keys["pool"].map { readPool($0, defaults: pool, isOverride: true) } ?? pool
+        if own.connectionBudget != nil {
+            (keys["pool"] ?? node).complain("a connection_budget is for replicas that the file lists")
+        }
+        return .init(
+            name: "", dsn: dsn ?? Secret(""), folder: folder, password: password, passwordFile: passwordFile,
+            pooler: keys["pooler"]?.choice(GatewayConfig.Pooler.self, or: .none) ?? .none, pool: own,
+            weight: keys["weight"]?.integer(1...100, or: 1) ?? 1,
+            timeout: keys["timeout"]?.duration(Self.timeouts, or: .seconds(1)))
+    }
+
+    /// Keys that another type has, and those that this one lacks.
+    private func refuseOthers(_ type: SourceType, _ keys: [String: ConfigNode], _ node: ConfigNode) {
+        let (needed, allowed): ([String], Set<String>) =
+            switch type {
+            case .static: ([], [])
+            case .patroni: (["endpoints"], ["leader_lease", "require_sync", "ca", "certificate", "key"])
+            case .etcd:
+                (
+                    ["endpoints", "scope"],
+                    ["namespace", "leader_lease", "require_sync", "ca", "certificate", "key"]
+                )
+            case .dns: (["name"], ["record", "port"])
+            }
+        let common: Set<String> = ["type", "interval", "timeout", "state_file", "replica"]
+        for key in needed where keys[key] == nil { node.missing(key) }
+        for (key, value) in keys {
+            let isCommon = type == .static ? key == "type" : common.contains(key)
+            if !isCommon, !needed.contains(key), !allowed.contains(key) {
+                value.complain("is not for a source of type \(type.rawValue)")
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOSSL
+internal import SluiceCore
+internal import SluiceHTTP
+
+/// Asks all members' REST APIs in rounds.
+struct PatroniDriver: Sendable {
+    private enum Word: Sendable {
+        case said(ShardTopology.Statement)
+        case silent(ShardTopology.Silence)
+        /// The others have had their time.
+        case over
+    }
+
+    let watch: ShardWatch
+    let endpoints: [HTTPEndpoint]
+    let tls: NIOSSLContext?
+
+    func run() async {
+        while !Task.isCancelled {
+            let began = watch.now()
+            let (statements, silences) = await round()
+            if Task.isCancelled { return }
+            watch.take(statements, silences: silences, asked: began)
+            guard await watch.pause(since: began) else { return }
+        }
+    }
+
+    /// Ends when all have answered or run out of time; soon once more than half agree, as one that hangs would hold up
+    /// what is known.
+    private func round() async -> ([ShardTopology.Statement], [ShardTopology.Silence]) {
+        await withTaskGroup(of: Word.self) { group in
+            for place in endpoints.indices { group.addTask { await ask(place) } }
+            var statements: [ShardTopology.Statement] = []
+            var silences: [ShardTopology.Silence] = []
+            var isEnding = false
+            while statements.count + silences.count < endpoints.count, let word = await group.next() {
+                switch word {
+                case .said(let statement): statements.append(statement)
+                case .silent(let silence): silences.append(silence)
+                case .over:
+                    group.cancelAll()
+                    let heard = Set(statements.map(\.witness) + silences.map(\.witness))
+                    silences += endpoints.indices.map(HTTPEndpoint.name).filter { !heard.contains($0) }
+                        .map { .init($0, "has not answered as soon as the others") }
+                    return (statements, silences)
+                }
+                if !isEnding, ShardTopology.isSettled(statements, of: endpoints.count) {
+                    isEnding = true
+                    let grace = watch.settings.timeout / 4
+                    group.addTask {
+                        try? await Task.sleep(for: grace)
+                        return .over
+                    }
+                }
+            }
+            group.cancelAll()
+            return (statements, silences)
+        }
+    }
+
+    private func ask(_ place: Int) async -> Word {
+        let endpoint = endpoints[place]
+        do throws(UnreadableAnswer) {
+            let cluster = try await get("/cluster", endpoint)
+            // Without it synchronous mode counts as on.
+            let config =
+                watch.settings.machine.requiresSynchronousStandby ? try? await get("/config", endpoint) : nil
+            return .said(.init(HTTPEndpoint.name(place), try PatroniAnswer.report(cluster: cluster, config: config)))
+        } catch {
+            return .silent(.init(HTTPEndpoint.name(place), error.description))
+        }
+    }
+
+    private func get(_ path: String, _ endpoint: HTTPEndpoint) async throws(UnreadableAnswer) -> [UInt8] {
+        try await watch.call(endpoint, tls, mostBytes: PatroniAnswer.mostBytes) { call throws(HTTPCall.Failure) in
+            try await call.send(.GET, path)
+        }
+    }
+}

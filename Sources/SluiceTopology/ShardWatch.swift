@@ -1,0 +1,191 @@
+package import Logging
+package import SluiceCore
+internal import Synchronization
+
+/// Follows one shard's source of topology, and knows at every moment what came of it.
+package final class ShardWatch: Sendable {
+    /// The numeric addresses of a name, empty if there are none; nil if they are not known in time.
+    package typealias NameLookUp = @Sendable (_ name: String, _ within: Duration) async -> [String]?
+
+    package struct Report: Hashable, Sendable {
+        package var verdict: ShardTopology.Verdict
+        /// Nil before the source was heard.
+        package var age: Duration?
+        package var highestTimeline: UInt32
+        package var members: [ClusterMember]
+        package var complaints: [String]
+        package var refusals: [WriteRefusal: UInt64]
+        /// Who may be written to is the source's to say.
+        package var isFenced: Bool
+    }
+
+    private struct State {
+        var machine: ShardTopology
+        var refusals: [WriteRefusal: UInt64] = [:]
+        /// What is wrong with the state file.
+        var fileComplaint: String?
+        /// What the log has said last.
+        var logged: ShardTopology.Verdict?
+        var loggedComplaints: [String] = []
+        var isHeard = false
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+
+    package let shard: String
+    package let settings: TopologySettings
+    let now: @Sendable () -> Instant
+    let names: NameLookUp
+    let logger: Logger
+    private let file: StateFile?
+    private let onRound: @Sendable (_ hasOtherPlaces: Bool) -> Void
+    private let state: Mutex<State>
+    /// One writes at a time.
+    private let writing = Mutex<StateFile.Content?>(nil)
+
+    /// - Parameters:
+    ///   - earlier: what followed the shard by another source: its timeline and members are kept.
+    ///   - keepsState: false for a look that changes nothing: the state file is read only.
+    ///   - now: of a monotonic clock.
+    ///   - onRound: called after each round, on any thread: whether other servers are members, or they are elsewhere.
+    package init(
+        shard: String, _ settings: TopologySettings, after earlier: ShardWatch? = nil, keepsState: Bool = true,
+        logger: Logger,
+        names: @escaping NameLookUp, now: @escaping @Sendable () -> Instant,
+        onRound: @escaping @Sendable (_ hasOtherPlaces: Bool) -> Void
+    ) {
+        self.shard = shard
+        self.settings = settings
+        self.now = now
+        self.names = names
+        var logger = logger
+        logger[metadataKey: "shard"] = "\(shard)"
+        self.logger = logger
+        self.onRound = onRound
+        let file = settings.stateFile.map { StateFile(path: $0, shard: shard) }
+        self.file = keepsState ? file : nil
+        var content = StateFile.Content()
+        var complaint: String?
+        do throws(UnreadableAnswer) { content = try file?.read() ?? content } catch {
+            complaint = "the state file cannot be used, earlier timelines are not known: \(error)"
+            logger.error("\(complaint ?? "")")
+        }
+        if let earlier = earlier?.state.withLock(\.machine) {
+            content.timeline = max(content.timeline, earlier.highestTimeline)
+            content.members = earlier.places
+        }
+        state = Mutex(
+            State(
+                machine: ShardTopology(
+                    settings.machine, highestTimeline: content.timeline, members: content.members),
+                fileComplaint: complaint))
+    }
+
+    // MARK: What others ask
+
+    /// Where the members are, or were last.
+    package var places: [MemberPlace] { state.withLock(\.machine.places) }
+
+    package func verdict(now: Instant) -> ShardTopology.Verdict { state.withLock { $0.machine.verdict(now: now) } }
+
+    /// As `ShardTopology.refusal`; what the server says of itself is taken note of.
+    package func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
+        let (refusal, hasRisen) = state.withLock { state in
+            let hasRisen = state.machine.serverSaid(place, timeline: timeline)
+            return (state.machine.refusal(of: place, on: timeline, now: now), hasRisen)
+        }
+        // A lane's thread does not wait for a disk.
+        if hasRisen { Task.detached { self.keep() } }
+        return refusal
+    }
+
+    package func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool {
+        state.withLock { $0.machine.isSuperseded(place, on: timeline) }
+    }
+
+    package func noteRefusal(_ refusal: WriteRefusal) { state.withLock { $0.refusals[refusal, default: 0] &+= 1 } }
+
+    package func report(now: Instant) -> Report {
+        state.withLock { state in
+            Report(
+                verdict: state.machine.verdict(now: now), age: state.machine.age(now: now),
+                highestTimeline: state.machine.highestTimeline, members: state.machine.members,
+                complaints: (state.fileComplaint.map { [$0] } ?? [])
+                    + state.machine.complaints(now: now, isFenced: false),
+                refusals: state.refusals, isFenced: settings.namesLeader)
+        }
+    }
+
+    /// Returns when the source has been heard or has failed once, or has been told to stop.
+    package func awaitFirst() async {
+        await withCheckedContinuation { continuation in
+            let isHeard = state.withLock { state in
+                if !state.isHeard { state.waiters.append(continuation) }
+                return state.isHeard
+            }
+            if isHeard { continuation.resume() }
+        }
+    }
+
+    // MARK: What the source says
+
+    /// A round has ended.
+    func take(_ statements: [ShardTopology.Statement], silences: [ShardTopology.Silence], asked: Instant) {
+        let (change, lines) = state.withLock { state in
+            let change = state.machine.observed(statements, silences: silences, asked: asked)
+            return (change, news(&state))
+        }
+        for line in lines { logger.log(level: line.level, "\(line.text)") }
+        if change.hasOtherPlaces || change.hasRisenTimeline { keep() }
+        // Whoever asks for the members from now on has the new ones.
+        onRound(change.hasOtherPlaces)
+        release()
+    }
+
+    /// Lets those go who wait for a first word.
+    func release() {
+        let waiters = state.withLock { state in
+            state.isHeard = true
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// What has changed since the log was written last.
+    private func news(_ state: inout State) -> [(level: Logger.Level, text: String)] {
+        var lines: [(Logger.Level, String)] = []
+        let verdict = state.machine.verdict(now: now())
+        if settings.namesLeader, verdict != state.logged {
+            switch verdict {
+            case .writable(let place):
+                lines.append((.notice, "\(place) is the leader, timeline \(state.machine.highestTimeline)"))
+            case .refused(let refusal): lines.append((.warning, "the shard takes no writes: \(refusal.words)"))
+            }
+            state.logged = verdict
+        }
+        let complaints = state.machine.complaints(now: now(), isFenced: false)
+        for complaint in complaints where !state.loggedComplaints.contains(complaint) {
+            lines.append((.warning, "topology: \(complaint)"))
+        }
+        state.loggedComplaints = complaints
+        return lines
+    }
+
+    /// Writes down what must survive a restart.
+    private func keep() {
+        guard let file else { return }
+        let problem = writing.withLock { written -> String? in
+            let content = state.withLock {
+                StateFile.Content(timeline: $0.machine.highestTimeline, members: $0.machine.places)
+            }
+            guard content != written else { return nil }
+            do throws(UnreadableAnswer) { try file.write(content) } catch {
+                return "\(error); a restart would not know timeline \(content.timeline)"
+            }
+            written = content
+            return nil
+        }
+        state.withLock { $0.fileComplaint = problem }
+        if let problem { logger.error("\(problem)") }
+    }
+}

@@ -1,0 +1,147 @@
+import SluiceCore
+import SluiceEngine
+import SluiceReactor
+import Synchronization
+import Testing
+
+/// A shard whose source says who may be written to.
+@Suite(.timeLimit(.minutes(1))) struct WriteFenceTests {
+    /// Says what it is told to, and something else from a question on.
+    private final class ScriptedFence: WriteFence {
+        struct State: Sendable {
+            var leader: MemberPlace?
+            /// How many more times the leader may be written to.
+            var permits = Int.max
+            var isSuperseded = false
+            var refusals: [WriteRefusal] = []
+        }
+
+        let state: Mutex<State>
+
+        init(_ state: State) { self.state = Mutex(state) }
+
+        func verdict(now: Instant) -> ShardTopology.Verdict {
+            state.withLock { state in
+                guard let leader = state.leader, state.permits > 0 else { return .refused(.noLeader) }
+                return .writable(leader)
+            }
+        }
+
+        func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
+            state.withLock { state in
+                guard state.permits > 0, place == state.leader else { return .notLeader }
+                state.permits -= 1
+                return nil
+            }
+        }
+
+        func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool { state.withLock(\.isSuperseded) }
+
+        func noteRefusal(_ refusal: WriteRefusal) { state.withLock { $0.refusals.append(refusal) } }
+    }
+
+    private static func place(_ name: String) -> MemberPlace { MemberPlace(name: name, host: "h", port: 1) }
+
+    /// What the table's description, a write, and the question for the log's position bring.
+    private static func table(_ name: String, timeline: UInt32) -> ScriptedBackend {
+        ScriptedBackend(
+            replica: name, facts: { BackendFacts(role: .primary, timeline: timeline, estimatedRows: []) },
+            runs: { commands in
+                switch commands.count {
+                case 3: [WriteResult(rows: [["1"]]), WriteResult(rows: []), WriteResult(rows: [["7"]])]
+                case 1 where commands[0].statement.sql(vectorSchema: "").contains("relkind"):
+                    [
+                        WriteResult(rows: [
+                            ["r", "f", "t", "id", "20", "bigint", "int8recv", "t", "f"],
+                            ["r", "f", "t", "embedding", "99", "vector", nil, "f", "f"],
+                        ])
+                    ]
+                default: [WriteResult(rows: [["42"]])]
+                }
+            })
+    }
+
+    /// Two servers that both say that they are primaries, each a member, and a write to the shard.
+    private func outcome(
+        _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2)
+    ) async throws -> (report: ShardReport?, error: SearchError?, written: [Int]) {
+        let backends = [
+            Self.table("n1", timeline: timelines.0), Self.table("n2", timeline: timelines.1),
+        ]
+        let slice = PoolMachine.Configuration(minSize: 1, maxSize: 2, maxWaiting: 10)
+        var answer: Result<WriteAnswer, SearchError>?
+        try await withLanes([backends], slices: [slice]) { lanes, shared in
+            let earlier = shared.topology
+            let catalogue = Catalogue(
+                shards: [
+                    .init(
+                        name: "s0",
+                        replicas: backends.enumerated().map {
+                            .init(name: $1.replicaName, backend: $0, member: Self.place($1.replicaName))
+                        })
+                ], collections: earlier.catalogue.numbered, after: earlier.catalogue)
+            await shared.serve(
+                Topology(
+                    after: earlier, catalogue: catalogue, backends: backends, shards: earlier.shards, cache: .init()),
+                configuration: .init(
+                    plans: PlanLimits(maximumK: 100), acquireTimeout: .seconds(5), connectTimeout: .seconds(5),
+                    maximumLegBytes: 1_000_000)
+            ) { _ in [.keep, .keep] }
+            shared.fences.replace(["s0": fence])
+            await shared.lookAgain(at: "s0")
+            let now = Instant(nanoseconds: Reactor.now())
+            let deadline = now.advanced(by: .milliseconds(500))
+            let ticket = try shared.arrived(.interactive, deadline: deadline, now: now)
+            let order = WriteOrder(collection: "a", columns: [], rows: [], deletes: [7], deadline: deadline)
+            answer = await lanes[0].write(order, admittedBy: ticket).result
+        }
+        let written = backends.map { $0.seen.withLock { $0.runs.count { $0 == 3 } } }
+        switch try #require(answer) {
+        case .success(let answer): return (answer.shards.first, nil, written)
+        case .failure(let error): return (nil, error, written)
+        }
+    }
+
+    @Test func theNamedLeaderIsWrittenToAlthoughAnotherClaimsToBePrimary() async throws {
+        let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"))))
+        #expect(end.report?.outcome == .committed && end.report?.replica == "n2")
+        #expect(end.written == [0, 1])
+    }
+
+    /// Its server is a primary and is named; a later timeline was seen elsewhere.
+    @Test func aLeaderThatWasLeftBehindIsNot() async throws {
+        let fence = ScriptedFence(.init(leader: Self.place("n1")))
+        let end = try await outcome(fence)
+        #expect(end.error?.code == .unavailable)
+        #expect(end.written == [0, 0])
+        #expect(fence.state.withLock(\.refusals).contains(.notPrimary))
+    }
+
+    @Test func withoutALeaderNothingIsSentWhateverTheServersSay() async throws {
+        let end = try await outcome(ScriptedFence(.init(leader: nil)), timelines: (2, 2))
+        #expect(end.error?.message.contains("names no leader") == true)
+        #expect(end.written == [0, 0])
+    }
+
+    @Test func aLeaderAtAnotherAddressIsNotTheServerOfItsName() async throws {
+        let moved = MemberPlace(name: "n2", host: "elsewhere", port: 1)
+        let end = try await outcome(ScriptedFence(.init(leader: moved)))
+        #expect(end.error?.code == .unavailable)
+        #expect(end.written == [0, 0])
+    }
+
+    /// Once for the table's description, once for the connection: then the word changes.
+    @Test func whatChangesBeforeItIsSentIsNotSentAndKnownNotToBe() async throws {
+        let fence = ScriptedFence(.init(leader: Self.place("n2"), permits: 2))
+        let end = try await outcome(fence)
+        #expect(end.report?.outcome == .notApplied)
+        #expect(end.written == [0, 0])
+        #expect(fence.state.withLock(\.refusals).first == .notLeader)
+    }
+
+    @Test func whatWasAnsweredByALeaderThatIsNoneAnyMoreIsUnknown() async throws {
+        let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), isSuperseded: true)))
+        #expect(end.report?.outcome == .unknown)
+        #expect(end.written == [0, 1])
+    }
+}
