@@ -125,6 +125,14 @@ final class ScriptedGateway: Sendable {
 
     func stop() async throws { try await listener.withLock { $0 }?.close().get() }
 
+    /// As if its process were gone: nothing listens, and its sessions end without a word.
+    func kill() async throws {
+        try await stop()
+        for session in sessions.withLock({ $0 }) {
+            session.eventLoop.execute { session.value.close(promise: nil) }
+        }
+    }
+
     /// Does something to the session of this number, in its own time.
     func inSession(_ number: Int, _ body: @escaping @Sendable (Session) -> Void) throws {
         let session = try #require(sessions.withLock { $0.dropFirst(number - 1).first })
