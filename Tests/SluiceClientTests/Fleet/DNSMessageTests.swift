@@ -23,7 +23,7 @@ struct DNSAnswerWriter {
     }
 
     mutating func record(
-        _ owner: [UInt8] = pointerToQuestion, kind: UInt16 = 33, ttl: UInt32 = 60, length: Int? = nil, _ data: [UInt8]
+        of owner: [UInt8] = pointerToQuestion, kind: UInt16 = 33, ttl: UInt32 = 60, length: Int? = nil, _ data: [UInt8]
     ) {
         bytes += owner
         append(kind)
@@ -35,11 +35,11 @@ struct DNSAnswerWriter {
     }
 
     mutating func service(
-        _ owner: [UInt8] = pointerToQuestion, ttl: UInt32 = 60, _ priority: UInt16, _ weight: UInt16, _ port: UInt16,
+        of owner: [UInt8] = pointerToQuestion, ttl: UInt32 = 60, _ priority: UInt16, _ weight: UInt16, _ port: UInt16,
         _ host: String
     ) {
         let words = [priority, weight, port].flatMap { [UInt8($0 >> 8), UInt8($0 & 0xFF)] }
-        record(owner, ttl: ttl, words + Self.labels(host))
+        record(of: owner, ttl: ttl, words + Self.labels(host))
     }
 }
 
@@ -72,9 +72,9 @@ struct DNSAnswerWriter {
         writer.service(ttl: 300, 1, 2, 7_411, "G1.example.org")
         // Its host's domain is that of the question.
         writer.record(
-            DNSAnswerWriter.labels(Self.text), ttl: 30, [0, 3, 0, 4, 0x1C, 0xF3, 2, 0x67, 0x32, 0xC0, 25])
+            of: DNSAnswerWriter.labels(Self.text), ttl: 30, [0, 3, 0, 4, 0x1C, 0xF3, 2, 0x67, 0x32, 0xC0, 25])
         // Another's.
-        writer.service(DNSAnswerWriter.labels("_other._tcp.example.org"), 0, 0, 1, "evil.example.org")
+        writer.service(of: DNSAnswerWriter.labels("_other._tcp.example.org"), 0, 0, 1, "evil.example.org")
         let answer = try answer(writer)
         #expect(
             answer.records == [
@@ -87,12 +87,12 @@ struct DNSAnswerWriter {
     @Test func aliasesAreFollowed() throws {
         var writer = DNSAnswerWriter(name: Self.text, answers: 2)
         writer.record(kind: 5, DNSAnswerWriter.labels("_sluice._tcp.example.net"))
-        writer.service(DNSAnswerWriter.labels("_sluice._tcp.example.net"), 0, 1, 2, "g.example.net")
+        writer.service(of: DNSAnswerWriter.labels("_sluice._tcp.example.net"), 0, 1, 2, "g.example.net")
         #expect(try answer(writer).records.map(\.host) == ["g.example.net"])
         // One that leads to itself has an end.
         var loop = DNSAnswerWriter(name: Self.text, answers: 2)
         loop.record(kind: 5, DNSAnswerWriter.labels("_a._b.c"))
-        loop.record(DNSAnswerWriter.labels("_a._b.c"), kind: 5, DNSAnswerWriter.labels(Self.text))
+        loop.record(of: DNSAnswerWriter.labels("_a._b.c"), kind: 5, DNSAnswerWriter.labels(Self.text))
         #expect(try answer(loop).records == [])
     }
 

@@ -79,17 +79,20 @@ import Testing
 
     @Test func namesAreLookedUpAgainInTime() {
         var clock = RefreshClock()
-        #expect(clock.begin(now: Self.start) && !clock.begin(now: Self.start))
+        func begins(_ time: TimeAmount) -> Bool { clock.begin(now: Self.start + time) }
+        #expect(begins(.zero) && !begins(.zero))
         clock.succeeded(timeToLive: 300, now: Self.start)
-        #expect(!clock.begin(now: Self.start + .seconds(29)))
-        #expect(clock.begin(now: Self.start + .seconds(30)), "not later than the interval")
+        #expect(!begins(.seconds(29)))
+        #expect(begins(.seconds(30)), "not later than the interval")
         clock.succeeded(timeToLive: 0, now: Self.start)
-        #expect(!clock.begin(now: Self.start + .milliseconds(999)) && clock.begin(now: Self.start + .seconds(1)))
+        #expect(!begins(.milliseconds(999)) && begins(.seconds(1)))
         clock.succeeded(timeToLive: 300, now: Self.start)
         clock.connectionFailed(now: Self.start + .seconds(10))
-        #expect(clock.begin(now: Self.start + .seconds(10)))
+        #expect(begins(.seconds(10)))
+        clock.failed(now: Self.start)
+        #expect(!begins(.seconds(4)) && begins(.seconds(5)))
         clock.failed(now: Self.start)
         clock.connectionFailed(now: Self.start)
-        #expect(!clock.begin(now: Self.start) && clock.begin(now: Self.start + .seconds(5)))
+        #expect(!begins(.zero) && begins(.seconds(1)))
     }
 }

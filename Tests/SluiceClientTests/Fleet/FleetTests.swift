@@ -51,25 +51,22 @@ struct ScriptedFleet {
     ) async -> (failures: [String], late: Int) {
         let next = Atomic(0)
         let ends = Mutex<(failures: [String], late: Int)>(([], 0))
-        await withTaskGroup(of: Void.self) { group in
-            for _ in 0..<tasks {
-                group.addTask {
-                    while true {
-                        let number = next.add(1, ordering: .relaxed).newValue
-                        if number > count { return }
-                        await turn(number)
-                        let began = ContinuousClock.now
-                        var failure: String?
-                        do { _ = try await client.search(Self.query) } catch { failure = "\(error)" }
-                        let isLate = began.duration(to: .now) > .seconds(20)
-                        ends.withLock { ends in
-                            if let failure { ends.failures.append(failure) }
-                            if isLate { ends.late += 1 }
-                        }
-                    }
+        let worker: @Sendable () async -> Void = {
+            while true {
+                let number = next.add(1, ordering: .relaxed).newValue
+                if number > count { return }
+                await turn(number)
+                let began = ContinuousClock.now
+                var failure: String?
+                do { _ = try await client.search(Self.query) } catch { failure = "\(error)" }
+                let isLate = began.duration(to: .now) > .seconds(20)
+                ends.withLock { ends in
+                    if let failure { ends.failures.append(failure) }
+                    if isLate { ends.late += 1 }
                 }
             }
         }
+        await withTaskGroup(of: Void.self) { group in for _ in 0..<tasks { group.addTask { await worker() } } }
         return ends.withLock { $0 }
     }
 
