@@ -129,7 +129,7 @@ final class ScriptedGateway: Sendable {
     func kill() async throws {
         try await stop()
         for session in sessions.withLock({ $0 }) {
-            session.eventLoop.execute { session.value.close(promise: nil) }
+            try? await session.eventLoop.flatSubmit { session.value.channel.close() }.get()
         }
     }
 

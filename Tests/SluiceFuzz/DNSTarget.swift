@@ -59,8 +59,9 @@ enum DNSTarget {
 
     /// Of the question's own name.
     private static func record(_ port: UInt8, _ host: String) -> [UInt8] {
-        let labels = host.split(separator: ".").flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) } + [0]
-        let data = [0, 0, 0, 1, 0, port] + labels
-        return [0xC0, 12, 0, 33, 0, 1, 0, 0, 0, 60, 0, UInt8(data.count)] + data
+        var data: [UInt8] = [0, 0, 0, 1, 0, port]
+        for label in host.split(separator: ".") { data += [UInt8(truncatingIfNeeded: label.utf8.count)] + label.utf8 }
+        data.append(0)
+        return [0xC0, 12, 0, 33, 0, 1, 0, 0, 0, 60, 0, UInt8(truncatingIfNeeded: data.count)] + data
     }
 }

@@ -70,7 +70,9 @@ package struct GatewayChoice: Sendable {
     /// What was measured longer ago does not count.
     private static let memory: TimeAmount = .seconds(10)
     /// Less is noise.
-    private static let clearly: Int64 = 1_000_000
+    private static let clearly: Int64 = 2_000_000
+    /// One in so many goes to the slower one: else nobody would notice that it is as fast again.
+    private static let trials = 8
 
     package private(set) var members: [Member] = []
     private var lastID = -1
@@ -120,7 +122,11 @@ package struct GatewayChoice: Sendable {
         usable.removeAll { $0.target.priority != priority }
         guard let first = Self.draw(&usable, using: &generator) else { return nil }
         guard let second = Self.draw(&usable, using: &generator) else { return first.id }
-        return Self.isBetter(second, than: first, now: now) ? second.id : first.id
+        // Each compared with what it is to have.
+        let load = (first.inFlight * second.share, second.inFlight * first.share)
+        if load.0 != load.1 { return load.0 < load.1 ? first.id : second.id }
+        let isFaster = Self.isFaster(second, than: first, now: now)
+        return isFaster && Int.random(in: 0..<Self.trials, using: &generator) > 0 ? second.id : first.id
     }
 
     /// Takes one out, by weight.
@@ -134,10 +140,7 @@ package struct GatewayChoice: Sendable {
         return members.remove(at: place ?? 0)
     }
 
-    private static func isBetter(_ one: Member, than other: Member, now: NIODeadline) -> Bool {
-        // Each compared with what it is to have.
-        let (load, otherLoad) = (one.inFlight * other.share, other.inFlight * one.share)
-        if load != otherLoad { return load < otherLoad }
+    private static func isFaster(_ one: Member, than other: Member, now: NIODeadline) -> Bool {
         guard let took = latency(of: one, now: now), let otherTook = latency(of: other, now: now) else {
             return false
         }
@@ -180,7 +183,7 @@ package struct GatewayChoice: Sendable {
 
     private static func mean(_ old: Int64?, _ sample: Int64) -> Int64 {
         guard let old else { return max(1, sample) }
-        return max(1, old + (sample - old) / 4)
+        return max(1, old + (sample - old) / 8)
     }
 
     // MARK: Connections

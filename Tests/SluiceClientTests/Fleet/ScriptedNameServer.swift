@@ -51,16 +51,33 @@ final class ScriptedNameServer: Sendable {
     let address: SocketAddress
 
     init(_ script: @escaping Script) async throws {
-        let group = MultiThreadedEventLoopGroup.singleton
-        let datagrams = try await DatagramBootstrap(group: group)
+        // The port that the system gives for datagrams may be another's for streams.
+        for _ in 0..<50 {
+            let datagrams = try await Self.datagrams(script)
+            let address = try #require(datagrams.localAddress)
+            guard let stream = try? await Self.stream(script, at: address) else {
+                try await datagrams.close().get()
+                continue
+            }
+            self.address = address
+            channels = [datagrams, stream]
+            return
+        }
+        throw ChannelError.operationUnsupported
+    }
+
+    private static func datagrams(_ script: @escaping Script) async throws -> any Channel {
+        try await DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(Datagrams(script))
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
-        address = try #require(datagrams.localAddress)
-        let stream = try await ServerBootstrap(group: group)
+    }
+
+    private static func stream(_ script: @escaping Script, at address: SocketAddress) async throws -> any Channel {
+        try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -68,7 +85,6 @@ final class ScriptedNameServer: Sendable {
                 }
             }
             .bind(to: address).get()
-        channels = [datagrams, stream]
     }
 
     func stop() async throws { for channel in channels { try await channel.close().get() } }
