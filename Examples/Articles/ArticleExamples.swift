@@ -25,6 +25,18 @@ enum ArticleExamples {
         _ = client
     }
 
+    static func connectingToSeveral() async throws {
+        let client = try await SluiceClient.connect(["sluice://a.example.com", "sluice://b.example.com"])
+
+        _ = client
+    }
+
+    static func connectingByName() async throws {
+        let client = try await SluiceClient.connect("sluice+srv://_sluice._tcp.example.com")
+
+        _ = client
+    }
+
     static func firstSearch(client: SluiceClient, vector: [Float]) async throws {
         let query = SearchQuery(
             collections: ["programs", "libraries"], vector: vector, k: 5, columns: ["name"],

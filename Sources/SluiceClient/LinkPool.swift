@@ -15,9 +15,17 @@ package struct Link: Sendable {
     }
 }
 
-/// The connections of a client: a number of places, each with a connection or none. Calls that find none share the dial
-/// of their place; how long each waits for it is its own affair.
+/// The connections of a client to one gateway: a number of places, each with a connection or none. Calls that find none
+/// share the dial of their place; how long each waits for it is its own affair.
 package final class LinkPool: Sendable {
+    /// What whoever chooses among several gateways has to know. Told after the fact, and not always in order.
+    package enum Event: Sendable {
+        /// There is a connection.
+        case up
+        /// There is none any more, or a dial failed while there was none.
+        case down(SluiceError?)
+    }
+
     private typealias Waiter = CheckedContinuation<Result<Link, SluiceError>, Never>
 
     /// What the dials of a place have come to since it last had a connection.
@@ -50,6 +58,8 @@ package final class LinkPool: Sendable {
         var live: [UInt64: Link] = [:]
         var retired: Set<UInt64> = []
 
+        var isAnyUp: Bool { places.contains { if case .up = $0 { true } else { false } } }
+
         mutating func takeWaiters(at place: Int) -> [Waiter] {
             let waiting = Array(waiters[place].values)
             waiters[place] = [:]
@@ -63,14 +73,18 @@ package final class LinkPool: Sendable {
     /// Calls that may wait for one dial; they hold their requests meanwhile.
     private static let maximumWaiters = 100_000
 
-    private let address: Address
+    let address: Address
     private let options: SluiceClient.Options
+    private let onEvent: @Sendable (Event) -> Void
     private let state: Mutex<State>
     private let numbers = Atomic<UInt64>(0)
 
-    package init(address: Address, options: SluiceClient.Options) {
+    package init(
+        address: Address, options: SluiceClient.Options, onEvent: @escaping @Sendable (Event) -> Void = { _ in }
+    ) {
         self.address = address
         self.options = options
+        self.onEvent = onEvent
         state = Mutex(
             State(
                 places: Array(repeating: .down(Trouble()), count: options.connections),
@@ -96,6 +110,38 @@ package final class LinkPool: Sendable {
         }
         if let link { return link }
         return try await dialled(place, until: limit).get()
+    }
+
+    /// One that is there; nil if none is. A place without one is dialled beside, so that the next call may find it.
+    func readyLink() -> Link? {
+        let (link, dialled) = state.withLock { state -> (Link?, Int?) in
+            state.next = (state.next + 1) % state.places.count
+            if case .up(let link) = state.places[state.next] { return (link, nil) }
+            let found = (state.places[state.next...] + state.places).lazy.compactMap { place -> Link? in
+                if case .up(let link) = place { link } else { nil }
+            }.first
+            guard found != nil, !state.isClosed, case .down(let trouble) = state.places[state.next],
+                trouble.retryNotBefore.map({ $0 <= .now() }) ?? true
+            else { return (found, nil) }
+            state.places[state.next] = .dialling(trouble)
+            return (found, state.next)
+        }
+        if let dialled { Task { await self.dial(dialled, after: .zero) } }
+        return link
+    }
+
+    /// Dials, if there is no connection: what comes of it is told as an event.
+    func probe(after delay: Duration) {
+        let (place, isUp) = state.withLock { state -> (Int?, Bool) in
+            if state.isClosed { return (nil, false) }
+            if state.isAnyUp { return (nil, true) }
+            let isDialling = state.places.contains { if case .dialling = $0 { true } else { false } }
+            guard !isDialling else { return (nil, false) }
+            state.places[state.next] = .dialling(state.places[state.next].trouble)
+            return (state.next, false)
+        }
+        if isUp { onEvent(.up) }
+        if let place { Task { await self.dial(place, after: delay) } }
     }
 
     /// The dial goes on without a caller that is cancelled or runs out of time: others may wait for it, or come.
@@ -189,19 +235,21 @@ package final class LinkPool: Sendable {
         }
         guard let waiting else { return false }
         for waiter in waiting { waiter.resume(returning: .success(link)) }
+        onEvent(.up)
         return true
     }
 
     /// The next dial of this place waits a while: full jitter, doubling up to a limit.
     private func failed(_ error: SluiceError, at place: Int) {
-        let waiting = state.withLock { state in
+        let (waiting, isDown) = state.withLock { state in
             let failures = min(state.places[place].trouble.failures + 1, 10)
             let ceiling = min(Duration.milliseconds(25) * (1 << failures), Self.longestBackoff)
             let delay = TimeAmount.nanoseconds(Int64.random(in: 0...TimeAmount(ceiling).nanoseconds))
             state.places[place] = .down(Trouble(failures: failures, last: error, retryNotBefore: .now() + delay))
-            return state.takeWaiters(at: place)
+            return (state.takeWaiters(at: place), !state.isAnyUp)
         }
         for waiter in waiting { waiter.resume(returning: .failure(error)) }
+        if isDown { onEvent(.down(error)) }
     }
 
     private struct Opening: Sendable {
@@ -273,7 +321,7 @@ package final class LinkPool: Sendable {
     // MARK: Ending
 
     private func note(_ change: ConnectionHandler.Change, of id: UInt64, at place: Int) {
-        state.withLock { state in
+        let isDown = state.withLock { state -> Bool in
             switch change {
             case .retired: if state.live[id] != nil { state.retired.insert(id) }
             case .closed:
@@ -281,21 +329,26 @@ package final class LinkPool: Sendable {
                 state.retired.remove(id)
             }
             // A place that still dials keeps its count of failures: only a connection that was made clears it.
-            guard case .up(let link) = state.places[place], link.id == id else { return }
+            guard case .up(let link) = state.places[place], link.id == id else { return false }
             state.places[place] = .down(Trouble())
+            return !state.isAnyUp
         }
+        if isDown { onEvent(.down(nil)) }
     }
 
     /// The gateway takes no more requests on this connection: the next call makes another.
     func retire(_ link: Link) {
-        state.withLock { state in
+        let isDown = state.withLock { state -> Bool in
             if state.live[link.id] != nil { state.retired.insert(link.id) }
+            let wasUp = state.isAnyUp
             for place in state.places.indices {
                 guard case .up(let other) = state.places[place], other.id == link.id else { continue }
                 state.places[place] = .down(Trouble())
             }
+            return wasUp && !state.isAnyUp
         }
         link.run { $0.retire() }
+        if isDown { onEvent(.down(nil)) }
     }
 
     /// Ends all connections, also those after GOAWAY, and tells the calls that wait for one.

@@ -33,10 +33,13 @@ package struct RequestFailure: Error {
     /// The connection, and not the request, is to blame, and the request certainly did not run: another connection may
     /// have it.
     package let isMovable: Bool
+    /// The gateway has answered it with this.
+    package let isAnswer: Bool
 
-    package init(_ error: SluiceError, isMovable: Bool = false) {
+    package init(_ error: SluiceError, isMovable: Bool = false, isAnswer: Bool = false) {
         self.error = error
         self.isMovable = isMovable
+        self.isAnswer = isAnswer
     }
 
     /// What the caller is told when there is no further attempt.

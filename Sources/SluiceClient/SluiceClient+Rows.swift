@@ -21,7 +21,7 @@ extension SluiceClient {
             collection: collection, ids: ids, columns: columns, withVector: withVectors, allowPartial: allowPartial)
         request.freshness = FreshnessTerms(after: token, maxStaleness: maxStaleness, allowStale: allowStale)
         do throws(WireError) { try request.validate() } catch { throw SluiceError(error) }
-        let result = try await result(of: .get, within: deadline) { [request] in request.encode(into: &$0) }
+        let (result, _) = try await result(of: .get, within: deadline) { [request] in request.encode(into: &$0) }
         return try decoded { () throws(WireError) in try GetReply(result, withVectors: withVectors) }
     }
 
@@ -37,7 +37,7 @@ extension SluiceClient {
         let request = CountRequest(collection: collection, filter: filter?.expression, exact: exact)
         do throws(WireError) { try request.validate() } catch { throw SluiceError(error) }
         let limit = limit(deadline, grace: Self.grace)
-        let frame = try await call(.count, until: limit, answeredBy: .countResult) { request.encode(into: &$0) }
+        let (frame, _) = try await call(.count, until: limit, answeredBy: .countResult) { request.encode(into: &$0) }
         return try decoded { () throws(WireError) in CountReply(try CountResult(decoding: frame.payload)) }
     }
 }

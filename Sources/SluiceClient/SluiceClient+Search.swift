@@ -89,19 +89,30 @@ extension SluiceClient {
 
     /// - Parameter deadline: the caller's, or nil.
     func answer(to request: SearchRequest, within deadline: Duration?) async throws(SluiceError) -> SearchResult {
+        try await firstPage(of: request, within: deadline).result
+    }
+
+    /// - Parameter gateway: the one that holds the cursor.
+    func answer(
+        to request: CursorRequest, at gateway: GatewayChoice.ID, within deadline: Duration?
+    ) async throws(SluiceError) -> SearchResult {
+        try await result(of: .next, within: deadline, at: gateway) { request.encode(into: &$0) }.result
+    }
+
+    /// The first page, and the gateway that holds the others.
+    func firstPage(
+        of request: SearchRequest, within deadline: Duration?
+    ) async throws(SluiceError) -> (result: SearchResult, gateway: GatewayChoice.ID) {
         try request.check()
         return try await result(of: .search, within: deadline) { request.encode(into: &$0) }
     }
 
-    func answer(to request: CursorRequest, within deadline: Duration?) async throws(SluiceError) -> SearchResult {
-        try await result(of: .next, within: deadline) { request.encode(into: &$0) }
-    }
-
     func result(
-        of kind: FrameKind, within deadline: Duration?, _ write: (inout ByteBuffer) -> Void
-    ) async throws(SluiceError) -> SearchResult {
+        of kind: FrameKind, within deadline: Duration?, at gateway: GatewayChoice.ID? = nil,
+        _ write: (inout ByteBuffer) -> Void
+    ) async throws(SluiceError) -> (result: SearchResult, gateway: GatewayChoice.ID) {
         let limit = limit(deadline, grace: Self.grace)
-        let frame = try await call(kind, until: limit, answeredBy: .result, write)
-        return try decoded { () throws(WireError) in try SearchResult(decoding: frame.payload) }
+        let (frame, gateway) = try await call(kind, until: limit, answeredBy: .result, at: gateway, write)
+        return (try decoded { () throws(WireError) in try SearchResult(decoding: frame.payload) }, gateway)
     }
 }

@@ -2,16 +2,19 @@ internal import NIOCore
 internal import SluiceWire
 public import Tracing
 
-/// A client of a Sluice gateway. Any number of calls may run at the same time; they share the client's connections.
+/// A client of a Sluice gateway, or of several. Any number of calls may run at the same time; they share the client's
+/// connections.
 ///
-/// A lost connection fails the calls that were in flight on it with `connectionLost`; the next call connects again.
+/// Of several gateways each call goes to one with little to do; when a gateway goes, what may be done twice is done at
+/// another. Of a single one a lost connection fails the calls that were in flight on it with `connectionLost`, and the
+/// next call connects again.
 /// Cancelling the task of a call stops its work, down to the database. No call waits for ever: without a limit of its
 /// own it waits a minute, and a connection on which the gateway does not answer is given up for a new one. Close a
 /// client that is not needed any more; one that is dropped closes itself.
 public final class SluiceClient: Sendable {
     /// How to connect.
     public struct Options: Sendable {
-        /// Connections to spread the calls over, 1...4096.
+        /// Connections to each gateway to spread the calls over, 1...4096.
         public var connections = 1
         /// Shown in the gateway's log.
         public var name: String?
@@ -25,6 +28,11 @@ public final class SluiceClient: Sendable {
         /// What records calls; nil for the one that `InstrumentationSystem` has when the client connects. The gateway
         /// is told which trace a call is part of.
         public var tracer: (any Tracer)?
+        /// How long the gateways that an SRV name lists are taken for those that there are, 1 s or more. An answer's
+        /// time to live, or a connection that fails, has the client look earlier.
+        public var resolveInterval: Duration = .seconds(30)
+        /// Whom to ask for SRV records; nil for the servers of /etc/resolv.conf.
+        package var nameServers: NameServers?
         /// What a call without a limit of its own waits.
         package var patience = SluiceClient.defaultPatience
 
@@ -36,37 +44,53 @@ public final class SluiceClient: Sendable {
     /// What the gateway may be late with the answer to a search before this client gives up.
     static let grace: Duration = .seconds(1)
 
-    private let address: Address
     private let options: Options
-    let pool: LinkPool
+    package let fleet: GatewayFleet
     let streams = StreamRegistry()
     let tracing: CallTracing?
 
-    private init(address: Address, options: Options) {
-        self.address = address
+    private init(_ source: GatewaySource, options: Options) {
         self.options = options
-        pool = LinkPool(address: address, options: options)
+        fleet = GatewayFleet(source, options: options)
         tracing = CallTracing(options.tracer)
     }
 
     /// A client that is dropped without `close()` takes its connections with it.
-    deinit { pool.close() }
+    deinit { fleet.close() }
 
-    /// Connects to a gateway.
+    /// Connects to a gateway, or to several that serve the same.
     /// - Parameters:
     ///   - address: `sluice://host:port` (7411 if no port is given), `sluice+tls://host:port` (7413) or
-    ///     `sluice+unix:///path/to.sock`.
+    ///     `sluice+unix:///path/to.sock`; several as `sluice://a:7411,b:7411`; or a name whose SRV records list them,
+    ///     `sluice+srv://_sluice._tcp.example.org` (`sluice+tls+srv://` for TLS).
     ///   - options: how to connect.
-    /// - Throws: `SluiceError` with the code `invalidArgument` or `notConnected`.
+    /// - Throws: `SluiceError` with the code `invalidArgument`, or `notConnected` if no gateway can be reached.
     public static func connect(
         _ address: String, options: Options = Options()
+    ) async throws(SluiceError) -> SluiceClient {
+        try await connect(to: try GatewaySource(address), options)
+    }
+
+    /// Connects to several gateways that serve the same.
+    /// - Parameters:
+    ///   - addresses: 1 to 256, each as `connect(_:options:)` takes one.
+    ///   - options: how to connect.
+    /// - Throws: as `connect(_:options:)`.
+    public static func connect(
+        _ addresses: [String], options: Options = Options()
+    ) async throws(SluiceError) -> SluiceClient {
+        try await connect(to: try GatewaySource(addresses), options)
+    }
+
+    private static func connect(
+        to source: GatewaySource, _ options: Options
     ) async throws(SluiceError) -> SluiceClient {
         guard (1...4_096).contains(options.connections) else {
             throw SluiceError(.invalidArgument, "connections is \(options.connections); it must be from 1 to 4096")
         }
-        let client = SluiceClient(address: try Address(address), options: options)
+        let client = SluiceClient(source, options: options)
         // The connect timeout bounds each part of the dial, and the dial knows better what was late.
-        _ = try await client.pool.link(until: nil)
+        try await client.fleet.open()
         return client
     }
 
@@ -75,7 +99,7 @@ public final class SluiceClient: Sendable {
     /// What can be searched, sorted by name.
     /// - Parameter timeout: how long to wait for the answer; then the call fails with `deadlineExceeded`.
     public func collections(timeout: Duration? = nil) async throws(SluiceError) -> [CollectionDescription] {
-        let frame = try await call(.collections, until: limit(timeout), answeredBy: .collectionList) { _ in }
+        let (frame, _) = try await call(.collections, until: limit(timeout), answeredBy: .collectionList) { _ in }
         return try decoded { () throws(WireError) in
             try CollectionList(decoding: frame.payload).collections.map(CollectionDescription.init)
         }
@@ -94,11 +118,11 @@ public final class SluiceClient: Sendable {
     /// Ends all connections. Calls in flight or waiting, and later ones, fail with `closed`.
     public func close() async {
         let streams = streams.close().flatMap { $0.close() }
-        for ended in pool.close() + streams { try? await ended.get() }
+        for ended in fleet.close() + streams { try? await ended.get() }
     }
 
     /// A connection for a stream.
-    func streamPool() -> LinkPool {
+    func streamPool(to address: Address) -> LinkPool {
         var options = options
         options.connections = 1
         return LinkPool(address: address, options: options)
@@ -116,48 +140,62 @@ public final class SluiceClient: Sendable {
         TimeLimit(time ?? options.patience, grace: grace, isCallers: time != nil)
     }
 
+    /// - Parameters:
+    ///   - repetition: when it may be sent a second time.
+    ///   - gateway: the only one that can answer it; nil for any.
     func call(
         _ kind: FrameKind, until limit: TimeLimit, answeredBy expected: FrameKind,
+        repetition: Failover.Repetition = .always, at gateway: GatewayChoice.ID? = nil,
         _ write: (inout ByteBuffer) -> Void
-    ) async throws(SluiceError) -> Frame {
+    ) async throws(SluiceError) -> (frame: Frame, gateway: GatewayChoice.ID) {
         var payload = ByteBufferAllocator().buffer(capacity: kind == .ping ? 0 : 2_048)
         write(&payload)
-        guard let trace = tracing?.begin(kind) else { return try await answered(kind, payload, limit, expected) }
-        trace.write(into: &payload)
+        let trace = tracing?.begin(kind)
+        trace?.write(into: &payload)
         do throws(SluiceError) {
-            let frame = try await answered(kind, payload, limit, expected)
-            trace.end(nil)
-            return frame
+            let answer = try await answered(kind, payload, limit, repetition, gateway)
+            guard answer.frame.kind == expected else {
+                throw SluiceError(.protocolViolation, "the gateway answered with a frame of another kind")
+            }
+            trace?.end(nil)
+            return answer
         } catch {
-            trace.end(error)
+            trace?.end(error)
             throw error
         }
     }
 
     private func answered(
-        _ kind: FrameKind, _ payload: ByteBuffer, _ limit: TimeLimit, _ expected: FrameKind
-    ) async throws(SluiceError) -> Frame {
-        var answer = await exchange(kind, payload, limit)
-        // Nothing was done for it yet: another connection may reach a gateway that stays.
-        if case .failure(let failure) = answer, failure.isMovable { answer = await exchange(kind, payload, limit) }
-        let frame: Frame
-        switch answer {
-        case .success(let answer): frame = answer
-        case .failure(let failure): throw failure.final
+        _ kind: FrameKind, _ payload: ByteBuffer, _ limit: TimeLimit, _ repetition: Failover.Repetition,
+        _ gateway: GatewayChoice.ID?
+    ) async throws(SluiceError) -> (frame: Frame, gateway: GatewayChoice.ID) {
+        fleet.firstAttemptStarted()
+        var failover = Failover(gateway == nil ? repetition : .never, gateways: gateway == nil ? fleet.count : 1)
+        var tried: Set<GatewayChoice.ID> = []
+        while true {
+            let lease: GatewayFleet.Lease
+            if let gateway {
+                lease = try await fleet.lease(at: gateway, until: limit)
+            } else {
+                lease = try await fleet.lease(until: limit, avoiding: tried)
+            }
+            let answer = await exchange(kind, payload, limit, lease)
+            fleet.end(lease, answer, isMeasured: kind == .search || kind == .get)
+            switch answer {
+            case .success(let frame): return (frame, lease.gateway)
+            case .failure(let failure):
+                tried.insert(lease.gateway)
+                let next = fleet.next(&failover, after: Failover.Failure(failure), tried: tried, until: limit)
+                guard next != .none else { throw failure.final }
+            }
         }
-        guard frame.kind == expected else {
-            throw SluiceError(.protocolViolation, "the gateway answered with a frame of another kind")
-        }
-        return frame
     }
 
     /// One attempt, on one connection.
-    private func exchange(_ kind: FrameKind, _ payload: ByteBuffer, _ limit: TimeLimit) async -> Request.Answer {
-        let link: Link
-        do throws(SluiceError) { link = try await pool.link(until: limit) } catch {
-            return .failure(RequestFailure(error))
-        }
-        let ticket = pool.number()
+    private func exchange(
+        _ kind: FrameKind, _ payload: ByteBuffer, _ limit: TimeLimit, _ lease: GatewayFleet.Lease
+    ) async -> Request.Answer {
+        let (link, ticket) = (lease.link, lease.pool.number())
         let answer = await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<Request.Answer, Never>) in
                 link.run { handler in
@@ -173,15 +211,15 @@ public final class SluiceClient: Sendable {
             link.run { $0.cancel(ticket: ticket) }
         }
         guard case .success(let frame) = answer, frame.kind == .error else { return answer }
-        return .failure(refusal(frame, by: link))
+        return .failure(refusal(frame, by: lease))
     }
 
-    func refusal(_ frame: Frame, by link: Link) -> RequestFailure {
+    func refusal(_ frame: Frame, by lease: GatewayFleet.Lease) -> RequestFailure {
         do throws(SluiceError) {
             let reply = try decoded { () throws(WireError) in try ErrorReply(decoding: frame.payload) }
-            guard reply.code == .shuttingDown else { return RequestFailure(SluiceError(reply)) }
-            pool.retire(link)
-            return RequestFailure(SluiceError(reply), isMovable: true)
+            guard reply.code == .shuttingDown else { return RequestFailure(SluiceError(reply), isAnswer: true) }
+            lease.pool.retire(lease.link)
+            return RequestFailure(SluiceError(reply), isMovable: true, isAnswer: true)
         } catch {
             return RequestFailure(error)
         }

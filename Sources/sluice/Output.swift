@@ -96,7 +96,11 @@ enum Checks {
 }
 
 struct GatewayOption: ParsableArguments {
-    @Option(help: "Where the gateway listens: sluice://HOST:PORT, sluice+tls://HOST:PORT or sluice+unix:///PATH.")
+    @Option(
+        help: ArgumentHelp(
+            "Where the gateway listens: sluice://HOST:PORT, sluice+tls://HOST:PORT or sluice+unix:///PATH; several as "
+                + "sluice://A:PORT,B:PORT, or sluice+srv://NAME and sluice+tls+srv://NAME for those that SRV records list."
+        ))
     var gateway = "sluice://127.0.0.1:7411"
 
     @Option(help: "A file whose first line is the token; without it the variable SLUICE_TOKEN is the token.")

@@ -31,6 +31,11 @@ final class ScriptedGateway: Sendable {
             send(.error, requestID) { ErrorReply(code: code, message: "scripted").encode(into: &$0) }
         }
 
+        /// To be used later, from elsewhere.
+        var held: Held {
+            Held(context: NIOLoopBound(context, eventLoop: context.eventLoop), number: number)
+        }
+
         func sendBytes(_ bytes: [UInt8]) { context.writeAndFlush(NIOAny(ByteBuffer(bytes: bytes)), promise: nil) }
 
         func close() { context.close(promise: nil) }
@@ -49,6 +54,16 @@ final class ScriptedGateway: Sendable {
                     columns: [ColumnType(name: "name", typeOID: 25)])
                 SearchResult(legs: [leg], hits: hits.finish(), coverage: 1, elapsed: .zero).encode(into: &buffer)
             }
+        }
+    }
+
+    /// A session that something is done to later.
+    struct Held: Sendable {
+        let context: NIOLoopBound<ChannelHandlerContext>
+        let number: Int
+
+        func run(_ body: @escaping @Sendable (Session) -> Void) {
+            context.eventLoop.execute { body(Session(context: context.value, number: number)) }
         }
     }
 
@@ -124,6 +139,14 @@ final class ScriptedGateway: Sendable {
     var address: String { "sluice://127.0.0.1:\(port)" }
 
     func stop() async throws { try await listener.withLock { $0 }?.close().get() }
+
+    /// As if its process were gone: nothing listens, and its sessions end without a word.
+    func kill() async throws {
+        try await stop()
+        for session in sessions.withLock({ $0 }) {
+            try? await session.eventLoop.flatSubmit { session.value.channel.close() }.get()
+        }
+    }
 
     /// Does something to the session of this number, in its own time.
     func inSession(_ number: Int, _ body: @escaping @Sendable (Session) -> Void) throws {

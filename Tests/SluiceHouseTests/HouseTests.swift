@@ -39,7 +39,11 @@ import Testing
             "Foundation", "Glibc",
         ],
         "SluiceMetrics": ["CoreMetrics", "Synchronization"],
-        "SluiceClient": ["SluiceWire", "NIOCore", "NIOPosix", "NIOSSL", "Synchronization", "Tracing"],
+        "SluiceClient": [
+            "SluiceWire", "NIOCore", "NIOPosix", "NIOSSL", "Synchronization", "Tracing",
+            // To read /etc/resolv.conf.
+            "Glibc", "Darwin",
+        ],
         "SluiceBench": [
             "SluiceClient", "SluiceGateway", "SluiceEngine", "SluicePostgres", "SluiceReactor", "SluiceWire",
             "SluiceCore", "SluiceTools", "Histogram", "NIOCore", "Foundation", "Synchronization",

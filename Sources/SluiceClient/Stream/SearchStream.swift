@@ -68,14 +68,32 @@ final class StreamSource {
             case .over: return nil
             case .running(let call): return try await take(call)
             case .idle:
-                let call = StreamCall(stream.client)
-                state = .running(call)
-                try await call.start(stream)
-                return try await take(call)
+                return try await take(try await begun())
             }
         } catch {
             end(error)
             throw error
+        }
+    }
+
+    /// A gateway that cannot be reached is left for another, as nothing of the search was sent.
+    private func begun() async throws(SluiceError) -> StreamCall {
+        let client = stream.client
+        let limit = client.limit(stream.query.deadline, grace: SluiceClient.grace)
+        var tried: Set<GatewayChoice.ID> = []
+        while true {
+            let call = try StreamCall(client, avoiding: tried)
+            state = .running(call)
+            do throws(SluiceError) {
+                try await call.start(stream, until: limit)
+                return call
+            } catch {
+                tried.insert(call.gateway)
+                let isUnsent = [.notConnected, .connectionLost, .shuttingDown, .busy].contains(error.code)
+                let isLast = tried.count >= client.fleet.count || limit.deadline <= .now()
+                guard isUnsent, !isLast else { throw error }
+                end(error)
+            }
         }
     }
 
@@ -122,6 +140,7 @@ final class StreamCall: Sendable {
     }
 
     let buffer = PartBuffer()
+    let gateway: GatewayChoice.ID
     private let client: SluiceClient
     private let pool: LinkPool
     private let trace = StreamTrace()
@@ -129,12 +148,17 @@ final class StreamCall: Sendable {
     /// The loop over the stream was left.
     static var abandoned: SluiceError { SluiceError(.cancelled, "the stream was not read to its end") }
 
-    init(_ client: SluiceClient) {
+    /// - Parameter tried: gateways not to go to.
+    init(_ client: SluiceClient, avoiding tried: Set<GatewayChoice.ID>) throws(SluiceError) {
+        guard let place = client.fleet.choose(avoiding: tried) else {
+            throw SluiceError(.notConnected, "there is no gateway for the stream", isRetryable: true)
+        }
         self.client = client
-        pool = client.streamPool()
+        gateway = place.gateway
+        pool = client.streamPool(to: place.address)
     }
 
-    func start(_ stream: SearchStream) async throws(SluiceError) {
+    func start(_ stream: SearchStream, until limit: TimeLimit) async throws(SluiceError) {
         var request = try stream.query.request()
         request.separate = stream.isSeparate
         request.stream = true
@@ -144,7 +168,6 @@ final class StreamCall: Sendable {
         let span = client.tracing?.begin(.search)
         trace.began(span)
         span?.write(into: &payload)
-        let limit = client.limit(stream.query.deadline, grace: SluiceClient.grace)
         try client.streams.add(pool)
         let link = try await pool.link(until: limit)
         link.run { [buffer, payload] handler in
@@ -181,6 +204,7 @@ final class StreamCall: Sendable {
     /// Closing the connection ends what is still in flight on it.
     func end(_ error: SluiceError?) {
         trace.end(error)
+        client.fleet.end(gateway, .ended)
         pool.close()
         client.streams.remove(pool)
     }

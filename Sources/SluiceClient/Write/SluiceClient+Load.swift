@@ -87,15 +87,19 @@ extension SluiceClient {
         _ payload: ByteBuffer, _ options: LoadOptions, _ progress: (@Sendable (LoadProgress) -> Void)?,
         _ sender: @escaping Sender
     ) async throws(SluiceError) -> LoadReport {
+        var tried: Set<GatewayChoice.ID> = []
         var attempts = 0
         while true {
             attempts += 1
-            let link = try await pool.link(until: limit(nil))
-            let call = LoadCall(link, ticket: pool.number(), progress: progress)
+            let lease = try await fleet.lease(until: limit(nil), avoiding: tried)
+            let call = LoadCall(lease.link, ticket: lease.pool.number(), progress: progress)
             let failure: RequestFailure
-            switch await run(call, payload, sender) {
+            let answer = await run(call, payload, sender)
+            fleet.end(lease, .ended)
+            tried.insert(lease.gateway)
+            switch answer {
             case .success(let frame) where frame.kind == .loadResult: return try report(frame, options.id)
-            case .success(let frame) where frame.kind == .error: failure = refusal(frame, by: link)
+            case .success(let frame) where frame.kind == .error: failure = refusal(frame, by: lease)
             case .success:
                 throw SluiceError(.protocolViolation, "the gateway answered with a frame of another kind")
             case .failure(let reason): failure = reason

@@ -24,7 +24,8 @@ extension SluiceClient {
     /// says what became of each row; look at its `isDone`.
     ///
     /// A write that may have been done is never sent a second time, unless it has a key, by which the gateway knows it
-    /// again; then a lost connection is tried anew once.
+    /// again; then a lost connection is tried anew once, at
+    /// another gateway if there is one.
     /// - Parameters:
     ///   - collection: where the rows are.
     ///   - columns: what each row's values are of, at most 256.
@@ -71,7 +72,10 @@ extension SluiceClient {
     }
 
     private func send(_ request: WriteRequest, _ limit: TimeLimit) async throws(SluiceError) -> Frame {
-        try await call(.write, until: limit, answeredBy: .writeResult) { request.encode(into: &$0) }
+        // A lost answer is the caller's affair: the second attempt's words do not say what the first has done.
+        try await call(
+            .write, until: limit, answeredBy: .writeResult, repetition: request.key == nil ? .never : .afterRefusal
+        ) { request.encode(into: &$0) }.frame
     }
 
     /// - Parameter isRepetition: the first attempt was sent, so whatever the second says, the first may have been done.

@@ -24,6 +24,9 @@ public struct ShardMachine: Sendable {
         public var slowStart: Duration = .seconds(10)
         /// Slowness ejects replicas only while at least this share of them stays.
         public var panic = PanicThreshold()
+        /// From this share of their capacity on in which the replicas of the same zone are busy, those of other zones
+        /// are compared with them. With 0 zones make no difference, with 1 others are asked when there is no room.
+        public var zoneSpillOver = 0.8
 
         public init() {}
     }
@@ -102,7 +105,7 @@ public struct ShardMachine: Sendable {
         public fileprivate(set) var inFlight = 0
         /// Attempts that have ended here, and not yet on the server.
         public fileprivate(set) var settling = 0
-        fileprivate var load: Int { inFlight + settling }
+        var load: Int { inFlight + settling }
         public internal(set) var breaker: BreakerMachine
         public internal(set) var latency: PeakEWMA
         var settings: Replica
@@ -316,10 +319,11 @@ public struct ShardMachine: Sendable {
         if replicas.count == 1 {
             return isUsable(0, avoiding: tried) && isAllowed(0, kind, readmitted, now: now) ? 0 : nil
         }
+        let overflow = zoneOverflow { isUsable($0, avoiding: tried) && isAllowed($0, kind, readmitted, now: now) }
         return ReplicaPicker.pick(count: replicas.count, using: &generator) { place in
             ReplicaCandidate(
                 isEligible: isUsable(place, avoiding: ReplicaSet()) && isAllowed(place, kind, readmitted, now: now),
-                wasTried: !tried.isDisjoint(with: replicas[place].places), tier: tier(of: place),
+                wasTried: !tried.isDisjoint(with: replicas[place].places), tier: tier(of: place, overflow),
                 weight: replicas[place].settings.weight,
                 cost: replicas[place].latency.cost(inFlight: replicas[place].load, now: now))
         }
@@ -349,10 +353,6 @@ public struct ShardMachine: Sendable {
         case .primary: replicas[place].role == .primary
         case .standby: replicas[place].role == .standby
         }
-    }
-
-    private func tier(of place: Int) -> Int {
-        (isPreferred(place) ? 0 : 2) + (replicas[place].settings.isSameZone ? 0 : 1)
     }
 
     /// The slow ones that are used after all, because ejecting them would leave too few.

@@ -31,10 +31,13 @@ extension ConfigReader {
     }
 
     func readRouting(_ node: ConfigNode) -> GatewayConfig.Routing {
-        let keys = node.table(["prefer", "zone", "slow_start", "probe_interval", "panic_threshold"])
+        let keys = node.table([
+            "prefer", "zone", "zone_spill_over", "slow_start", "probe_interval", "panic_threshold",
+        ])
         var routing = GatewayConfig.Routing()
         keys["prefer"].read(into: &routing.prefer) { $0.choice(GatewayConfig.Preference.self, or: $1) }
         routing.zone = keys["zone"]?.name()
+        keys["zone_spill_over"].read(into: &routing.zoneSpillOver) { $0.number(Self.share, or: $1) }
         keys["slow_start"].read(into: &routing.slowStart) { $0.duration(.zero...Duration.seconds(3_600), or: $1) }
         keys["probe_interval"].read(into: &routing.probeInterval) { $0.duration(Self.lifetimes, or: $1) }
         keys["panic_threshold"].read(into: &routing.panicThreshold) { $0.number(Self.share, or: $1) }

@@ -8,6 +8,10 @@ extension ConfigReference {
                 "the default of `shards[].prefer`; roles are probed, not configured"),
             .init("routing.zone", \.routing.zone, "where this gateway runs"),
             .init(
+                "routing.zone_spill_over", \.routing.zoneSpillOver,
+                "from this share of their pools in use on, other zones' replicas are asked as well; 0: zones do not matter"
+            ),
+            .init(
                 "routing.slow_start", \.routing.slowStart,
                 "how long a new or recovered replica takes to get its full share"),
             .init(

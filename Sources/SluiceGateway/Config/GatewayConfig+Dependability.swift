@@ -30,6 +30,8 @@ extension GatewayConfig {
         package var prefer = Preference.any
         /// Where this gateway runs: replicas of the same zone come first.
         package var zone: String?
+        /// From this share of their pools in use on, other zones' replicas are asked as well.
+        package var zoneSpillOver = 0.8
         /// How long a new or recovered replica takes to get its full share.
         package var slowStart: Duration = .seconds(10)
         /// How often a replica is asked for its role and its tables' sizes.

@@ -243,6 +243,7 @@ struct Blueprint {
         result.hedging.maximumDelay = config.hedging.maxDelay
         result.slowStart = config.routing.slowStart
         result.panic = PanicThreshold(minimumHealthyShare: config.routing.panicThreshold)
+        result.zoneSpillOver = config.routing.zoneSpillOver
         result.preference =
             switch shard.prefer {
             case .any: .any
