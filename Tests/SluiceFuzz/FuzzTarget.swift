@@ -17,6 +17,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case rows
     /// What a database answers, and what a client makes of it.
     case results
+    /// What Patroni, etcd and nameservers answer.
+    case topology
 
     /// Returns normally for every input that is dealt with as it should be.
     /// - Throws: what is wrong; a trap or a hang is a finding as well.
@@ -32,6 +34,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .vecs: try VectorFilesTarget.run(input)
         case .rows: try RowsTarget.run(input)
         case .results: try ResultsTarget.run(input)
+        case .topology: try TopologyTarget.run(input)
         }
     }
 
@@ -48,6 +51,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .vecs: VectorFilesTarget.seeds
         case .rows: RowsTarget.seeds
         case .results: ResultsTarget.seeds
+        case .topology: TopologyTarget.seeds
         }
     }
 
@@ -58,6 +62,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .config: ConfigTarget.dictionary
         case .npy: NumpyTarget.dictionary
         case .rows: RowsTarget.dictionary
+        case .topology: TopologyTarget.dictionary
         case .frames, .client, .messages, .lz4, .vecs, .results: []
         }
     }
