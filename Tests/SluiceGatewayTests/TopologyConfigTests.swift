@@ -105,6 +105,14 @@ import Testing
         #expect(problems.contains { $0.contains(problem) }, "\(problems)")
     }
 
+    @Test func eachShardHasAStateFileOfItsOwn() {
+        let source = "source: {type: dns, name: a, state_file: s.json, \(Self.replica)}"
+        let shards = "shards:\n  - {name: s0, \(source)}\n  - {name: s1, \(source)}\n"
+        #expect(
+            ConfigErrorTests.problems(shards + ConfigErrorTests.collections)
+                == ["f:2: shards: s0 and s1 have the same state_file; each shard has its own"])
+    }
+
     @Test func aSourceAndAListDoNotGoTogether() {
         let text = ConfigErrorTests.right.replacing(
             "  - name: s0\n", with: "  - name: s0\n    source: {type: dns, name: a, \(Self.replica)}\n")
