@@ -108,9 +108,8 @@ import Testing
     @Test func eachShardHasAStateFileOfItsOwn() {
         let source = "source: {type: dns, name: a, state_file: s.json, \(Self.replica)}"
         let shards = "shards:\n  - {name: s0, \(source)}\n  - {name: s1, \(source)}\n"
-        #expect(
-            ConfigErrorTests.problems(shards + ConfigErrorTests.collections)
-                == ["f:2: shards: s0 and s1 have the same state_file; each shard has its own"])
+        let problems = ConfigErrorTests.problems(shards + ConfigErrorTests.collections)
+        #expect(problems.count == 1 && problems[0].contains("s0 and s1 have the same state_file"))
     }
 
     @Test func aSourceAndAListDoNotGoTogether() {
