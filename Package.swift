@@ -196,7 +196,7 @@ let package = Package(
         .testTarget(
             name: "SluiceGatewayTests",
             dependencies: [
-                "SluiceGateway", "SluiceWire", "SluiceEngine", "SluiceCore", "SluicePostgres",
+                "SluiceGateway", "SluiceWire", "SluiceEngine", "SluiceCore", "SluicePostgres", "SluiceTopology",
                 nio("NIOCore"), nio("NIOPosix"), nio("NIOEmbedded"), tls, logging,
             ],
             swiftSettings: house),
@@ -233,7 +233,7 @@ let package = Package(
             name: "SluiceFuzz",
             dependencies: [
                 "SluiceTools", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres",
-                "SluiceCore", "CLibpq", nio("NIOCore"), nio("NIOEmbedded"), collections, logging,
+                "SluiceTopology", "SluiceCore", "CLibpq", nio("NIOCore"), nio("NIOEmbedded"), collections, logging,
             ],
             path: "Tests/SluiceFuzz", exclude: ["Crashes"], swiftSettings: house),
         .testTarget(name: "SluiceFuzzTests", dependencies: ["SluiceFuzz"], swiftSettings: house),

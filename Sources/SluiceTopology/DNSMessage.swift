@@ -1,4 +1,4 @@
-/// Questions for SRV records and their answers (RFC 1035, RFC 2782), as bytes. Pure; a reply is bounded by its own size.
+/// Questions for SRV records and their answers (RFC 1035, RFC 2782), as bytes. Pure.
 package enum DNSMessage {
     package struct Service: Hashable, Sendable {
         package var host: String
@@ -28,8 +28,8 @@ package enum DNSMessage {
         return bytes + [0, 0, UInt8(serviceType), 0, 1]
     }
 
-    /// - Returns: the services, by priority, as a reply to the question of this number has them; none if there is no such
-    ///   name.
+    /// - Returns: the services, by priority, as a reply to the question of this number has them; none if there is no
+    ///   such name.
     package static func services(_ bytes: [UInt8], id: UInt16) throws(UnreadableAnswer) -> [Service] {
         var reader = Reader(bytes: bytes)
         guard try reader.number(2) == Int(id) else { throw UnreadableAnswer("a reply to another question") }

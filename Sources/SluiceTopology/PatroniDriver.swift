@@ -27,17 +27,25 @@ struct PatroniDriver: Sendable {
         }
     }
 
-    /// Ends when all have answered or run out of time; soon once more than half agree, as one that hangs would hold up
-    /// what is known.
+    /// Ends when all have answered or run out of time. Sooner, as one that hangs would hold up what is known: half of the
+    /// time after the first answer, or a quarter of it once more than half agree.
     private func round() async -> ([ShardTopology.Statement], [ShardTopology.Silence]) {
         await withTaskGroup(of: Word.self) { group in
             for place in endpoints.indices { group.addTask { await ask(place) } }
             var statements: [ShardTopology.Statement] = []
             var silences: [ShardTopology.Silence] = []
+            func end(after grace: Duration) {
+                group.addTask {
+                    try? await Task.sleep(for: grace)
+                    return .over
+                }
+            }
             var isEnding = false
             while statements.count + silences.count < endpoints.count, let word = await group.next() {
                 switch word {
-                case .said(let statement): statements.append(statement)
+                case .said(let statement):
+                    if statements.isEmpty { end(after: watch.settings.timeout / 2) }
+                    statements.append(statement)
                 case .silent(let silence): silences.append(silence)
                 case .over:
                     group.cancelAll()
@@ -48,11 +56,7 @@ struct PatroniDriver: Sendable {
                 }
                 if !isEnding, ShardTopology.isSettled(statements, of: endpoints.count) {
                     isEnding = true
-                    let grace = watch.settings.timeout / 4
-                    group.addTask {
-                        try? await Task.sleep(for: grace)
-                        return .over
-                    }
+                    end(after: watch.settings.timeout / 4)
                 }
             }
             group.cancelAll()

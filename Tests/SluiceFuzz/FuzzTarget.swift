@@ -19,6 +19,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case results
     /// What a name server answers to the client.
     case dns
+    /// What Patroni, etcd and nameservers answer.
+    case topology
 
     /// Returns normally for every input that is dealt with as it should be.
     /// - Throws: what is wrong; a trap or a hang is a finding as well.
@@ -35,6 +37,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .rows: try RowsTarget.run(input)
         case .results: try ResultsTarget.run(input)
         case .dns: try DNSTarget.run(input)
+        case .topology: try TopologyTarget.run(input)
         }
     }
 
@@ -52,6 +55,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .rows: RowsTarget.seeds
         case .results: ResultsTarget.seeds
         case .dns: DNSTarget.seeds
+        case .topology: TopologyTarget.seeds
         }
     }
 
@@ -62,6 +66,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .config: ConfigTarget.dictionary
         case .npy: NumpyTarget.dictionary
         case .rows: RowsTarget.dictionary
+        case .topology: TopologyTarget.dictionary
         case .frames, .client, .messages, .lz4, .vecs, .results, .dns: []
         }
     }

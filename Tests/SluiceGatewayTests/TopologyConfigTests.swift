@@ -105,6 +105,13 @@ import Testing
         #expect(problems.contains { $0.contains(problem) }, "\(problems)")
     }
 
+    @Test func eachShardHasAStateFileOfItsOwn() {
+        let source = "source: {type: dns, name: a, state_file: s.json, \(Self.replica)}"
+        let shards = "shards:\n  - {name: s0, \(source)}\n  - {name: s1, \(source)}\n"
+        let problems = ConfigErrorTests.problems(shards + ConfigErrorTests.collections)
+        #expect(problems.count == 1 && problems[0].contains("s0 and s1 have the same state_file"))
+    }
+
     @Test func aSourceAndAListDoNotGoTogether() {
         let text = ConfigErrorTests.right.replacing(
             "  - name: s0\n", with: "  - name: s0\n    source: {type: dns, name: a, \(Self.replica)}\n")

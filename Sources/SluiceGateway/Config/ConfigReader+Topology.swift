@@ -34,15 +34,28 @@ extension ConfigReader {
         if let name, !TopologySettings.isHost(name) { keys["name"]?.complain("is no name that DNS could know") }
         let template = keys["replica"].map { readTemplate($0, pool) }
         refuseOthers(type, keys, node)
-        let source: TopologySettings.Source
-        switch type {
-        case .static: return nil
-        case .patroni: source = .patroni(endpoints)
-        case .etcd: source = .etcd(endpoints, prefix: prefix)
-        case .dns: source = record == .srv ? .srv(name: name ?? "") : .dns(name: name ?? "", port: port)
+        let source: TopologySettings.Source? =
+            switch type {
+            case .static: nil
+            case .patroni: .patroni(endpoints)
+            case .etcd: .etcd(endpoints, prefix: prefix)
+            case .dns: record == .srv ? .srv(name: name ?? "") : .dns(name: name ?? "", port: port)
+            }
+        // What another type has is read, too: the survey finds the keys by their reading.
+        let settings = readSettings(keys, node, source ?? .patroni([]))
+        if source == nil { return nil }
+        guard let template else {
+            node.missing("replica")
+            return nil
         }
+        return .init(settings: settings, template: template)
+    }
+
+    private func readSettings(
+        _ keys: [String: ConfigNode], _ node: ConfigNode, _ source: TopologySettings.Source
+    ) -> TopologySettings {
         var settings = TopologySettings(source)
-        if type == .dns { settings.interval = .seconds(10) }
+        if !settings.namesLeader { settings.interval = .seconds(10) }
         readTimes(keys, node, &settings)
         settings.machine.requiresSynchronousStandby = keys["require_sync"]?.flag(or: false) ?? false
         settings.stateFile = keys["state_file"]?.text().map(resolved)
@@ -52,11 +65,18 @@ extension ConfigReader {
         if (keys["certificate"] == nil) != (keys["key"] == nil) {
             node.complain("certificate and key go together")
         }
-        guard let template else {
-            node.missing("replica")
-            return nil
+        return settings
+    }
+
+    /// Two shards that kept their state in one file would lower each other's timelines.
+    func checkStateFiles(_ shards: [GatewayConfig.Shard], _ node: ConfigNode) {
+        var known: [String: String] = [:]
+        for shard in shards {
+            guard let path = shard.source?.settings.stateFile else { continue }
+            if let other = known.updateValue(shard.name, forKey: path) {
+                node.complain("\(other) and \(shard.name) have the same state_file; each shard has its own")
+            }
         }
-        return .init(settings: settings, template: template)
     }
 
     private func readTimes(_ keys: [String: ConfigNode], _ node: ConfigNode, _ settings: inout TopologySettings) {

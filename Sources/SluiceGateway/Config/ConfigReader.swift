@@ -85,6 +85,7 @@ struct ConfigReader {
         if let tracing = keys["tracing"] { config.tracing = readTracing(tracing) }
         config.fleet = keys["fleet"].map(readFleet) ?? .init()
         checkBudgets(config, keys["fleet"] ?? keys["shards"] ?? root)
+        checkStateFiles(shards, keys["shards"] ?? root)
         return config
     }
 

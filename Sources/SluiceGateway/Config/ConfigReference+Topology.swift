@@ -1,6 +1,3 @@
-internal import SluiceCore
-internal import SluiceTopology
-
 extension ConfigReference {
     /// [topology.md](topology.md) says what they are for.
     static var sourceKeys: [Entry] {

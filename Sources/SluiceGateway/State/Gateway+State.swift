@@ -2,6 +2,7 @@ internal import Glibc
 internal import SluiceCore
 internal import SluiceEngine
 internal import SluicePostgres
+internal import SluiceTopology
 
 extension Gateway {
     /// What it is and does just now; nil once it has stopped. Each lane is asked once, so this waits for the slowest of
