@@ -133,7 +133,7 @@ package final class ConnectionHandler: ChannelInboundHandler {
         context.close(promise: nil)
         onChange(.closed)
         ready.fail(error)
-        for entry in inFlight { entry.finish(.failure(RequestFailure(error))) }
+        for entry in inFlight { entry.finish(.failure(RequestFailure(error.unanswered))) }
         for entry in waiting { entry.finish(.failure(unsent(error))) }
     }
 

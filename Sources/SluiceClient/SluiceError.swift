@@ -71,6 +71,14 @@ public struct SluiceError: Error, Sendable, CustomStringConvertible {
     public var load: LoadReport?
     /// For `rowsFailed`: the sequence's own error.
     public var underlying: (any Error)?
+    /// The request was sent, and the session ended before it was answered, whatever for: it may have been done.
+    private(set) var isUnanswered = false
+
+    var unanswered: SluiceError {
+        var error = self
+        error.isUnanswered = true
+        return error
+    }
 
     init(
         _ code: Code, _ message: String, isRetryable: Bool = false, retryAfter: Duration? = nil, legs: [LegReport] = []

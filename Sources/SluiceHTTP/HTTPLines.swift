@@ -6,8 +6,8 @@ internal import NIOSSL
 extension HTTPCall {
     /// Sends a request whose answer is lines that come over time, as an event stream's.
     ///
-    /// Returns when the server has ended the answer, or nobody wants more of it. A call whose task is cancelled is given
-    /// up at once.
+    /// Returns when the server has ended the answer, or nobody wants more of it. A call whose task is cancelled is
+    /// given up at once.
     /// - Parameters:
     ///   - mostLineBytes: a longer line ends it.
     ///   - take: called for each line, without its end, on an event loop's thread; false for no more.

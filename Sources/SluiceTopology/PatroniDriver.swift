@@ -27,8 +27,8 @@ struct PatroniDriver: Sendable {
         }
     }
 
-    /// Ends when all have answered or run out of time. Sooner, as one that hangs would hold up what is known: half of the
-    /// time after the first answer, or a quarter of it once more than half agree.
+    /// Ends when all have answered or run out of time. Sooner, as one that hangs would hold up what is known: half of
+    /// the time after the first answer, or a quarter of it once more than half agree.
     private func round() async -> ([ShardTopology.Statement], [ShardTopology.Silence]) {
         await withTaskGroup(of: Word.self) { group in
             for place in endpoints.indices { group.addTask { await ask(place) } }

@@ -63,14 +63,24 @@ public struct HitWriter: Sendable {
     }
 
     public mutating func append(leg: Int, id: Int64, distance: Double, cells: some Collection<UInt8>) {
-        bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.rowHeader) { room in
+        let isWhole: Void? = cells.withContiguousStorageIfAvailable {
+            append(leg, id, distance, UnsafeRawBufferPointer($0))
+        }
+        if isWhole == nil {
+            append(leg, id, distance, UnsafeRawBufferPointer(start: nil, count: 0))
+            bytes.writeBytes(cells)
+        }
+        count += 1
+    }
+
+    private mutating func append(_ leg: Int, _ id: Int64, _ distance: Double, _ cells: UnsafeRawBufferPointer) {
+        bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.rowHeader + cells.count) { room in
             room.storeBytes(of: UInt16(clamping: leg).bigEndian, as: UInt16.self)
             room.storeBytes(of: id.bigEndian, toByteOffset: 2, as: Int64.self)
             room.storeBytes(of: distance.bitPattern.bigEndian, toByteOffset: 10, as: UInt64.self)
-            return Self.rowHeader
+            UnsafeMutableRawBufferPointer(rebasing: room[Self.rowHeader...]).copyMemory(from: cells)
+            return Self.rowHeader + cells.count
         }
-        bytes.writeBytes(cells)
-        count += 1
     }
 
     /// Leg, id and distance.

@@ -99,7 +99,7 @@ struct GatewayOption: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Where the gateway listens: sluice://HOST:PORT, sluice+tls://HOST:PORT or sluice+unix:///PATH; several as "
-                + "sluice://A:PORT,B:PORT, or sluice+srv://NAME and sluice+tls+srv://NAME for those that SRV records list."
+                + "sluice://A:PORT,B:PORT, or sluice+srv://NAME and sluice+tls+srv://NAME for those of SRV records."
         ))
     var gateway = "sluice://127.0.0.1:7411"
 

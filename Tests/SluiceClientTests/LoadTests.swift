@@ -254,6 +254,16 @@ extension ScriptedGateway.Session {
         }
     }
 
+    @Test func aSessionThatIsEndedAfterTheLastRowLeavesAnUnknownOutcome() async throws {
+        try await withScriptedGateway { session, frame in
+            if frame.kind == .load { session.ready(frame.requestID, credit: 1_000_000) }
+            if frame.kind == .loadEnd { session.fail(.unauthenticated, 0) }
+        } _: { _, client in
+            let error = await failure { _ = try await client.load("a", columns: ["n"], rows: rows(10)) }
+            #expect(error?.code == .outcomeUnknown && error?.isRetryable == true)
+        }
+    }
+
     @Test func aGatewayThatSaysNothingIsGivenUp() async throws {
         try await withScriptedGateway { session, frame in
             // A credit too small for a row, and then nothing.

@@ -66,6 +66,17 @@ import Testing
         }
     }
 
+    /// ERROR 0 ends the session, for instance as its token has expired: a write that was sent may have been done.
+    @Test(arguments: [ErrorCode.unauthenticated, .busy, .malformed])
+    func aSessionThatIsEndedLeavesAnUnknownOutcome(code: ErrorCode) async throws {
+        try await withScriptedGateway { session, frame in
+            if frame.kind == .write { session.fail(code, 0) }
+        } _: { _, client in
+            let error = await failure { _ = try await client.delete("a", ids: [1]) }
+            #expect(error?.code == .outcomeUnknown && error?.isRetryable == false)
+        }
+    }
+
     @Test func anAnswerThatDoesNotFitIsAnUnknownOutcome() async throws {
         try await withScriptedGateway { session, frame in
             session.send(.writeResult, frame.requestID) { Self.result([.inserted]).encode(into: &$0) }

@@ -102,7 +102,7 @@ import Testing
         }
     }
 
-    private static func microseconds(_ time: Duration) -> String { "\(Int64(time / .microseconds(1)))us" }
+    private static func microseconds(_ time: Duration) -> String { "\(Int64((time / .microseconds(1)).rounded()))us" }
 
     /// What is said against a key's own value; what does not go together with other keys is not of interest.
     private static func refusals(_ path: String, _ value: String) throws -> [String] {

@@ -18,8 +18,8 @@ package struct GatewayTarget: Hashable, Sendable {
 /// Which of several gateways a request goes to, and which of those that cannot be reached is tried again when.
 ///
 /// Of two that are drawn by weight the one with fewer requests in flight is taken, and of two that have as many the one
-/// that is clearly faster. A gateway without a connection is set aside, for longer each time, until an answer comes from
-/// it again. One that is there and refuses, or says nothing, rests: fast refusals must not draw requests to it.
+/// that is clearly faster. A gateway without a connection is set aside, for longer each time, until an answer comes
+/// from it again. One that is there and refuses, or says nothing, rests: fast refusals must not draw requests to it.
 ///
 /// Sources: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001; RFC 2782 (SRV).
 package struct GatewayChoice: Sendable {

@@ -157,9 +157,8 @@ extension SluiceClient {
 extension LoadCall {
     /// What a failure means for the load.
     fileprivate func verdict(_ error: SluiceError) -> SluiceError {
-        guard [.connectionLost, .noAnswer, .cancelled, .closed, .protocolViolation].contains(error.code) else {
-            return error
-        }
+        let open: [SluiceError.Code] = [.connectionLost, .noAnswer, .cancelled, .closed, .protocolViolation]
+        guard error.isUnanswered || open.contains(error.code) else { return error }
         var verdict = error
         if hasEnded {
             if error.code != .cancelled { verdict.code = .outcomeUnknown }

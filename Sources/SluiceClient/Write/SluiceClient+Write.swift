@@ -82,7 +82,7 @@ extension SluiceClient {
     private static func verdict(
         _ error: SluiceError, _ key: WriteKey?, isRepetition: Bool = false
     ) -> SluiceError {
-        let isOpen = [.connectionLost, .noAnswer, .protocolViolation].contains(error.code)
+        let isOpen = error.isUnanswered || [.connectionLost, .noAnswer, .protocolViolation].contains(error.code)
         guard isOpen || isRepetition, error.code != .cancelled, error.code != .closed else { return error }
         let advice =
             key == nil

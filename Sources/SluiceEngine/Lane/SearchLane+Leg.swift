@@ -20,8 +20,9 @@ extension SearchLane {
         return min(last, running.started.advanced(by: timeout))
     }
 
-    // A leg's way crosses a dozen async functions, each with a frame of its own. What is private to them is inlined, and
-    // what needs no `await` is done elsewhere, as a frame holds every temporary to its end (docs/decisions/0013).
+    // A leg's way crosses a dozen async functions, each with a frame of its own. What is private to them is inlined,
+    // and what needs no `await` is done elsewhere, as a frame holds every temporary to its end
+    // (docs/decisions/0013).
 
     /// Runs one leg, and searches harder if it finds too few rows and the request wants them all. What came of it is in
     /// the entry.

@@ -9,7 +9,7 @@ extension ConfigReference {
             .init("routing.zone", \.routing.zone, "where this gateway runs"),
             .init(
                 "routing.zone_spill_over", \.routing.zoneSpillOver,
-                "from this share of their pools in use on, other zones' replicas are asked as well; 0: zones do not matter"
+                "other zones' replicas are asked as well from this share of their pools in use; 0: zones do not matter"
             ),
             .init(
                 "routing.slow_start", \.routing.slowStart,

@@ -9,15 +9,18 @@ import Testing
         "SLUICE_PASSWORD": "p", "SLUICE_WEST": "w", "SLUICE_EAST": "e", "SLUICE_ZONE": "west",
     ]
 
-    /// In a folder of their own with the one file beside them that is read at once: the local replicas' password.
+    /// In a folder of their own with the files beside them that are read at once: the passwords of the local replicas
+    /// and of the local cluster.
     static func parse(_ text: String) throws -> GatewayConfig {
         let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-samples-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
-        for part in [".sluice", "configs"] {
+        for part in [".sluice/cluster", "configs"] {
             try FileManager.default.createDirectory(
                 at: folder.appending(path: part), withIntermediateDirectories: true)
         }
-        try Data("secret\n".utf8).write(to: folder.appending(path: ".sluice/password"))
+        for home in [".sluice", ".sluice/cluster"] {
+            try Data("secret\n".utf8).write(to: folder.appending(path: "\(home)/password"))
+        }
         return try GatewayConfig.parse(
             text, file: folder.appending(path: "configs/sample.yaml").path, environment: environment)
     }
