@@ -9,12 +9,15 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 import xml.etree.ElementTree as xml
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from results import Parser, Result, exponent, figure, numbers, slope_and_intercept  # noqa: E402
 from errors import Failure  # noqa: E402
 import plots  # noqa: E402
+import run_all  # noqa: E402
+from server import wait_for  # noqa: E402
 
 REPORT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "report")
 
@@ -146,6 +149,44 @@ class ReportTests(Quiet):
             self.assertEqual(report("--check"), 1)
             self.assertEqual(report(), 0)
             self.assertFalse(os.path.exists(os.path.join(folder, "stale.svg")))
+
+
+class RunAllTests(Quiet):
+    def measured(self, program, limit=None):
+        """What run_all makes of a benchmark `fake` of this text."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "fake")
+            with open(path, "w") as file:
+                file.write("#!%s\n%s" % (sys.executable, program))
+            os.chmod(path, 0o755)
+            options = argparse.Namespace(quick=limit is not None, turns=None, seconds=None)
+            with mock.patch.multiple(run_all, BENCH=folder, QUICK_LIMIT=limit, PATIENCE=0.1):
+                return run_all.measure("fake", options)
+
+    def test_what_a_guard_has_measured_is_kept_though_it_fails(self):
+        program = "print('table'); print('{\"benchmark\": \"%s\"}'); raise SystemExit(%d)"
+        self.assertEqual(self.measured(program % ("fake", 1)), ({"benchmark": "fake"}, False))
+        self.assertEqual(self.measured(program % ("fake", 0)), ({"benchmark": "fake"}, True))
+        # Another's line, or half a line, is no result.
+        self.assertEqual(self.measured(program % ("other", 0)), (None, True))
+        self.assertEqual(self.measured("print('{\"benchmark\"'); raise SystemExit(1)"), (None, False))
+        self.assertIn("table", self.printed.getvalue())
+
+    def test_one_that_does_not_end_is_killed_with_what_it_has_started(self):
+        program = ("import signal, subprocess\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+                   "child = subprocess.Popen(['cat'], stdin=subprocess.PIPE)\nprint(child.pid, flush=True)\n"
+                   "print('held', flush=True)\nchild.wait()\n")
+        self.assertEqual(self.measured(program, limit=1), (None, False))
+        child = next(int(line) for line in self.printed.getvalue().splitlines() if line.isdigit())
+        self.assertTrue(wait_for(lambda: self.is_gone(child), 10))
+
+    @staticmethod
+    def is_gone(pid):
+        try:
+            with open("/proc/%d/stat" % pid) as file:
+                return file.read().rpartition(")")[2].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
 
 
 if __name__ == "__main__":
