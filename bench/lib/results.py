@@ -16,12 +16,23 @@ import math
 import os
 import statistics
 import sys
+import types
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "scripts", "lib"))
 from errors import Failure  # noqa: E402
+import home  # noqa: E402
 from home import say  # noqa: E402
 
 REDUCTIONS = {"median": statistics.median, "min": min, "max": max}
+
+
+def main(run):
+    """A benchmark's main function, with clear errors; a signal ends it, and what it has started ends with it."""
+    def unwinding():
+        home.unwind_at_signals(types.SimpleNamespace(halted=False))
+        return run()
+
+    home.main(unwinding)
 
 
 class Parser(argparse.ArgumentParser):
