@@ -39,14 +39,14 @@ class Parser(argparse.ArgumentParser):
     """The options that every benchmark takes. `quick` are the turns and the seconds of `--quick`; options that are
     given count even then."""
 
-    def __init__(self, name, description, turns=5, seconds=5, quick=(2, 1), quick_too=""):
+    def __init__(self, name, description, turns=5, seconds=4, quick=(1, 1), quick_too=""):
         """`quick_too`: what else is less with --quick."""
         super().__init__(prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         self.defaults = {False: (turns, seconds), True: quick}
         self.add_argument("--turns", type=positive(int), help="of each side (%d)" % turns)
         self.add_argument("--seconds", type=positive(float), help="a turn (%g)" % seconds)
-        self.add_argument("--quick", action="store_true", help="does it work? %d turns of %g s%s"
-                          % (*quick, ", " + quick_too if quick_too else ""))
+        self.add_argument("--quick", action="store_true", help="does it work? %d turn%s of %g s%s"
+                          % (quick[0], "" if quick[0] == 1 else "s", quick[1], ", " + quick_too if quick_too else ""))
         self.add_argument("--json", action="store_true", help="the result as JSON on the last line")
 
     def parse_args(self, *arguments, **named):
