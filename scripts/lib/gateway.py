@@ -151,14 +151,14 @@ class Gateway:
                           *more)
 
 
-def pgbench(servers, scripts, clients, seconds, settings=""):
+def pgbench(servers, scripts, clients, seconds, settings="", mode="prepared"):
     """Runs pgbench on every server at once; transactions per second of each. `settings`: of its sessions, such as
-    `-c hnsw.ef_search=100`."""
+    `-c hnsw.ef_search=100`. `mode`: how it asks, prepared or extended."""
     processes = []
     try:
         for server in servers:
             tool = server.tool("pgbench")
-            command = [tool if os.access(tool, os.X_OK) else "pgbench", "-n", "-M", "prepared", "-c", str(clients),
+            command = [tool if os.access(tool, os.X_OK) else "pgbench", "-n", "-M", mode, "-c", str(clients),
                        "-j", "1", "-T", str(max(1, round(seconds))), *scripts]
             processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                               stderr=subprocess.PIPE, universal_newlines=True,
