@@ -15,6 +15,8 @@ import xml.etree.ElementTree as xml
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from results import Parser, Result, exponent, figure, numbers, slope_and_intercept  # noqa: E402
 from errors import Failure  # noqa: E402
+import files  # noqa: E402
+import peers  # noqa: E402
 import plots  # noqa: E402
 import run_all  # noqa: E402
 from server import wait_for  # noqa: E402
@@ -149,6 +151,50 @@ class ReportTests(Quiet):
             self.assertEqual(report("--check"), 1)
             self.assertEqual(report(), 0)
             self.assertFalse(os.path.exists(os.path.join(folder, "stale.svg")))
+
+
+class PeerTests(unittest.TestCase):
+    def test_packages_start_no_services_and_a_policy_of_the_machine_is_kept(self):
+        with tempfile.TemporaryDirectory() as folder:
+            policy = os.path.join(folder, "policy-rc.d")
+            with self.assertRaises(Failure), peers.services_left_alone(policy):
+                self.assertEqual(subprocess.run([policy, "redis-server", "start"]).returncode, 101)
+                raise Failure("apt-get ended")
+            self.assertFalse(os.path.exists(policy))
+            with open(policy, "w") as file:
+                file.write("its own")
+            with peers.services_left_alone(policy):
+                pass
+            with open(policy) as file:
+                self.assertEqual(file.read(), "its own")
+
+    def pgbouncer(self, installed, built, may_build):
+        """Which is taken where these versions are there."""
+        versions = {"/usr/sbin/pgbouncer": installed, "/data/peers/built/pgbouncer": built}
+        with mock.patch.multiple(peers, folder=lambda home: "/data/peers", need=mock.DEFAULT,
+                                 build_pgbouncer=mock.DEFAULT, version_of=lambda path: versions[path]) as mocks, \
+                mock.patch("shutil.which", return_value="/usr/sbin/pgbouncer"):
+            return peers.pgbouncer(None, may_build), mocks["build_pgbouncer"].called
+
+    def test_an_old_pgbouncer_is_taken_only_where_none_may_be_built(self):
+        system, own = "/usr/sbin/pgbouncer", "/data/peers/built/pgbouncer"
+        self.assertEqual(self.pgbouncer((1, 18), (0, 0), True), (own, True))
+        self.assertEqual(self.pgbouncer((1, 18), (0, 0), False), (system, False))
+        self.assertEqual(self.pgbouncer((1, 24), (0, 0), True), (system, False))
+        self.assertEqual(self.pgbouncer((1, 18), (1, 24), False), (own, False))
+
+    def test_more_open_files_than_are_allowed_are_an_error(self):
+        limits = {"soft": 1024}
+
+        def allow(_, pair):
+            limits["soft"] = pair[0]
+        with mock.patch("resource.getrlimit", lambda _: (limits["soft"], 4096)), \
+                mock.patch("resource.setrlimit", allow):
+            files.allow_files(3000)
+            files.allow_files(2000)
+            self.assertEqual(limits["soft"], 3000)
+            with self.assertRaises(Failure):
+                files.allow_files(5000)
 
 
 class RunAllTests(Quiet):
