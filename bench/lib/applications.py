@@ -17,13 +17,16 @@ PROGRAM = os.path.join(os.path.dirname(os.path.realpath(__file__)), "driver_app.
 class Applications:
     """`with Applications(...)`: that many processes of one kind, ready to search; idle between turns."""
 
-    def __init__(self, home, cluster, driver, tables, vectors, pool, in_flight, k=10, processes=1, ports=None):
-        """`pool` and `in_flight` are of each process. `ports`: of the shards, if not those of their primaries."""
+    def __init__(self, home, cluster, driver, tables, vectors, pool, in_flight, k=10, processes=1, ports=None,
+                 prepares=True):
+        """`pool` and `in_flight` are of each process. `ports`: of the shards, if not those of their primaries.
+        `prepares`: whether statements are kept by what is asked."""
         self.name, self.processes, self.cluster = "bench-" + driver, [], cluster
         primaries = [group[0] for group in cluster.groups]
         self.command = [peers.drivers_python(home), PROGRAM, "--driver", driver, "--name", self.name, "--ports",
                         *map(str, ports or [server.port for server in primaries]), "--tables", *tables,
-                        "--vectors", vectors, "--pool", str(pool), "--in-flight", str(in_flight), "-k", str(k)]
+                        "--vectors", vectors, "--pool", str(pool), "--in-flight", str(in_flight), "-k", str(k),
+                        *([] if prepares else ["--unprepared"])]
         self.environment, self.count = primaries[0].login(), processes
         self.errors = os.path.join(home.logs, self.name + ".log")
 

@@ -51,7 +51,7 @@ class Psycopg:
     """psycopg 3: an AsyncConnectionPool for each shard."""
 
     def __init__(self, options):
-        self.options = options
+        self.options, self.prepares = options, not options.unprepared
         self.statements = [statement(table, options.k, "%b") for table in options.tables]
 
     async def open(self, stack):
@@ -87,7 +87,7 @@ class Psycopg:
     async def leg(self, pool, text, argument):
         async with pool.connection() as connection:
             cursor = connection.cursor(binary=True)
-            await cursor.execute(text, argument, prepare=True)
+            await cursor.execute(text, argument, prepare=self.prepares)
             return await cursor.fetchall()
 
     async def hold_all(self, work):
@@ -101,7 +101,7 @@ class Psycopg:
     async def prepare(self, argument):
         async def all_statements(connection):
             for text in self.statements:
-                await (await connection.cursor(binary=True).execute(text, argument, prepare=True)).fetchall()
+                await (await connection.cursor(binary=True).execute(text, argument, prepare=self.prepares)).fetchall()
         await self.hold_all(all_statements)
 
 
@@ -117,7 +117,7 @@ class PipelinedPsycopg(Psycopg):
             async with connection.pipeline():
                 cursors = [connection.cursor(binary=True) for _ in self.statements]
                 for cursor, text in zip(cursors, self.statements):
-                    await cursor.execute(text, argument, prepare=True)
+                    await cursor.execute(text, argument, prepare=self.prepares)
                 lists = [await cursor.fetchall() for cursor in cursors]
         return heapq.merge(*lists, key=DISTANCE)
 
@@ -215,6 +215,7 @@ def run():
     parser.add_argument("--vectors", required=True, help="a .npy file")
     parser.add_argument("--pool", type=int, required=True, help="connections to each shard")
     parser.add_argument("--in-flight", type=int, required=True)
+    parser.add_argument("--unprepared", action="store_true", help="psycopg: each statement is parsed each time")
     parser.add_argument("-k", type=int, required=True)
     uvloop.install()
     asyncio.run(serve(parser.parse_args()))

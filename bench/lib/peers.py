@@ -6,6 +6,7 @@ They listen on free ports of the loopback, run as the servers' user where root c
 data root and end with the block, however it ends; if this process is killed, the kernel ends them.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -47,7 +48,25 @@ def apt_get(what, *packages):
     if os.geteuid() != 0:
         raise Failure("packages are missing. Run this line, then this script again:\nsudo sh -c '%s'" % line)
     say("installing %s: %s" % (what, " ".join(packages)))
-    finish(["sh", "-c", line], env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))
+    with services_left_alone():
+        finish(["sh", "-c", line], env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))
+
+
+@contextlib.contextmanager
+def services_left_alone(policy="/usr/sbin/policy-rc.d"):
+    """Packages start no services meanwhile: a benchmark starts its own. A policy of the machine's own is obeyed."""
+    try:
+        descriptor = os.open(policy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755)
+    except FileExistsError:
+        yield
+        return
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write("#!/bin/sh\nexit 101\n")
+        os.chmod(policy, 0o755)  # whatever the umask
+        yield
+    finally:
+        os.unlink(policy)
 
 
 def finish(command, **settings):
@@ -80,18 +99,18 @@ def version_of(program):
     return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
 
-def pgbouncer(home):
+def pgbouncer(home, may_build):
     """A PgBouncer that can hold prepared statements in transaction mode: the installed one, or one that is built from
-    the source package of a newer Debian. An old one would have to parse every query anew, which is no comparison."""
-    installed = shutil.which("pgbouncer", path=PLACES)
-    if not installed and os.geteuid() == 0:
-        need(pgbouncer="pgbouncer")
-        installed = shutil.which("pgbouncer", path=PLACES)
-    if installed and version_of(installed) >= PREPARES:
-        return installed
+    the source package of a newer Debian. An old one would have to parse every query anew, which is no comparison: it
+    is taken only where none may be built."""
     built = os.path.join(folder(home), "built", "pgbouncer")
-    if version_of(built) < PREPARES:
-        build_pgbouncer(built)
+    if version_of(built) >= PREPARES:
+        return built
+    need(pgbouncer="pgbouncer")
+    installed = shutil.which("pgbouncer", path=PLACES)
+    if version_of(installed) >= PREPARES or not may_build:
+        return installed
+    build_pgbouncer(built)
     return built
 
 
@@ -227,7 +246,7 @@ auth_file = {users}
 pool_mode = transaction
 default_pool_size = {pool}
 min_pool_size = {pool}
-max_prepared_statements = 200
+{prepares}
 max_client_conn = {clients}
 log_connections = 0
 log_disconnections = 0
@@ -240,16 +259,26 @@ class PgBouncer(Peer):
 
     name = "pgbouncer"
 
-    def __init__(self, home, server, pool, clients=1200):
+    def __init__(self, home, server, pool, clients=1200, may_build=True):
+        """`may_build`: the program, if the installed one holds no prepared statements."""
         super().__init__(home)
         self.server, self.pool, self.clients = server, pool, clients
-        self.tool, self.program = server.tool, pgbouncer(home)
+        self.tool, self.program = server.tool, pgbouncer(home, may_build)
+        self.version = version_of(self.program)
+        self.prepares = self.version >= PREPARES
+
+    def about(self):
+        """What a reader of the result must know."""
+        text = "PgBouncer %d.%d" % self.version
+        return text if self.prepares else text + (", which holds no prepared statements: every query is parsed anew, "
+                                                  "which without --quick is not so")
 
     def command(self):
         # The password is plain in it, as PgBouncer needs it to log in at the server.
         users = self.write("users", '"sluice" "%s"\n' % self.home.secret("password"))
         return [self.program, self.write("pgbouncer.ini", PGBOUNCER.format(
-            server=self.server.port, port=self.port, users=users, pool=self.pool, clients=self.clients))]
+            server=self.server.port, port=self.port, users=users, pool=self.pool, clients=self.clients,
+            prepares="max_prepared_statements = 200" if self.prepares else ""))]
 
     def login(self):
         return dict(self.server.login(), PGPORT=str(self.port))

@@ -16,26 +16,37 @@ import math
 import os
 import statistics
 import sys
+import types
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "scripts", "lib"))
 from errors import Failure  # noqa: E402
+import home  # noqa: E402
 from home import say  # noqa: E402
 
 REDUCTIONS = {"median": statistics.median, "min": min, "max": max}
+
+
+def main(run):
+    """A benchmark's main function, with clear errors; a signal ends it, and what it has started ends with it."""
+    def unwinding():
+        home.unwind_at_signals(types.SimpleNamespace(halted=False))
+        return run()
+
+    home.main(unwinding)
 
 
 class Parser(argparse.ArgumentParser):
     """The options that every benchmark takes. `quick` are the turns and the seconds of `--quick`; options that are
     given count even then."""
 
-    def __init__(self, name, description, turns=5, seconds=5, quick=(2, 1), quick_too=""):
+    def __init__(self, name, description, turns=5, seconds=4, quick=(1, 1), quick_too=""):
         """`quick_too`: what else is less with --quick."""
         super().__init__(prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         self.defaults = {False: (turns, seconds), True: quick}
         self.add_argument("--turns", type=positive(int), help="of each side (%d)" % turns)
         self.add_argument("--seconds", type=positive(float), help="a turn (%g)" % seconds)
-        self.add_argument("--quick", action="store_true", help="does it work? %d turns of %g s%s"
-                          % (*quick, ", " + quick_too if quick_too else ""))
+        self.add_argument("--quick", action="store_true", help="does it work? %d turn%s of %g s%s"
+                          % (quick[0], "" if quick[0] == 1 else "s", quick[1], ", " + quick_too if quick_too else ""))
         self.add_argument("--json", action="store_true", help="the result as JSON on the last line")
 
     def parse_args(self, *arguments, **named):

@@ -9,12 +9,17 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 import xml.etree.ElementTree as xml
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from results import Parser, Result, exponent, figure, numbers, slope_and_intercept  # noqa: E402
 from errors import Failure  # noqa: E402
+import files  # noqa: E402
+import peers  # noqa: E402
 import plots  # noqa: E402
+import run_all  # noqa: E402
+from server import wait_for  # noqa: E402
 
 REPORT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "report")
 
@@ -146,6 +151,88 @@ class ReportTests(Quiet):
             self.assertEqual(report("--check"), 1)
             self.assertEqual(report(), 0)
             self.assertFalse(os.path.exists(os.path.join(folder, "stale.svg")))
+
+
+class PeerTests(unittest.TestCase):
+    def test_packages_start_no_services_and_a_policy_of_the_machine_is_kept(self):
+        with tempfile.TemporaryDirectory() as folder:
+            policy = os.path.join(folder, "policy-rc.d")
+            with self.assertRaises(Failure), peers.services_left_alone(policy):
+                self.assertEqual(subprocess.run([policy, "redis-server", "start"]).returncode, 101)
+                raise Failure("apt-get ended")
+            self.assertFalse(os.path.exists(policy))
+            with open(policy, "w") as file:
+                file.write("its own")
+            with peers.services_left_alone(policy):
+                pass
+            with open(policy) as file:
+                self.assertEqual(file.read(), "its own")
+
+    def pgbouncer(self, installed, built, may_build):
+        """Which is taken where these versions are there."""
+        versions = {"/usr/sbin/pgbouncer": installed, "/data/peers/built/pgbouncer": built}
+        with mock.patch.multiple(peers, folder=lambda home: "/data/peers", need=mock.DEFAULT,
+                                 build_pgbouncer=mock.DEFAULT, version_of=lambda path: versions[path]) as mocks, \
+                mock.patch("shutil.which", return_value="/usr/sbin/pgbouncer"):
+            return peers.pgbouncer(None, may_build), mocks["build_pgbouncer"].called
+
+    def test_an_old_pgbouncer_is_taken_only_where_none_may_be_built(self):
+        system, own = "/usr/sbin/pgbouncer", "/data/peers/built/pgbouncer"
+        self.assertEqual(self.pgbouncer((1, 18), (0, 0), True), (own, True))
+        self.assertEqual(self.pgbouncer((1, 18), (0, 0), False), (system, False))
+        self.assertEqual(self.pgbouncer((1, 24), (0, 0), True), (system, False))
+        self.assertEqual(self.pgbouncer((1, 18), (1, 24), False), (own, False))
+
+    def test_more_open_files_than_are_allowed_are_an_error(self):
+        limits = {"soft": 1024}
+
+        def allow(_, pair):
+            limits["soft"] = pair[0]
+        with mock.patch("resource.getrlimit", lambda _: (limits["soft"], 4096)), \
+                mock.patch("resource.setrlimit", allow):
+            files.allow_files(3000)
+            files.allow_files(2000)
+            self.assertEqual(limits["soft"], 3000)
+            with self.assertRaises(Failure):
+                files.allow_files(5000)
+
+
+class RunAllTests(Quiet):
+    def measured(self, program, limit=None):
+        """What run_all makes of a benchmark `fake` of this text."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "fake")
+            with open(path, "w") as file:
+                file.write("#!%s\n%s" % (sys.executable, program))
+            os.chmod(path, 0o755)
+            options = argparse.Namespace(quick=limit is not None, turns=None, seconds=None)
+            with mock.patch.multiple(run_all, BENCH=folder, QUICK_LIMIT=limit, PATIENCE=0.1):
+                return run_all.measure("fake", options)
+
+    def test_what_a_guard_has_measured_is_kept_though_it_fails(self):
+        program = "print('table'); print('{\"benchmark\": \"%s\"}'); raise SystemExit(%d)"
+        self.assertEqual(self.measured(program % ("fake", 1)), ({"benchmark": "fake"}, False))
+        self.assertEqual(self.measured(program % ("fake", 0)), ({"benchmark": "fake"}, True))
+        # Another's line, or half a line, is no result.
+        self.assertEqual(self.measured(program % ("other", 0)), (None, True))
+        self.assertEqual(self.measured("print('{\"benchmark\"'); raise SystemExit(1)"), (None, False))
+        self.assertIn("table", self.printed.getvalue())
+
+    def test_one_that_does_not_end_is_killed_with_what_it_has_started(self):
+        program = ("import signal, subprocess\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+                   "child = subprocess.Popen(['cat'], stdin=subprocess.PIPE)\nprint(child.pid, flush=True)\n"
+                   "print('held', flush=True)\nchild.wait()\n")
+        self.assertEqual(self.measured(program, limit=1), (None, False))
+        child = next(int(line) for line in self.printed.getvalue().splitlines() if line.isdigit())
+        self.assertTrue(wait_for(lambda: self.is_gone(child), 10))
+
+    @staticmethod
+    def is_gone(pid):
+        try:
+            with open("/proc/%d/stat" % pid) as file:
+                return file.read().rpartition(")")[2].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
 
 
 if __name__ == "__main__":

@@ -71,6 +71,27 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def run_bench(program, seconds, concurrency, *arguments, warmup=0, errors=()):
+    """`sluice bench`: its JSON. `errors`: the codes of those that may be."""
+    done = subprocess.run(
+        [program, "bench", "--warmup", "%g" % warmup, "--seconds", "%g" % seconds, "--concurrency", str(concurrency),
+         "--json", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    if done.returncode != 0:
+        raise Failure("`sluice bench` ended with code %d: %s" % (done.returncode, done.stderr.strip()))
+    result = json.loads(done.stdout)
+    if set(result["errors"]) - set(errors) or not result["searches"]:
+        raise Failure("`sluice bench`: %d answers, errors: %s" % (result["searches"], result["errors"]))
+    return result
+
+
+def direct_bench(path, seconds, concurrency, connections, *arguments):
+    """`sluice bench --direct`: the replicas of a configuration without a gateway, over so many connections to each
+    shard. They are made anew each time, so they are used before it counts."""
+    return run_bench(binary(), seconds, concurrency, "--direct", "--config", path, "--connections", str(connections),
+                     *arguments, warmup=0.5)
+
+
 class Gateway:
     """`with Gateway(cluster) as gateway`: it serves configs/bench.yaml, or another configuration, until the block
     ends, however it ends."""
@@ -120,17 +141,9 @@ class Gateway:
         """`sluice bench`: its JSON, plus the gateway's CPU in microseconds per answer as `cpu_us`. `errors`: the codes
         of those that may be."""
         before = self.cpu_seconds()
-        done = subprocess.run(
-            [self.command[0], "bench", "--gateway", url, *self.client, "--warmup", "0", "--seconds", str(seconds),
-             "--concurrency", str(concurrency), "--json", *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-        spent = self.cpu_seconds() - before
-        if done.returncode != 0:
-            raise Failure("`sluice bench` ended with code %d: %s" % (done.returncode, done.stderr.strip()))
-        result = json.loads(done.stdout)
-        if set(result["errors"]) - set(errors) or not result["searches"]:
-            raise Failure("`sluice bench`: %d answers, errors: %s" % (result["searches"], result["errors"]))
-        result["cpu_us"] = spent * 1e6 / result["searches"]
+        result = run_bench(self.command[0], seconds, concurrency, "--gateway", url, *self.client, *arguments,
+                           errors=errors)
+        result["cpu_us"] = (self.cpu_seconds() - before) * 1e6 / result["searches"]
         return result
 
     def search_bench(self, seconds, concurrency, collection, vectors, *more, k=10):
@@ -138,14 +151,14 @@ class Gateway:
                           *more)
 
 
-def pgbench(servers, scripts, clients, seconds, settings=""):
+def pgbench(servers, scripts, clients, seconds, settings="", mode="prepared"):
     """Runs pgbench on every server at once; transactions per second of each. `settings`: of its sessions, such as
-    `-c hnsw.ef_search=100`."""
+    `-c hnsw.ef_search=100`. `mode`: how it asks, prepared or extended."""
     processes = []
     try:
         for server in servers:
             tool = server.tool("pgbench")
-            command = [tool if os.access(tool, os.X_OK) else "pgbench", "-n", "-M", "prepared", "-c", str(clients),
+            command = [tool if os.access(tool, os.X_OK) else "pgbench", "-n", "-M", mode, "-c", str(clients),
                        "-j", "1", "-T", str(max(1, round(seconds))), *scripts]
             processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                               stderr=subprocess.PIPE, universal_newlines=True,

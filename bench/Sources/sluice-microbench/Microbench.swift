@@ -67,8 +67,8 @@ struct Microbench: ParsableCommand {
         for benchmark in benchmarks {
             if json {
                 print(
-                    #"{"name": "\#(benchmark.name)", "about": "\#(benchmark.about)", "guarded": \#(benchmark.isGuarded)}"#
-                )
+                    #"{"name": "\#(benchmark.name)", "about": "\#(benchmark.about)", "#
+                        + #""guarded": \#(benchmark.isGuarded)}"#)
             } else {
                 print(padded(benchmark.name, to: 24) + benchmark.about)
             }

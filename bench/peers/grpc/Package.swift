@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// What bench/grpc compares Sluice with: the same messages over gRPC. A package of its own, so nothing of Sluice is built
-// with it or depends on it.
+// What bench/grpc compares Sluice with: the same messages over gRPC. A package of its own, so nothing of Sluice is
+// built with it or depends on it.
 let package = Package(
     name: "grpc-peer",
     platforms: [.macOS(.v15)],

@@ -1,4 +1,4 @@
-/// A search and its answer, with the fields that Sluice's SEARCH and RESULT (proto-spec/PROTOCOL.md) have for an ordinary
+/// A search and its answer, with the fields that Sluice's SEARCH and RESULT (proto-spec/PROTOCOL.md) have for a plain
 /// one, in their order and with their types.
 
 // DO NOT EDIT.

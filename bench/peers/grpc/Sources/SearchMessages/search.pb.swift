@@ -8,7 +8,7 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/apple/swift-protobuf/
 
-/// A search and its answer, with the fields that Sluice's SEARCH and RESULT (proto-spec/PROTOCOL.md) have for an ordinary
+/// A search and its answer, with the fields that Sluice's SEARCH and RESULT (proto-spec/PROTOCOL.md) have for a plain
 /// one, in their order and with their types.
 
 #if canImport(FoundationEssentials)
