@@ -104,7 +104,7 @@ package struct BenchSession: Sendable {
         (count > 1 ? ["\(number) of \(count)"] : []).joined() + (count > 1 && !what.isEmpty ? ", " : "") + what
     }
 
-    /// Each repeat asks the same in another order.
+    /// Each repeat begins at another place in what is asked, so that caches have not just seen it.
     private func measure(
         _ rate: Double?, _ workload: Workload, _ title: String, _ number: Int, _ outcome: inout Outcome
     ) async {

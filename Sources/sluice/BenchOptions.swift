@@ -96,6 +96,9 @@ struct AskOptions: ParsableArguments {
     @Option(help: "How many ids each request of the kind get has.")
     var getIds = 1
 
+    @Option(help: "The kind get draws its ids from A to B, each as likely, instead of from some rows' ids: A:B.")
+    var idRange: String?
+
     @Option(help: "The filter of the kind filtered; without it, values of rows.")
     var filter: String?
 
@@ -126,6 +129,8 @@ struct AskOptions: ParsableArguments {
     @Flag(help: "Leave the loaded rows there.")
     var keep = false
 
+    /// Whatever is loaded in a day, the ids after it do not run out.
+    private static let greatestFirstID: Int64 = 1 << 62
     static let recallEfSearch = [10, 20, 40, 80, 160]
 
     func validate() throws {
@@ -134,7 +139,14 @@ struct AskOptions: ParsableArguments {
         try Checks.search(k: k, efSearch: nil)
         guard (1...64).contains(batch ?? 1) else { throw ValidationError("--batch must be from 1 to 64") }
         guard (1...10_000).contains(getIds) else { throw ValidationError("--get-ids must be from 1 to 10000") }
+        if idRange != nil {
+            guard try requests().has(.get) else { throw ValidationError("--id-range goes with get in --mix") }
+            guard ids != nil else { throw ValidationError("--id-range is two ids like 1:1000000, the lesser first") }
+        }
         guard (1...100_000).contains(loadRows) else { throw ValidationError("--load-rows must be from 1 to 100000") }
+        guard loadFirstID <= Self.greatestFirstID else {
+            throw ValidationError("--load-first-id must be at most \(Self.greatestFirstID)")
+        }
         guard (1...10_000).contains(recallQueries) else {
             throw ValidationError("--recall-queries must be from 1 to 10000")
         }
@@ -155,6 +167,13 @@ struct AskOptions: ParsableArguments {
         guard !recall || isComparable else {
             throw ValidationError("--recall goes with the kinds search and multi, and without load")
         }
+    }
+
+    /// Nil if there are none, or they are no range.
+    var ids: ClosedRange<Int64>? {
+        let ends = (idRange ?? "").split(separator: ":", omittingEmptySubsequences: false).map { Int64($0) }
+        guard ends.count == 2, let first = ends[0], let last = ends[1], first <= last else { return nil }
+        return first...last
     }
 
     private func checkFilter(_ requests: RequestMix) throws {
@@ -195,6 +214,7 @@ struct AskOptions: ParsableArguments {
         terms.allowsHedges = hedges
         if let batch { terms.batch = batch }
         terms.getIDs = getIds
+        terms.idRange = ids
         return terms
     }
 }

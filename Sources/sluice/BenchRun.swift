@@ -37,6 +37,7 @@ struct BenchRun: AsyncParsableCommand {
     }
 
     func run() async throws {
+        DescriptorLimit.raise()
         let interruption = Interruption()
         // Ctrl-C ends the measurement, not the command: what was measured so far is reported, and all is undone.
         let interrupt = Task {
@@ -147,12 +148,14 @@ struct BenchRun: AsyncParsableCommand {
             if wantsFilters, column == nil {
                 throw BenchFailure("invalid_argument", "\"\(name)\" has no column to filter by; give --filter")
             }
-            let isDrawn = isAsked && (ask.vectorFile == nil || requests.has(.get) || wantsFilters)
+            let getsRows = isAsked && requests.has(.get) && ask.ids == nil
+            let wantsVectors = ask.vectorFile == nil && requests.parts.contains { $0.kind.hasVectors }
+            let isDrawn = isAsked && (wantsVectors || getsRows || wantsFilters)
             let rows = isDrawn ? try await drawing.rows(of: collection, column: column?.name) : []
             if let column { filters = Drawing.filters(on: column.name, rows) }
             var vectors = try fileVectors(for: collection) ?? rows.compactMap(\.vector)
             if vectors.isEmpty { vectors = drawing.randomVectors(of: collection) }
-            if isAsked, requests.has(.get), rows.isEmpty {
+            if getsRows, rows.isEmpty {
                 throw BenchFailure("invalid_argument", "\"\(name)\" has no row to get")
             }
             subjects.append(Workload.Subject(name: name, vectors: vectors, ids: rows.map(\.id)))
@@ -208,6 +211,7 @@ struct BenchRun: AsyncParsableCommand {
         let efSearches = try ask.efSearches().map(String.init)
         if !efSearches.isEmpty { settings["ef_search"] = efSearches.joined(separator: ",") }
         settings["deadline"] = ask.deadline
+        settings["id_range"] = ask.idRange
         settings["sweep"] = pace.sweep
         settings["connections"] = pace.connections.map { "\($0)" }
         if let rate = pace.rate { settings["rate"] = "\(rate)" }

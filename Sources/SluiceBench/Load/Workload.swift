@@ -26,6 +26,8 @@ package final class Workload: Sendable {
         package var batch = 8
         /// Ids in each request of the kind `get`.
         package var getIDs = 1
+        /// Where the ids of `get` are drawn from, each as likely; nil for those of the subject, in turn.
+        package var idRange: ClosedRange<Int64>?
 
         package init() {}
     }
@@ -91,16 +93,17 @@ package final class Workload: Sendable {
             var query = query([subject.name], subject, turn / subjects.count)
             if !filters.isEmpty { query.filter = filters[turn % filters.count] }
             return try await target.search(query)
-        case .multi: return try await target.search(query(names, subjects[turn % subjects.count], turn))
+        case .multi:
+            let subject = subjects[turn % subjects.count]
+            return try await target.search(query(names, subject, turn / subjects.count))
         case .batch:
             let subject = subjects[turn % subjects.count]
-            let vectors = (0..<terms.batch).map { subject.vectors[(turn + $0) % subject.vectors.count] }
-            return try await target.batch(vectors, query(names, subject, turn))
+            let first = turn / subjects.count * terms.batch
+            let vectors = (0..<terms.batch).map { subject.vectors[(first + $0) % subject.vectors.count] }
+            return try await target.batch(vectors, query(names, subject, first))
         case .get:
             let subject = subjects[turn % subjects.count]
-            let first = turn / subjects.count
-            let ids = (0..<terms.getIDs).map { subject.ids[(first + $0) % subject.ids.count] }
-            return try await target.get(subject.name, ids: ids, deadline: terms.deadline)
+            return try await target.get(subject.name, ids: ids(of: subject, turn), deadline: terms.deadline)
         case .load:
             try await load(turn, on: target)
             return .plain
@@ -114,6 +117,14 @@ package final class Workload: Sendable {
             deadline: terms.deadline, efSearch: terms.efSearch)
         query.allowHedges = terms.allowsHedges
         return query
+    }
+
+    private func ids(of subject: Subject, _ turn: Int) -> [Int64] {
+        guard let range = terms.idRange else {
+            let first = turn / subjects.count * terms.getIDs
+            return (0..<terms.getIDs).map { subject.ids[(first + $0) % subject.ids.count] }
+        }
+        return DrawnIDs(range: range).ids(terms.getIDs, turn: turn)
     }
 
     private func load(_ turn: Int, on target: any BenchTarget) async throws(BenchFailure) {

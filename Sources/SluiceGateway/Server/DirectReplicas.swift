@@ -19,8 +19,9 @@ package struct DirectReplicas: Sendable {
     private let limits: GatewayConfig.Limits
 
     /// - Parameter reactors: what connections are made on, by the number of the lane.
-    /// - Throws: `PostgresFailure` that says what is wrong with a connection string.
+    /// - Throws: `PostgresFailure` that says what is wrong with a connection string; `NoReplicas`.
     package init(_ config: GatewayConfig, on reactors: [Reactor]) throws {
+        if let shard = config.shards.first(where: { $0.replicas.isEmpty }) { throw NoReplicas(shard: shard.name) }
         // A budget is kept by gateways that speak to each other; nobody here would give a permit.
         var alone = config
         for shard in alone.shards.indices {
@@ -38,6 +39,15 @@ package struct DirectReplicas: Sendable {
         collections = config.collections.sorted { $0.name < $1.name }.map { CollectionDescription($0) }
         connectTimeout = lane.connectTimeout
         maximumLegBytes = lane.maximumLegBytes
+    }
+
+    /// Only a running gateway, which looks into the source again and again, knows a shard's replicas.
+    package struct NoReplicas: Error, CustomStringConvertible {
+        let shard: String
+
+        package var description: String {
+            "the configuration lists no replicas of shard \(shard), which are found by its source; name them for this"
+        }
     }
 
     /// A planner for one lane.
