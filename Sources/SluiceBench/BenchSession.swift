@@ -76,9 +76,10 @@ package struct BenchSession: Sendable {
     }
 
     /// Measures, and takes away again what it has loaded.
-    /// - Throws: only if recall has no exact answers.
+    /// - Throws: only if recall has no exact answers, or a load would meet rows that are there.
     package func run() async throws(BenchFailure) -> Outcome {
         var outcome = Outcome()
+        if plan.mix.has(.load) { try await workload.checkFirstID(on: target) }
         let failure: BenchFailure?
         do throws(BenchFailure) {
             if !plan.recallWith.isEmpty {
@@ -169,7 +170,9 @@ package struct BenchSession: Sendable {
 
     private func deleteLoaded(_ outcome: inout Outcome) async {
         guard plan.mix.has(.load), !plan.keepsLoaded else { return }
-        do throws(BenchFailure) { try await workload.deleteLoaded(on: target) } catch {
+        do throws(BenchFailure) {
+            if let left = try await workload.deleteLoaded(on: target) { outcome.warnings.append(left) }
+        } catch {
             outcome.warnings.append("what was loaded could not be deleted: \(error)")
         }
     }

@@ -1,5 +1,4 @@
 package import SluiceClient
-internal import Synchronization
 
 /// What the requests of a load ask, each kind's, and of what.
 package final class Workload: Sendable {
@@ -53,7 +52,8 @@ package final class Workload: Sendable {
     package let filters: [Filter]
     package let loading: Loading?
     private let names: [String]
-    private let sent: BlockCount
+    /// Those of other ef_search, too.
+    let loaded: LoadedBlocks
 
     package init(
         subjects: [Subject], terms: Terms, filters: [Filter] = [], loading: Loading? = nil
@@ -63,18 +63,13 @@ package final class Workload: Sendable {
         self.filters = filters
         self.loading = loading
         names = subjects.map(\.name)
-        sent = BlockCount()
+        loaded = LoadedBlocks()
     }
 
     private init(_ other: Workload, terms: Terms) {
         self.terms = terms
         (subjects, filters, loading) = (other.subjects, other.filters, other.loading)
-        (names, sent) = (other.names, other.sent)
-    }
-
-    /// Blocks of rows that were sent, whatever became of them: the next one's ids come after theirs.
-    private final class BlockCount: Sendable {
-        let blocks = Atomic<Int64>(0)
+        (names, loaded) = (other.names, other.loaded)
     }
 
     /// - Parameter turn: which request it is, so that vectors, rows and collections are taken in turn.
@@ -129,7 +124,7 @@ package final class Workload: Sendable {
 
     private func load(_ turn: Int, on target: any BenchTarget) async throws(BenchFailure) {
         guard let loading else { throw BenchFailure("invalid_argument", "there is no collection to load into") }
-        let number = sent.blocks.wrappingAdd(1, ordering: .relaxed).oldValue
+        let number = loaded.begin()
         let vectors = loading.vectors
         var block = LoadBlock(capacity: 64 * 1_024)
         let first = loading.firstID + number * Int64(loading.rows)
@@ -141,18 +136,9 @@ package final class Workload: Sendable {
         } catch {
             throw BenchFailure(error)
         }
-        try await target.load(loading.collection, block)
-    }
-
-    /// Takes what was loaded away again.
-    func deleteLoaded(on target: any BenchTarget) async throws(BenchFailure) {
-        guard let loading else { return }
-        var id = loading.firstID
-        let end = loading.firstID + sent.blocks.load(ordering: .relaxed) * Int64(loading.rows)
-        while id < end {
-            let last = min(id + 5_000, end)
-            try await target.delete(loading.collection, ids: Array(id..<last))
-            id = last
+        do throws(BenchFailure) { try await target.load(loading.collection, block) } catch {
+            loaded.failed(number, error)
+            throw error
         }
     }
 
