@@ -34,10 +34,12 @@ package struct BenchSession: Sendable {
         /// What is not as it was asked for.
         package var warnings: [String] = []
 
-        /// What stands for all: of those at the knee, or of all, the one of median throughput. Nil without any.
+        /// What stands for all: of those at the knee, or of all with the first ef_search, the one of median throughput.
+        /// Nil without any.
         package var representative: Int? {
             let atKnee = knee.map { knee in runs.indices.filter { runs[$0].rate == knee.rate } } ?? []
-            let places = (atKnee.isEmpty ? Array(runs.indices) : atKnee).sorted {
+            let ofFirst = runs.indices.filter { runs[$0].efSearch == runs.first?.efSearch }
+            let places = (atKnee.isEmpty ? ofFirst : atKnee).sorted {
                 runs[$0].throughput < runs[$1].throughput
             }
             return places.isEmpty ? nil : places[(places.count - 1) / 2]

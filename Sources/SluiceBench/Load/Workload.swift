@@ -7,9 +7,14 @@ package final class Workload: Sendable {
         package var name: String
         package var vectors: [SearchQuery.Vector]
         package var ids: [Int64]
+        /// Of what its own rows have; for `filtered` if the workload has none for all.
+        package var filters: [Filter]
 
-        package init(name: String, vectors: [SearchQuery.Vector], ids: [Int64] = []) {
+        package init(
+            name: String, vectors: [SearchQuery.Vector], ids: [Int64] = [], filters: [Filter] = []
+        ) {
             self.name = name
+            self.filters = filters
             self.vectors = vectors
             self.ids = ids
         }
@@ -86,7 +91,8 @@ package final class Workload: Sendable {
         case .filtered:
             let subject = subjects[turn % subjects.count]
             var query = query([subject.name], subject, turn / subjects.count)
-            if !filters.isEmpty { query.filter = filters[turn % filters.count] }
+            let filters = self.filters.isEmpty ? subject.filters : self.filters
+            if !filters.isEmpty { query.filter = filters[turn / subjects.count % filters.count] }
             return try await target.search(query)
         case .multi:
             let subject = subjects[turn % subjects.count]
