@@ -26,6 +26,9 @@ struct BenchRun: AsyncParsableCommand {
 
     func validate() throws {
         guard direct == (config != nil) else { throw ValidationError("--direct and --config go together") }
+        guard !direct || gateway.gateway == GatewayOption.standard else {
+            throw ValidationError("give --gateway or --direct, not both")
+        }
         let requests = try ask.requests()
         guard !direct || !(requests.has(.ping) || requests.has(.load)) else {
             throw ValidationError("ping and load only go through a gateway, not with --direct")

@@ -76,7 +76,46 @@ import Testing
         #expect(await Self.gets([subject], terms, workers: 1, seed: 2).first != gets.first)
     }
 
+    @Test func eachCollectionIsFilteredByWhatItsOwnRowsHave() async throws {
+        let filters = try (0..<6).map { try Filter(parsing: "x = \($0)") }
+        let subjects = [
+            Workload.Subject(name: "a", vectors: [.float([1])], filters: Array(filters[..<3])),
+            Workload.Subject(name: "b", vectors: [.float([1])], filters: Array(filters[3...])),
+        ]
+        let interruption = Interruption()
+        let target = Self.target(endingAfter: 100, interruption)
+        let load = LoadRun(
+            pace: .closed(workers: 1), mix: RequestMix(.filtered), warmup: .zero, seconds: .seconds(3_600), seed: 1)
+        _ = await load.measure(
+            Workload(subjects: subjects, terms: .init()), on: target, faults: nil, until: interruption)
+        for subject in subjects {
+            let asked = target.asked.searches.filter { $0.collections == [subject.name] }.map(\.filter)
+            #expect(Set(asked) == Set(subject.filters.map { $0 }))
+        }
+    }
+
     // MARK: What counts
+
+    @Test func whatAnInterruptionEndsIsNoErrorAndIsSaid() async {
+        let interruption = Interruption()
+        let asked = Mutex(0)
+        let target = ScriptedTarget { () async throws(BenchFailure) -> BenchAnswer in
+            let number = asked.withLock { asked in
+                asked += 1
+                return asked
+            }
+            guard number > 10 else { return .plain }
+            interruption.end()
+            throw BenchFailure("cancelled", "")
+        }
+        let load = LoadRun(
+            pace: .closed(workers: 1), mix: RequestMix(.ping), warmup: .zero, seconds: .seconds(3_600), seed: 1)
+        let run = await load.measure(
+            Workload(subjects: [], terms: .init()), on: target, faults: nil, until: interruption
+        ).run
+        #expect(run.answered == 10 && run.errors.isEmpty && run.givenUp == 1 && run.isInterrupted == true)
+        #expect(run.asked == 11)
+    }
 
     /// At 200 a second for half a second, of which some are held up until 150 ms and more after the end.
     private static func run(stragglers: Int) async -> Measurement.Run {

@@ -141,6 +141,15 @@ import Testing
             (["--mix", "get", "--id-range", "1"], "the lesser first"),
             (["--mix", "get", "--id-range", "a:b"], "the lesser first"),
             (["--mix", "load", "--load-collection", "c", "--load-first-id", "9223372036854775000"], "at most"),
+            (["--mix", "search", "--batch", "8"], "goes with the kind batch"), (["--get-ids", "2"], "goes with get"),
+            (["--arrivals", "even"], "go with --rate"), (["--max-in-flight", "9"], "go with --rate"),
+            (["--load-rows", "5"], "go with load"), (["--keep"], "go with load"),
+            (["--load-first-id", "5"], "go with load"), (["--recall-queries", "5"], "goes with --recall"),
+            (["--recall", "--mix", "search=1,get=1"], "alone"), (["--fault-at", "1"], "go with --fault"),
+            (["--fault-replica", "any"], "go with --fault"),
+            (["--fault", "kill", "--fault-at", "10"], "below --seconds"),
+            (["--concurrency", "4096", "--connections", "17"], "at most 65536"),
+            (["--direct", "--config", "f", "--gateway", "sluice://h:1"], "not both"),
         ] as [([String], String)])
     func benchOptionsThatSayNothing(options: [String], words: String) throws {
         let outcome = try Self.run(["bench", "--collection", "c"] + options)
