@@ -10,6 +10,8 @@ package struct DirectReplicas: Sendable {
     package let catalogue: Catalogue
     /// In the order of the catalogue's backend numbers.
     package let backends: [any SearchBackend]
+    /// By shard: which of its replicas are asked, if there are such; nil for all.
+    package let preferredRoles: [ReplicaRole?]
     package let connectTimeout: Duration
     package let maximumLegBytes: Int
     /// Sorted by name, as a gateway describes them.
@@ -37,6 +39,13 @@ package struct DirectReplicas: Sendable {
         plans = lane.plans
         limits = config.limits
         collections = config.collections.sorted { $0.name < $1.name }.map { CollectionDescription($0) }
+        preferredRoles = config.shards.map { shard in
+            switch shard.prefer {
+            case .any: nil
+            case .primary: .primary
+            case .standby: .standby
+            }
+        }
         connectTimeout = lane.connectTimeout
         maximumLegBytes = lane.maximumLegBytes
     }
