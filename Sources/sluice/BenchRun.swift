@@ -90,6 +90,7 @@ struct BenchRun: AsyncParsableCommand {
     private func measure(_ target: any BenchTarget, _ interruption: Interruption) async throws {
         let outcome: BenchSession.Outcome
         try await checkFault()
+        let versions = await target.versions().merging(["sluice": Version.withCommit]) { $1 }
         let (started, machine) = (Date.now, SluiceBench.Measurement.Machine.current())
         let meter = ProgressMeter(total: nil)
         do {
@@ -107,7 +108,7 @@ struct BenchRun: AsyncParsableCommand {
         for warning in outcome.warnings { Output.complain("sluice: \(warning)") }
         let measurement = try SluiceBench.Measurement(
             started: started.formatted(.iso8601), command: BenchSummary.command(), machine: machine,
-            versions: ["sluice": Version.withCommit], settings: settings(), runs: outcome.runs, knee: outcome.knee,
+            versions: versions, settings: settings(), runs: outcome.runs, knee: outcome.knee,
             recall: outcome.recall)
         try BenchSummary(measurement: measurement, outcome: outcome, flat: flat(outcome)).deliver(results)
         if outcome.runs.reduce(0, { $0 + $1.answered }) == 0 { throw Exit.software }

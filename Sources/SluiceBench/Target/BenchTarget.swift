@@ -21,6 +21,12 @@ package protocol BenchTarget: Sendable {
     func rows(_ collection: String, ids: [Int64], columns: [String]) async throws(BenchFailure) -> [DrawnRow]
     func delete(_ collection: String, ids: [Int64]) async throws(BenchFailure)
     func close() async
+    /// Of what is measured, as far as it says; by name.
+    func versions() async -> [String: String]
+}
+
+extension BenchTarget {
+    package func versions() async -> [String: String] { [:] }
 }
 
 /// What a load notes of an answer.
