@@ -272,10 +272,10 @@ package final class ConnectionHandler: ChannelInboundHandler {
         scheduleFlush()
     }
 
-    /// The most that a frame's payload may have, in bytes; nil before WELCOME.
     /// As the gateway calls itself.
     var server: String? { welcome?.server }
 
+    /// The most that a frame's payload may have, in bytes; nil before WELCOME.
     package var maximumPayload: Int? { welcome.map { $0.maximumFrameLength - 8 } }
 
     /// Sends a further frame of a request that the gateway has. Its payload is not copied.
