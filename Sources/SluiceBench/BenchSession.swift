@@ -34,10 +34,12 @@ package struct BenchSession: Sendable {
         /// What is not as it was asked for.
         package var warnings: [String] = []
 
-        /// What stands for all: of those at the knee, or of all, the one of median throughput. Nil without any.
+        /// What stands for all: of those at the knee, or of all with the first ef_search, the one of median throughput.
+        /// Nil without any.
         package var representative: Int? {
             let atKnee = knee.map { knee in runs.indices.filter { runs[$0].rate == knee.rate } } ?? []
-            let places = (atKnee.isEmpty ? Array(runs.indices) : atKnee).sorted {
+            let ofFirst = runs.indices.filter { runs[$0].efSearch == runs.first?.efSearch }
+            let places = (atKnee.isEmpty ? ofFirst : atKnee).sorted {
                 runs[$0].throughput < runs[$1].throughput
             }
             return places.isEmpty ? nil : places[(places.count - 1) / 2]
@@ -76,9 +78,10 @@ package struct BenchSession: Sendable {
     }
 
     /// Measures, and takes away again what it has loaded.
-    /// - Throws: only if recall has no exact answers.
+    /// - Throws: only if recall has no exact answers, or a load would meet rows that are there.
     package func run() async throws(BenchFailure) -> Outcome {
         var outcome = Outcome()
+        if plan.mix.has(.load) { try await workload.checkFirstID(on: target) }
         let failure: BenchFailure?
         do throws(BenchFailure) {
             if !plan.recallWith.isEmpty {
@@ -104,7 +107,7 @@ package struct BenchSession: Sendable {
         (count > 1 ? ["\(number) of \(count)"] : []).joined() + (count > 1 && !what.isEmpty ? ", " : "") + what
     }
 
-    /// Each repeat asks the same in another order.
+    /// Each repeat begins at another place in what is asked, so that caches have not just seen it.
     private func measure(
         _ rate: Double?, _ workload: Workload, _ title: String, _ number: Int, _ outcome: inout Outcome
     ) async {
@@ -169,7 +172,9 @@ package struct BenchSession: Sendable {
 
     private func deleteLoaded(_ outcome: inout Outcome) async {
         guard plan.mix.has(.load), !plan.keepsLoaded else { return }
-        do throws(BenchFailure) { try await workload.deleteLoaded(on: target) } catch {
+        do throws(BenchFailure) {
+            if let left = try await workload.deleteLoaded(on: target) { outcome.warnings.append(left) }
+        } catch {
             outcome.warnings.append("what was loaded could not be deleted: \(error)")
         }
     }

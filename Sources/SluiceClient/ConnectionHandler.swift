@@ -272,6 +272,9 @@ package final class ConnectionHandler: ChannelInboundHandler {
         scheduleFlush()
     }
 
+    /// As the gateway calls itself.
+    var server: String? { welcome?.server }
+
     /// The most that a frame's payload may have, in bytes; nil before WELCOME.
     package var maximumPayload: Int? { welcome.map { $0.maximumFrameLength - 8 } }
 

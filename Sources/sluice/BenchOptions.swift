@@ -23,11 +23,12 @@ struct PaceOptions: ParsableArguments {
     @Option(help: "Requests a second, begun on time whatever has been answered, instead of a closed loop.")
     var rate: Double?
 
-    @Option(help: "How requests at a rate follow one another: poisson, as those of many users, or even.")
-    var arrivals = ArrivalSchedule.Spacing.poisson
+    @Option(help: "How requests at a rate follow one another: poisson, as those of many users (the default), or even.")
+    var arrivals: ArrivalSchedule.Spacing?
 
-    @Option(help: "The most requests at a rate that are in flight; those beyond it are not sent, and are errors.")
-    var maxInFlight = 16_384
+    @Option(
+        help: "The most requests at a rate that are in flight; the rest is not sent, and an error (default: 16384).")
+    var maxInFlight: Int?
 
     @Option(help: "Raise the rate until it is too much: FROM:TO or FROM:TO:STEPS requests a second.")
     var sweep: String?
@@ -48,8 +49,14 @@ struct PaceOptions: ParsableArguments {
         guard (1...65_536).contains(concurrency), (1...4_096).contains(connections ?? 1) else {
             throw ValidationError("--concurrency must be 1 to 65536, --connections 1 to 4096")
         }
+        guard concurrency * (connections ?? 1) <= 65_536 else {
+            throw ValidationError("--concurrency times --connections must be at most 65536")
+        }
+        guard rate != nil || sweep != nil || (arrivals == nil && maxInFlight == nil) else {
+            throw ValidationError("--arrivals and --max-in-flight go with --rate or --sweep")
+        }
         if let rate, !(0.1...1_000_000).contains(rate) { throw ValidationError("--rate must be 0.1 to 1000000") }
-        guard (1...1_000_000).contains(maxInFlight) else {
+        guard (1...1_000_000).contains(mostInFlight) else {
             throw ValidationError("--max-in-flight must be 1 to 1000000")
         }
         guard (1...1_000).contains(repeats) else { throw ValidationError("--repeats must be 1 to 1000") }
@@ -62,6 +69,9 @@ struct PaceOptions: ParsableArguments {
         }
         _ = try rates()
     }
+
+    var spacing: ArrivalSchedule.Spacing { arrivals ?? .poisson }
+    var mostInFlight: Int { maxInFlight ?? 16_384 }
 
     func rates() throws -> RateSweep? {
         guard let sweep else { return nil }
@@ -93,8 +103,11 @@ struct AskOptions: ParsableArguments {
     @Option(help: "How many vectors each request of the kind batch has (1 to 64; 8 if only the mix asks for batches).")
     var batch: Int?
 
-    @Option(help: "How many ids each request of the kind get has.")
-    var getIds = 1
+    @Option(help: "How many ids each request of the kind get has (default: 1).")
+    var getIds: Int?
+
+    @Option(help: "The kind get draws its ids from A to B, each as likely, instead of from some rows' ids: A:B.")
+    var idRange: String?
 
     @Option(help: "The filter of the kind filtered; without it, values of rows.")
     var filter: String?
@@ -111,21 +124,23 @@ struct AskOptions: ParsableArguments {
     @Flag(help: "Measure how many of the exact neighbours searches find, for each --ef-search.")
     var recall = false
 
-    @Option(help: "How many searches --recall compares.")
-    var recallQueries = 100
+    @Option(help: "How many searches --recall compares (default: 100).")
+    var recallQueries: Int?
 
     @Option(help: "Where the kind load puts its rows; they are deleted at the end.")
     var loadCollection: String?
 
-    @Option(help: "How many rows each request of the kind load has.")
-    var loadRows = 100
+    @Option(help: "How many rows each request of the kind load has (default: 100).")
+    var loadRows: Int?
 
-    @Option(help: "The first id of loaded rows; no row may have it or a greater one.")
-    var loadFirstID: Int64 = 1 << 40
+    @Option(help: "The first id of loaded rows; no row may have it or a greater one (default: 2^40).")
+    var loadFirstID: Int64?
 
     @Flag(help: "Leave the loaded rows there.")
     var keep = false
 
+    /// Whatever is loaded in a day, the ids after it do not run out.
+    private static let greatestFirstID: Int64 = 1 << 62
     static let recallEfSearch = [10, 20, 40, 80, 160]
 
     func validate() throws {
@@ -133,9 +148,16 @@ struct AskOptions: ParsableArguments {
         guard !ping || mix == nil else { throw ValidationError("give --ping or --mix, not both") }
         try Checks.search(k: k, efSearch: nil)
         guard (1...64).contains(batch ?? 1) else { throw ValidationError("--batch must be from 1 to 64") }
-        guard (1...10_000).contains(getIds) else { throw ValidationError("--get-ids must be from 1 to 10000") }
-        guard (1...100_000).contains(loadRows) else { throw ValidationError("--load-rows must be from 1 to 100000") }
-        guard (1...10_000).contains(recallQueries) else {
+        guard (1...10_000).contains(getIds ?? 1) else { throw ValidationError("--get-ids must be from 1 to 10000") }
+        if idRange != nil {
+            guard try requests().has(.get) else { throw ValidationError("--id-range goes with get in --mix") }
+            guard ids != nil else { throw ValidationError("--id-range is two ids like 1:1000000, the lesser first") }
+        }
+        guard (1...100_000).contains(rowsToLoad) else { throw ValidationError("--load-rows must be from 1 to 100000") }
+        guard firstLoadedID <= Self.greatestFirstID else {
+            throw ValidationError("--load-first-id must be at most \(Self.greatestFirstID)")
+        }
+        guard (1...10_000).contains(comparedQueries) else {
             throw ValidationError("--recall-queries must be from 1 to 10000")
         }
         if let deadline, DurationText.parse(deadline) == nil {
@@ -149,12 +171,36 @@ struct AskOptions: ParsableArguments {
         if let loadCollection, !collection.contains(loadCollection), vectorFile != nil {
             throw ValidationError("with --vector-file, --load-collection is one of the --collection")
         }
+        try checkOptionsThatGoTogether(requests)
         let values = try efSearches()
         guard recall || values.count <= 1 else { throw ValidationError("several --ef-search go with --recall") }
-        let isComparable = (requests.has(.search) || requests.has(.multi)) && !requests.has(.load)
+        // Of several kinds, the throughput beside the recall would be that of all.
+        let isComparable = requests.parts.count == 1 && (requests.has(.search) || requests.has(.multi))
         guard !recall || isComparable else {
-            throw ValidationError("--recall goes with the kinds search and multi, and without load")
+            throw ValidationError("--recall goes with the kind search or multi, alone")
         }
+    }
+
+    private func checkOptionsThatGoTogether(_ requests: RequestMix) throws {
+        guard batch == nil || batch == 1 || requests.has(.batch) else {
+            throw ValidationError("--batch goes with the kind batch")
+        }
+        guard getIds == nil || requests.has(.get) else { throw ValidationError("--get-ids goes with get in --mix") }
+        guard requests.has(.load) || (loadRows == nil && loadFirstID == nil && !keep) else {
+            throw ValidationError("--load-rows, --load-first-id and --keep go with load in --mix")
+        }
+        guard recall || recallQueries == nil else { throw ValidationError("--recall-queries goes with --recall") }
+    }
+
+    var rowsToLoad: Int { loadRows ?? 100 }
+    var firstLoadedID: Int64 { loadFirstID ?? 1 << 40 }
+    var comparedQueries: Int { recallQueries ?? 100 }
+
+    /// Nil if there are none, or they are no range.
+    var ids: ClosedRange<Int64>? {
+        let ends = (idRange ?? "").split(separator: ":", omittingEmptySubsequences: false).map { Int64($0) }
+        guard ends.count == 2, let first = ends[0], let last = ends[1], first <= last else { return nil }
+        return first...last
     }
 
     private func checkFilter(_ requests: RequestMix) throws {
@@ -194,7 +240,8 @@ struct AskOptions: ParsableArguments {
         terms.deadline = deadline.flatMap(DurationText.parse)
         terms.allowsHedges = hedges
         if let batch { terms.batch = batch }
-        terms.getIDs = getIds
+        terms.getIDs = getIds ?? 1
+        terms.idRange = ids
         return terms
     }
 }
@@ -204,26 +251,35 @@ struct FaultOptions: ParsableArguments {
     @Option(help: "What to do to a local replica while measuring: kill, stop or slow.")
     var fault: FaultPlan.Kind?
 
-    @Option(help: "To which one; any picks one that runs, for each run.")
-    var faultReplica = "any"
+    @Option(help: "To which one; any (the default) picks one that runs, for each run.")
+    var faultReplica: String?
 
-    @Option(help: "How many seconds after the measurement began.")
-    var faultAt = 5.0
+    @Option(help: "How many seconds after the measurement began (default: 5).")
+    var faultAt: Double?
 
-    @Option(help: "For how many seconds.")
-    var faultFor = 5.0
+    @Option(help: "For how many seconds (default: 5).")
+    var faultFor: Double?
 
-    @Option(help: "The script that the replicas are made with.")
-    var replicas = "scripts/replicas"
+    @Option(help: "The script that the replicas are made with (default: scripts/replicas).")
+    var replicas: String?
+
+    var replica: String { faultReplica ?? "any" }
+    var from: Double { faultAt ?? 5 }
+    var lasts: Double { faultFor ?? 5 }
+    var script: String { replicas ?? "scripts/replicas" }
 
     func validate() throws {
-        guard faultAt >= 0, faultAt <= 86_400, faultFor > 0, faultFor <= 3_600 else {
+        let isAlone = faultReplica == nil && faultAt == nil && faultFor == nil && replicas == nil
+        guard fault != nil || isAlone else {
+            throw ValidationError("--fault-replica, --fault-at, --fault-for and --replicas go with --fault")
+        }
+        guard from >= 0, from <= 86_400, lasts > 0, lasts <= 3_600 else {
             throw ValidationError("--fault-at must be at least 0, --fault-for above 0")
         }
     }
 
     var plan: FaultPlan? {
-        fault.map { FaultPlan(kind: $0, from: .seconds(faultAt), lasts: .seconds(faultFor)) }
+        fault.map { FaultPlan(kind: $0, from: .seconds(from), lasts: .seconds(lasts)) }
     }
 }
 

@@ -26,6 +26,9 @@ struct BenchRun: AsyncParsableCommand {
 
     func validate() throws {
         guard direct == (config != nil) else { throw ValidationError("--direct and --config go together") }
+        guard !direct || gateway.gateway == GatewayOption.standard else {
+            throw ValidationError("give --gateway or --direct, not both")
+        }
         let requests = try ask.requests()
         guard !direct || !(requests.has(.ping) || requests.has(.load)) else {
             throw ValidationError("ping and load only go through a gateway, not with --direct")
@@ -33,14 +36,18 @@ struct BenchRun: AsyncParsableCommand {
         guard !direct || !requests.has(.filtered) || ask.filter != nil else {
             throw ValidationError("with --direct, the kind filtered needs --filter")
         }
+        guard faults.fault == nil || faults.from < pace.seconds else {
+            throw ValidationError("--fault-at must be below --seconds")
+        }
         guard !ask.recall || pace.sweep == nil else { throw ValidationError("give --recall or --sweep, not both") }
     }
 
     func run() async throws {
+        DescriptorLimit.raise()
         let interruption = Interruption()
         // Ctrl-C ends the measurement, not the command: what was measured so far is reported, and all is undone.
         let interrupt = Task {
-            for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) { interruption.end() }
+            for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup) { interruption.end() }
         }
         defer { interrupt.cancel() }
         if direct {
@@ -82,6 +89,8 @@ struct BenchRun: AsyncParsableCommand {
 
     private func measure(_ target: any BenchTarget, _ interruption: Interruption) async throws {
         let outcome: BenchSession.Outcome
+        try await checkFault()
+        let versions = await target.versions().merging(["sluice": Version.withCommit]) { $1 }
         let (started, machine) = (Date.now, SluiceBench.Measurement.Machine.current())
         let meter = ProgressMeter(total: nil)
         do {
@@ -99,7 +108,7 @@ struct BenchRun: AsyncParsableCommand {
         for warning in outcome.warnings { Output.complain("sluice: \(warning)") }
         let measurement = try SluiceBench.Measurement(
             started: started.formatted(.iso8601), command: BenchSummary.command(), machine: machine,
-            versions: ["sluice": Version.withCommit], settings: settings(), runs: outcome.runs, knee: outcome.knee,
+            versions: versions, settings: settings(), runs: outcome.runs, knee: outcome.knee,
             recall: outcome.recall)
         try BenchSummary(measurement: measurement, outcome: outcome, flat: flat(outcome)).deliver(results)
         if outcome.runs.reduce(0, { $0 + $1.answered }) == 0 { throw Exit.software }
@@ -111,8 +120,8 @@ struct BenchRun: AsyncParsableCommand {
         var plan = BenchSession.Plan(mix: try ask.requests())
         plan.workers = workers
         plan.rate = pace.rate
-        plan.spacing = pace.arrivals
-        plan.maxInFlight = pace.maxInFlight
+        plan.spacing = pace.spacing
+        plan.maxInFlight = pace.mostInFlight
         plan.sweep = try pace.rates()
         plan.knee = KneeRule(
             mostP99: pace.kneeP99.flatMap(DurationText.parse).map { Int(clamping: Output.microseconds($0)) })
@@ -120,7 +129,7 @@ struct BenchRun: AsyncParsableCommand {
         plan.warmup = .seconds(pace.warmup)
         plan.seconds = .seconds(pace.seconds)
         if ask.recall { plan.recallWith = try ask.efSearches() }
-        plan.recallQueries = ask.recallQueries
+        plan.recallQueries = ask.comparedQueries
         plan.seed = pace.seed ?? .random(in: .min ... .max)
         plan.keepsLoaded = ask.keep
         return plan
@@ -134,7 +143,7 @@ struct BenchRun: AsyncParsableCommand {
         let known = try await target.collections()
         var names = ask.collection
         var subjects: [Workload.Subject] = []
-        var filters = try ask.parsedFilter().map { [$0] } ?? []
+        let filters = try ask.parsedFilter().map { [$0] } ?? []
         var drawing = Drawing(from: target, seed: pace.seed ?? .random(in: .min ... .max))
         if let loaded = ask.loadCollection, !names.contains(loaded) { names.append(loaded) }
         for name in names {
@@ -147,19 +156,25 @@ struct BenchRun: AsyncParsableCommand {
             if wantsFilters, column == nil {
                 throw BenchFailure("invalid_argument", "\"\(name)\" has no column to filter by; give --filter")
             }
-            let isDrawn = isAsked && (ask.vectorFile == nil || requests.has(.get) || wantsFilters)
+            let getsRows = isAsked && requests.has(.get) && ask.ids == nil
+            let wantsVectors = ask.vectorFile == nil && requests.parts.contains { $0.kind.hasVectors }
+            let isDrawn = isAsked && (wantsVectors || getsRows || wantsFilters)
             let rows = isDrawn ? try await drawing.rows(of: collection, column: column?.name) : []
-            if let column { filters = Drawing.filters(on: column.name, rows) }
+            let drawn = column.map { Drawing.filters(on: $0.name, rows) } ?? []
+            if let column, drawn.isEmpty {
+                throw BenchFailure(
+                    "invalid_argument", "no row of \"\(name)\" has a \(column.name) to filter by; give --filter")
+            }
             var vectors = try fileVectors(for: collection) ?? rows.compactMap(\.vector)
             if vectors.isEmpty { vectors = drawing.randomVectors(of: collection) }
-            if isAsked, requests.has(.get), rows.isEmpty {
+            if getsRows, rows.isEmpty {
                 throw BenchFailure("invalid_argument", "\"\(name)\" has no row to get")
             }
-            subjects.append(Workload.Subject(name: name, vectors: vectors, ids: rows.map(\.id)))
+            subjects.append(Workload.Subject(name: name, vectors: vectors, ids: rows.map(\.id), filters: drawn))
         }
         let loading = ask.loadCollection.map { name in
             Workload.Loading(
-                collection: name, rows: ask.loadRows, firstID: ask.loadFirstID,
+                collection: name, rows: ask.rowsToLoad, firstID: ask.firstLoadedID,
                 vectors: subjects.first { $0.name == name }?.vectors ?? [])
         }
         return Workload(
@@ -169,15 +184,35 @@ struct BenchRun: AsyncParsableCommand {
 
     private func fileVectors(for collection: CollectionDescription) throws -> [SearchQuery.Vector]? {
         guard let file = ask.vectorFile else { return nil }
-        do { return try Drawing.vectors(in: file, for: collection) } catch {
+        do {
+            let (vectors, rows) = try Drawing.vectors(in: file, for: collection)
+            if vectors.count < rows {
+                Output.complain("sluice: of the \(rows) vectors of \(file), only the first \(vectors.count) are asked")
+            }
+            return vectors
+        } catch {
             Output.complain("sluice: \(error)")
             throw Exit.data
         }
     }
 
+    /// A fault that cannot be done is told before anything is measured.
+    private func checkFault() async throws {
+        guard faults.fault != nil else { return }
+        do {
+            let running = try await FaultInjection.replicas(script: faults.script)
+            guard faults.replica == "any" ? running.isEmpty : !running.contains(faults.replica) else { return }
+            let which = faults.replica == "any" ? "no replica" : "no replica \(faults.replica)"
+            Output.complain("sluice: \(which) of \(faults.script) runs, so none can be harmed")
+        } catch {
+            Output.complain("sluice: \(error)")
+        }
+        throw Exit.config
+    }
+
     private func injection() -> (@Sendable () async -> FaultInjection?)? {
         guard let plan = faults.plan else { return nil }
-        let (script, wanted) = (faults.replicas, faults.faultReplica)
+        let (script, wanted) = (faults.script, faults.replica)
         return {
             var replica = wanted
             if wanted == "any" {
@@ -208,17 +243,26 @@ struct BenchRun: AsyncParsableCommand {
         let efSearches = try ask.efSearches().map(String.init)
         if !efSearches.isEmpty { settings["ef_search"] = efSearches.joined(separator: ",") }
         settings["deadline"] = ask.deadline
+        let requests = try ask.requests()
+        if requests.has(.batch) { settings["batch"] = "\(ask.terms.batch)" }
+        if requests.has(.get) { settings["get_ids"] = "\(ask.terms.getIDs)" }
+        if requests.has(.load) { settings["load_rows"] = "\(ask.rowsToLoad)" }
+        if requests.has(.filtered) { settings["filter"] = ask.filter == nil ? "values of rows" : "given" }
+        if ask.recall { settings["recall_queries"] = "\(ask.comparedQueries)" }
+        settings["knee_p99"] = pace.kneeP99
+        settings["id_range"] = ask.idRange
         settings["sweep"] = pace.sweep
         settings["connections"] = pace.connections.map { "\($0)" }
         if let rate = pace.rate { settings["rate"] = "\(rate)" }
         if pace.rate == nil, pace.sweep == nil {
             settings["in_flight"] = "\(workers)"
         } else {
-            settings["arrivals"] = pace.arrivals.rawValue
-            settings["max_in_flight"] = "\(pace.maxInFlight)"
+            settings["arrivals"] = pace.spacing.rawValue
+            settings["max_in_flight"] = "\(pace.mostInFlight)"
         }
-        if let batch = ask.batch { settings["batch"] = "\(batch)" }
-        if let fault = faults.fault { settings["fault"] = "\(fault.rawValue) \(faults.faultReplica)" }
+        if let fault = faults.fault {
+            settings["fault"] = "\(fault.rawValue) \(faults.replica) at \(faults.from) s for \(faults.lasts) s"
+        }
         if !ask.hedges { settings["hedges"] = "off" }
         if let seed = pace.seed { settings["seed"] = "\(seed)" }
         return settings

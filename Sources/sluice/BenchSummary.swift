@@ -130,6 +130,9 @@ struct BenchSummary {
         let detail = run.errors.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         print("errors: \(total)" + (detail.isEmpty ? "" : " (\(detail))"))
         if let busy = run.busy { print("told busy after: p99 \(busy.p99) us, max \(busy.max) us") }
+        if run.isInterrupted == true {
+            print("ended before its time; given up in flight: \(run.givenUp ?? 0)")
+        }
         if run.late > 0 { print("\(run.late) answers came after their deadline") }
         if run.partial > 0 { print("\(run.partial) answers lacked a shard") }
         if let behind = run.behind, behind.p99 > 1_000 {

@@ -101,7 +101,8 @@ struct GatewayOption: ParsableArguments {
             "Where the gateway listens: sluice://HOST:PORT, sluice+tls://HOST:PORT or sluice+unix:///PATH; several as "
                 + "sluice://A:PORT,B:PORT, or sluice+srv://NAME and sluice+tls+srv://NAME for those of SRV records."
         ))
-    var gateway = "sluice://127.0.0.1:7411"
+    var gateway = Self.standard
+    static let standard = "sluice://127.0.0.1:7411"
 
     @Option(help: "A file whose first line is the token; without it the variable SLUICE_TOKEN is the token.")
     var tokenFile: String?

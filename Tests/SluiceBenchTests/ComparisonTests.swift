@@ -196,6 +196,13 @@ private typealias Measurement = SluiceBench.Measurement
             ])
     }
 
+    @Test func aRunThatWasEndedEarlyIsSaid() {
+        var run = Sample.run()
+        (run.isInterrupted, run.givenUp) = (true, 3)
+        let comparison = Comparison(of: Sample.measurement([Sample.run()]), and: Sample.measurement([run]))
+        #expect(comparison.warnings == ["1 run of the second ended before the time"])
+    }
+
     @Test func withoutRunsNothingIsCompared() {
         let comparison = Comparison(of: Sample.measurement([]), and: Sample.measurement([]))
         #expect(comparison.rows.isEmpty)

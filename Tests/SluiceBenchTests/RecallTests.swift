@@ -23,6 +23,13 @@ import Testing
         #expect(Recall.share(of: rows([1, 2, 7], [1, 2, 2.1]), in: exact) == 2.0 / 3)
     }
 
+    /// A millionth of 1 would be a large part of distances like these.
+    @Test func smallDistancesAreHeldApart() {
+        let exact = rows([1, 2], [1e-7, 2e-7])
+        #expect(Recall.share(of: rows([1, 7], [1e-7, 3e-7]), in: exact) == 0.5)
+        #expect(Recall.share(of: rows([1, 7], [1e-7, 2e-7]), in: exact) == 1)
+    }
+
     @Test func aRowThatComesTwiceCountsOnce() {
         #expect(Recall.share(of: rows([1, 1], [1, 1]), in: rows([1, 2], [1, 2])) == 0.5)
     }

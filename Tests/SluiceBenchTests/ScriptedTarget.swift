@@ -9,14 +9,20 @@ final class ScriptedTarget: BenchTarget {
         var batches: [Int] = []
         var gets: [[Int64]] = []
         var loadedRows = 0
+        var loads = 0
         var deleted: [Int64] = []
         var pings = 0
     }
 
     private let state = Mutex(Asked())
     private let answer: @Sendable () async throws(BenchFailure) -> BenchAnswer
+    /// Rows that are there.
+    private let there: Set<Int64>
 
-    init(_ answer: @escaping @Sendable () async throws(BenchFailure) -> BenchAnswer = { .plain }) {
+    init(
+        there: Set<Int64> = [], _ answer: @escaping @Sendable () async throws(BenchFailure) -> BenchAnswer = { .plain }
+    ) {
+        self.there = there
         self.answer = answer
     }
 
@@ -46,7 +52,10 @@ final class ScriptedTarget: BenchTarget {
     }
 
     func load(_ collection: String, _ rows: LoadBlock) async throws(BenchFailure) {
-        state.withLock { $0.loadedRows += rows.rowCount }
+        state.withLock {
+            $0.loadedRows += rows.rowCount
+            $0.loads += 1
+        }
         _ = try await answer()
     }
 
@@ -59,7 +68,9 @@ final class ScriptedTarget: BenchTarget {
             .sorted { $0.distance < $1.distance }
     }
 
-    func rows(_ collection: String, ids: [Int64], columns: [String]) async throws(BenchFailure) -> [DrawnRow] { [] }
+    func rows(_ collection: String, ids: [Int64], columns: [String]) async throws(BenchFailure) -> [DrawnRow] {
+        ids.filter(there.contains).map { DrawnRow(id: $0, vector: nil) }
+    }
 
     func delete(_ collection: String, ids: [Int64]) async throws(BenchFailure) {
         state.withLock { $0.deleted += ids }

@@ -57,6 +57,7 @@ extension PostgreSQL {
                 #expect(
                     json["searches"] as? Int == answered(run) && json["qps"] as? Double == run["throughput"] as? Double)
                 #expect(json["ping"] as? Bool == false && json["k"] as? Int == 10 && json["p99_us"] is Int)
+                #expect((json["versions"] as? [String: String])?["gateway"]?.isEmpty == false)
                 #expect(json["format"] as? Int == 1 && json["machine"] is [String: Any])
             }
         }

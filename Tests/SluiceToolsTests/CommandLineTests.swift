@@ -134,6 +134,42 @@ import Testing
         #expect(outcome.code == 64 && outcome.output.isEmpty && outcome.errors.contains(words), "\(outcome.errors)")
     }
 
+    /// Each on top of a measurement that would be fine.
+    @Test(
+        arguments: [
+            (["--id-range", "1:9"], "goes with get"), (["--mix", "get", "--id-range", "9:1"], "the lesser first"),
+            (["--mix", "get", "--id-range", "1"], "the lesser first"),
+            (["--mix", "get", "--id-range", "a:b"], "the lesser first"),
+            (["--mix", "load", "--load-collection", "c", "--load-first-id", "9223372036854775000"], "at most"),
+            (["--mix", "search", "--batch", "8"], "goes with the kind batch"), (["--get-ids", "2"], "goes with get"),
+            (["--arrivals", "even"], "go with --rate"), (["--max-in-flight", "9"], "go with --rate"),
+            (["--load-rows", "5"], "go with load"), (["--keep"], "go with load"),
+            (["--load-first-id", "5"], "go with load"), (["--recall-queries", "5"], "goes with --recall"),
+            (["--recall", "--mix", "search=1,get=1"], "alone"), (["--fault-at", "1"], "go with --fault"),
+            (["--fault-replica", "any"], "go with --fault"),
+            (["--fault", "kill", "--fault-at", "10"], "below --seconds"),
+            (["--concurrency", "4096", "--connections", "17"], "at most 65536"),
+            (["--direct", "--config", "f", "--gateway", "sluice://h:1"], "not both"),
+        ] as [([String], String)])
+    func benchOptionsThatSayNothing(options: [String], words: String) throws {
+        let outcome = try Self.run(["bench", "--collection", "c"] + options)
+        #expect(outcome.code == 64 && outcome.output.isEmpty && outcome.errors.contains(words), "\(outcome.errors)")
+    }
+
+    /// Who the replicas are, only a gateway finds out.
+    @Test func shardsWithASourceAreNotMeasuredDirectly() throws {
+        let path = try Self.file(
+            """
+            shards:
+              - name: s7
+                source: {type: patroni, endpoints: ["http://127.0.0.1:1"], replica: {dsn: dbname=d user=u}}
+            collections: [{name: c, table: t, metric: l1, dimensions: 3}]
+            """)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let outcome = try Self.run(["bench", "--direct", "--config", path, "--collection", "c"])
+        #expect(outcome.code == 78 && outcome.errors.contains("no replicas of shard s7"), "\(outcome.errors)")
+    }
+
     @Test(arguments: ["search", "count"])
     func aFiltersMistakeIsPointedAt(command: String) throws {
         let search = command == "search" ? ["--vector", "[1]"] : []

@@ -5,6 +5,7 @@ extension Comparison {
             + names("version of", before.versions, after.versions)
             + names("setting", before.settings, after.settings)
             + faults(before, after) + load("the first", before) + load("the second", after)
+            + interruptions("the first", before) + interruptions("the second", after)
             + (before.runs.isEmpty ? ["the first has no run"] : [])
             + (after.runs.isEmpty ? ["the second has no run"] : [])
     }
@@ -32,6 +33,11 @@ extension Comparison {
         guard kinds[0] != kinds[1] else { return [] }
         let words = kinds.map { $0.isEmpty ? "none" : $0 }
         return ["other faults: \(words[0]) → \(words[1])"]
+    }
+
+    private static func interruptions(_ which: String, _ measurement: Measurement) -> [String] {
+        let count = measurement.runs.count { $0.isInterrupted == true }
+        return count > 0 ? ["\(Figures.some(count, "run")) of \(which) ended before the time"] : []
     }
 
     /// Half of the cores busy with something else is noise that repeats do not show.

@@ -95,12 +95,20 @@ package struct FaultInjection: Sendable {
 
     func run(from start: ContinuousClock.Instant, until end: Interruption) async -> [Measurement.Fault] {
         var began: ContinuousClock.Instant?
+        var isTouched = false
         for step in plan.steps {
             guard await end.sleep(until: start.advanced(by: step.at)) else { break }
-            if began == nil { began = .now }
+            let now = ContinuousClock.now
+            isTouched = true
             guard await act(step.command) else { break }
+            began = began ?? now
         }
-        guard let began else { return [] }
+        guard isTouched else { return [] }
+        guard let began else {
+            // What failed may have been done in part.
+            _ = await act(plan.undoing)
+            return []
+        }
         _ = await end.sleep(until: start.advanced(by: plan.from + plan.lasts))
         if await !act(plan.undoing) { _ = await act(plan.undoing) }
         return [

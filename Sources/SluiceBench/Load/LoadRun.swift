@@ -15,7 +15,7 @@ package struct LoadRun: Sendable {
     package var mix: RequestMix
     package var warmup: Duration
     package var seconds: Duration
-    /// Runs with the same seed ask the same in the same order.
+    /// Runs with the same seed ask the same in the same order; those with others begin at other places.
     package var seed: UInt64
 
     package init(pace: Pace, mix: RequestMix, warmup: Duration, seconds: Duration, seed: UInt64) {
@@ -28,6 +28,8 @@ package struct LoadRun: Sendable {
 
     /// What a request is counted as that was due when as many were in flight as may be.
     package static let notSent = "max_in_flight"
+    /// Of a run at a rate: an answer that comes so long after its end still counts for its throughput.
+    static let grace: Duration = .milliseconds(100)
     private static let unreachedPause: Duration = .milliseconds(50)
     /// Workers hand in so often, for the progress line.
     private static let handInPause: Duration = .milliseconds(500)
@@ -52,7 +54,19 @@ package struct LoadRun: Sendable {
         await ticker.value
         load.handIn()
         let done = await injection?.value ?? []
-        return load.result(faults: done)
+        return load.result(faults: done, isInterrupted: end.isWanted)
+    }
+
+    /// The number of the first request, which tells what it asks for. Far from those of other seeds.
+    private var firstTurn: Int {
+        var random = SplitMix64(seed: seed)
+        return Int(random.next() >> 32)
+    }
+
+    /// The same for every run with the seed, whoever asks it.
+    private func kind(of turn: Int) -> RequestKind {
+        var random = SplitMix64(seed: seed, at: turn)
+        return mix.draw(using: &random)
     }
 
     /// What a run needs while it runs.
@@ -68,11 +82,15 @@ package struct LoadRun: Sendable {
         /// For requests without a worker of their own.
         private let shared: [SharedPart]
         private let inFlight = Atomic<Int>(0)
+        /// The next request's number, whoever asks it.
+        private let turns: Atomic<Int>
+        /// By when an answer counts for the throughput, since the measurement began; nil for any.
+        private let limit: Duration?
 
         private enum Outcome {
             case answered(BenchAnswer)
             case failed(BenchFailure)
-            case none
+            case givenUp
         }
 
         init(_ settings: LoadRun, _ workload: Workload, _ target: any BenchTarget) {
@@ -82,14 +100,21 @@ package struct LoadRun: Sendable {
             deadline = workload.terms.deadline
             start = ContinuousClock.now.advanced(by: settings.warmup)
             end = start.advanced(by: settings.seconds)
-            if case .open = settings.pace { shared = (0..<16).map { _ in SharedPart() } } else { shared = [] }
+            turns = Atomic(settings.firstTurn)
+            if case .open = settings.pace {
+                shared = (0..<16).map { _ in SharedPart() }
+                limit = settings.seconds + LoadRun.grace
+            } else {
+                shared = []
+                limit = nil
+            }
         }
 
         func run() async {
             switch settings.pace {
             case .closed(let workers):
                 await withDiscardingTaskGroup { group in
-                    for worker in 0..<workers { group.addTask { await self.work(worker) } }
+                    for _ in 0..<workers { group.addTask { await self.work() } }
                 }
             case .open(let rate, let spacing, let most):
                 await withDiscardingTaskGroup { group in
@@ -101,23 +126,22 @@ package struct LoadRun: Sendable {
         }
 
         /// One request after another.
-        private func work(_ worker: Int) async {
+        private func work() async {
             var part = Tally.Part()
-            var random = SplitMix64(seed: settings.seed &+ UInt64(worker) &* 0x9E37_79B9)
-            var turn = worker
             var now = ContinuousClock.now
             var handIn = now.advanced(by: LoadRun.handInPause)
             while now < end, !Task.isCancelled {
-                let (kind, began) = (settings.mix.draw(using: &random), now)
+                let (turn, began) = (turns.wrappingAdd(1, ordering: .relaxed).oldValue, now)
+                let kind = settings.kind(of: turn)
                 let outcome = await once(turn, kind)
-                turn += 1
                 now = .now
                 note(outcome, of: kind, began: began, now, &part)
                 if part.isFull || now >= handIn {
                     tally.add(&part)
                     handIn = now.advanced(by: LoadRun.handInPause)
                 }
-                await pause(after: outcome)
+                // The pause is no part of the next request.
+                if await hasPaused(after: outcome) { now = .now }
             }
             tally.add(&part)
         }
@@ -130,13 +154,12 @@ package struct LoadRun: Sendable {
             let first = start.advanced(by: .zero - settings.warmup)
             var schedule = ArrivalSchedule(
                 rate: rate, spacing: spacing, until: settings.warmup + settings.seconds, seed: settings.seed)
-            var random = SplitMix64(seed: ~settings.seed)
-            var turn = 0
             while let arrival = schedule.next(), !Task.isCancelled {
                 let due = first.advanced(by: arrival)
                 if due > .now { try? await Task.sleep(until: due, tolerance: .zero, clock: .continuous) }
                 if Task.isCancelled { return }
-                let kind = settings.mix.draw(using: &random)
+                let turn = turns.wrappingAdd(1, ordering: .relaxed).oldValue
+                let kind = settings.kind(of: turn)
                 if inFlight.load(ordering: .relaxed) < most {
                     inFlight.wrappingAdd(1, ordering: .relaxed)
                     begin(turn, kind, due)
@@ -146,7 +169,6 @@ package struct LoadRun: Sendable {
                         note(.failed(failure), of: kind, began: due, .now, &$0)
                     }
                 }
-                turn += 1
             }
         }
 
@@ -161,15 +183,15 @@ package struct LoadRun: Sendable {
                 note(outcome, of: kind, began: due, now, &part)
                 if part.isFull { tally.add(&part) }
             }
-            await pause(after: outcome)
+            _ = await hasPaused(after: outcome)
         }
 
         private func once(_ turn: Int, _ kind: RequestKind) async -> Outcome {
             do throws(BenchFailure) {
                 return .answered(try await workload.perform(kind, turn, on: target))
             } catch {
-                // One that was given up at the end is none.
-                return Task.isCancelled ? .none : .failed(error)
+                // What an interruption ends is no failure of the target.
+                return Task.isCancelled ? .givenUp : .failed(error)
             }
         }
 
@@ -181,31 +203,37 @@ package struct LoadRun: Sendable {
             let latency = began.duration(to: now)
             let elapsed = start.duration(to: now)
             switch outcome {
-            case .answered(let answer): part.answered(kind, after: latency, at: elapsed, answer, deadline: deadline)
+            case .answered(let answer):
+                part.answered(kind, after: latency, at: elapsed, answer, deadline: deadline)
+                if let limit, elapsed > limit { part.afterEnd += 1 }
             case .failed(let failure): part.failed(failure, after: latency, at: elapsed)
-            case .none: break
+            case .givenUp: part.givenUp += 1
             }
         }
 
-        private func pause(after outcome: Outcome) async {
-            guard case .failed(let failure) = outcome, failure.isUnreached else { return }
+        private func hasPaused(after outcome: Outcome) async -> Bool {
+            guard case .failed(let failure) = outcome, failure.isUnreached else { return false }
             try? await Task.sleep(for: LoadRun.unreachedPause)
+            return true
         }
 
         func handIn() { for each in shared { each.part.withLock { tally.add(&$0) } } }
 
-        func result(faults: [Measurement.Fault]) -> (run: Measurement.Run, latencies: LatencyHistogram) {
+        func result(
+            faults: [Measurement.Fault], isInterrupted: Bool
+        ) -> (run: Measurement.Run, latencies: LatencyHistogram) {
             var rate: Double?
             let most: Int
             switch settings.pace {
             case .closed(let workers): most = workers
             case .open(let asked, _, let limit): (rate, most) = (asked, limit)
             }
-            // Up to the last answer, unless it was ended before its time.
+            // Less than planned if it was ended before its time.
             let planned = min(settings.seconds, max(.microseconds(1), start.duration(to: .now)))
             var (run, latencies) = tally.run(
-                target: target.name, rate: rate, inFlight: most, atLeast: planned, faults: faults)
-            run.askedPerSecond = Double(run.answered + run.errors.values.reduce(0, +)) / planned.inSeconds
+                target: target.name, rate: rate, inFlight: most, planned: planned, faults: faults)
+            run.askedPerSecond = Double(run.asked) / planned.inSeconds
+            if isInterrupted { run.isInterrupted = true }
             run.efSearch = workload.terms.efSearch
             return (run, latencies)
         }

@@ -48,13 +48,13 @@ package struct KneeRule: Sendable, Equatable {
 
     package func objection(to run: Measurement.Run) -> String? {
         let failed = run.errors.values.reduce(0, +)
-        let asked = run.answered + failed
+        let asked = run.asked
         guard asked > 0 else { return "nothing was asked" }
         if Double(failed) > Self.mostFailed * Double(asked) {
             let share = 100 * Double(failed) / Double(asked)
             return String(format: "%.1f %% of the requests failed", share)
         }
-        // By the rate that there was: arrivals are random, and a run's last answers come after its last request.
+        // By the rate that there was, since arrivals are random.
         let rate = run.askedPerSecond ?? run.rate ?? 0
         if run.throughput < Self.leastAnswered * rate {
             return String(format: "%.0f/s were answered of %.0f/s", run.throughput, rate)

@@ -13,6 +13,8 @@ package enum RequestKind: String, Hashable, Sendable, CaseIterable {
     case get
     /// A COPY of new rows.
     case load
+
+    package var hasVectors: Bool { self != .ping && self != .get }
 }
 
 /// Which kinds of requests a load has, and how often each.

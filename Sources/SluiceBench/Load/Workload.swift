@@ -1,5 +1,4 @@
 package import SluiceClient
-internal import Synchronization
 
 /// What the requests of a load ask, each kind's, and of what.
 package final class Workload: Sendable {
@@ -8,9 +7,14 @@ package final class Workload: Sendable {
         package var name: String
         package var vectors: [SearchQuery.Vector]
         package var ids: [Int64]
+        /// Of what its own rows have; for `filtered` if the workload has none for all.
+        package var filters: [Filter]
 
-        package init(name: String, vectors: [SearchQuery.Vector], ids: [Int64] = []) {
+        package init(
+            name: String, vectors: [SearchQuery.Vector], ids: [Int64] = [], filters: [Filter] = []
+        ) {
             self.name = name
+            self.filters = filters
             self.vectors = vectors
             self.ids = ids
         }
@@ -26,6 +30,8 @@ package final class Workload: Sendable {
         package var batch = 8
         /// Ids in each request of the kind `get`.
         package var getIDs = 1
+        /// Where the ids of `get` are drawn from, each as likely; nil for those of the subject, in turn.
+        package var idRange: ClosedRange<Int64>?
 
         package init() {}
     }
@@ -51,7 +57,8 @@ package final class Workload: Sendable {
     package let filters: [Filter]
     package let loading: Loading?
     private let names: [String]
-    private let sent: BlockCount
+    /// Those of other ef_search, too.
+    let loaded: LoadedBlocks
 
     package init(
         subjects: [Subject], terms: Terms, filters: [Filter] = [], loading: Loading? = nil
@@ -61,18 +68,13 @@ package final class Workload: Sendable {
         self.filters = filters
         self.loading = loading
         names = subjects.map(\.name)
-        sent = BlockCount()
+        loaded = LoadedBlocks()
     }
 
     private init(_ other: Workload, terms: Terms) {
         self.terms = terms
         (subjects, filters, loading) = (other.subjects, other.filters, other.loading)
-        (names, sent) = (other.names, other.sent)
-    }
-
-    /// Blocks of rows that were sent, whatever became of them: the next one's ids come after theirs.
-    private final class BlockCount: Sendable {
-        let blocks = Atomic<Int64>(0)
+        (names, loaded) = (other.names, other.loaded)
     }
 
     /// - Parameter turn: which request it is, so that vectors, rows and collections are taken in turn.
@@ -89,18 +91,20 @@ package final class Workload: Sendable {
         case .filtered:
             let subject = subjects[turn % subjects.count]
             var query = query([subject.name], subject, turn / subjects.count)
-            if !filters.isEmpty { query.filter = filters[turn % filters.count] }
+            let filters = self.filters.isEmpty ? subject.filters : self.filters
+            if !filters.isEmpty { query.filter = filters[turn / subjects.count % filters.count] }
             return try await target.search(query)
-        case .multi: return try await target.search(query(names, subjects[turn % subjects.count], turn))
+        case .multi:
+            let subject = subjects[turn % subjects.count]
+            return try await target.search(query(names, subject, turn / subjects.count))
         case .batch:
             let subject = subjects[turn % subjects.count]
-            let vectors = (0..<terms.batch).map { subject.vectors[(turn + $0) % subject.vectors.count] }
-            return try await target.batch(vectors, query(names, subject, turn))
+            let first = turn / subjects.count * terms.batch
+            let vectors = (0..<terms.batch).map { subject.vectors[(first + $0) % subject.vectors.count] }
+            return try await target.batch(vectors, query(names, subject, first))
         case .get:
             let subject = subjects[turn % subjects.count]
-            let first = turn / subjects.count
-            let ids = (0..<terms.getIDs).map { subject.ids[(first + $0) % subject.ids.count] }
-            return try await target.get(subject.name, ids: ids, deadline: terms.deadline)
+            return try await target.get(subject.name, ids: ids(of: subject, turn), deadline: terms.deadline)
         case .load:
             try await load(turn, on: target)
             return .plain
@@ -116,9 +120,17 @@ package final class Workload: Sendable {
         return query
     }
 
+    private func ids(of subject: Subject, _ turn: Int) -> [Int64] {
+        guard let range = terms.idRange else {
+            let first = turn / subjects.count * terms.getIDs
+            return (0..<terms.getIDs).map { subject.ids[(first + $0) % subject.ids.count] }
+        }
+        return DrawnIDs(range: range).ids(terms.getIDs, turn: turn)
+    }
+
     private func load(_ turn: Int, on target: any BenchTarget) async throws(BenchFailure) {
         guard let loading else { throw BenchFailure("invalid_argument", "there is no collection to load into") }
-        let number = sent.blocks.wrappingAdd(1, ordering: .relaxed).oldValue
+        let number = loaded.begin()
         let vectors = loading.vectors
         var block = LoadBlock(capacity: 64 * 1_024)
         let first = loading.firstID + number * Int64(loading.rows)
@@ -130,18 +142,9 @@ package final class Workload: Sendable {
         } catch {
             throw BenchFailure(error)
         }
-        try await target.load(loading.collection, block)
-    }
-
-    /// Takes what was loaded away again.
-    func deleteLoaded(on target: any BenchTarget) async throws(BenchFailure) {
-        guard let loading else { return }
-        var id = loading.firstID
-        let end = loading.firstID + sent.blocks.load(ordering: .relaxed) * Int64(loading.rows)
-        while id < end {
-            let last = min(id + 5_000, end)
-            try await target.delete(loading.collection, ids: Array(id..<last))
-            id = last
+        do throws(BenchFailure) { try await target.load(loading.collection, block) } catch {
+            loaded.failed(number, error)
+            throw error
         }
     }
 

@@ -6,7 +6,7 @@ package enum Recall {
     /// which of several is given is a matter of chance.
     /// - Parameters:
     ///   - exact: nearest first, at most k.
-    ///   - tolerance: of distances, which an index may compute in another order of the additions.
+    ///   - tolerance: relative, of distances, which an index may compute in another order of the additions.
     package static func share(of found: [Neighbour], in exact: [Neighbour], tolerance: Double = 1e-6) -> Double {
         guard let last = exact.last else { return 1 }
         struct Row: Hashable {
@@ -14,7 +14,7 @@ package enum Recall {
             var id: Int64
         }
         let wanted = Set(exact.map { Row(collection: $0.collection, id: $0.id) })
-        let limit = last.distance + max(abs(last.distance), 1) * tolerance
+        let limit = last.distance + abs(last.distance) * tolerance + 1e-12
         var seen: Set<Row> = []
         let hits = found.count { hit in
             let row = Row(collection: hit.collection, id: hit.id)

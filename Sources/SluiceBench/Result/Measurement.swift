@@ -58,7 +58,7 @@ package struct Measurement: Codable, Sendable, Equatable {
         package var rate: Double?
         package var inFlight: Int
         package var seconds: Double
-        /// Requests answered a second.
+        /// Requests answered a second; at a rate, those that were answered in the time, or at most 100 ms after it.
         package var throughput: Double
         package var answered: Int
         /// By the error's code.
@@ -86,6 +86,13 @@ package struct Measurement: Codable, Sendable, Equatable {
         /// Of an open loop: how much later than intended requests began, which is the generator's fault. Latencies
         /// have it in them.
         package var behind: Latency?
+        /// It was ended before its time: its numbers are of what was measured until then.
+        package var isInterrupted: Bool?
+        /// Requests that were in flight then and have not been waited for; none of the errors.
+        package var givenUp: Int?
+
+        /// Requests that were due, whatever became of them.
+        package var asked: Int { answered + errors.values.reduce(0, +) + (givenUp ?? 0) }
 
         package init(
             target: String, rate: Double?, inFlight: Int, seconds: Double, throughput: Double, answered: Int,

@@ -25,6 +25,10 @@ package final class Tally: Sendable {
         var failed = 0
         var late = 0
         var partial = 0
+        /// Of the answers: those that came too long after the end to count for a rate.
+        var afterEnd = 0
+        /// Requests that an interruption ended.
+        var givenUp = 0
         var legs: [LegSum] = []
         /// Since the measurement began: the last answer.
         var last = Duration.zero
@@ -72,7 +76,7 @@ package final class Tally: Sendable {
                 errors.removeAll(keepingCapacity: true)
                 failures.removeAll(keepingCapacity: true)
             }
-            (failed, late, partial, last) = (0, 0, 0, .zero)
+            (failed, late, partial, afterEnd, givenUp, last) = (0, 0, 0, 0, 0, .zero)
             legs.removeAll(keepingCapacity: true)
         }
     }
@@ -120,6 +124,8 @@ package final class Tally: Sendable {
         var failed = 0
         var late = 0
         var partial = 0
+        var afterEnd = 0
+        var givenUp = 0
         var legs: [String: LegSum] = [:]
         var last = Duration.zero
         var timeline = RunTimeline()
@@ -145,6 +151,8 @@ package final class Tally: Sendable {
             sum.failed += part.failed
             sum.late += part.late
             sum.partial += part.partial
+            sum.afterEnd += part.afterEnd
+            sum.givenUp += part.givenUp
             sum.last = max(sum.last, part.last)
         }
         part.clear()
@@ -155,22 +163,25 @@ package final class Tally: Sendable {
         sum.withLock { (Int($0.latencies.totalCount), $0.failed, $0.timeline.lastWhole) }
     }
 
-    /// - Parameter least: how long it was measured at least; it goes on to the last answer.
+    /// At a rate, the time is what was planned, so that no straggler stretches it: what came in it, or soon after, is
+    /// the throughput. A closed loop's time goes on to the last answer, before which its workers had all asked.
     package func run(
-        target: String, rate: Double?, inFlight: Int, atLeast least: Duration, faults: [Measurement.Fault] = []
+        target: String, rate: Double?, inFlight: Int, planned: Duration, faults: [Measurement.Fault] = []
     ) -> (run: Measurement.Run, latencies: LatencyHistogram) {
         sum.withLock { sum in
-            let seconds = max(least, sum.last).inSeconds
+            let seconds = (rate == nil ? max(planned, sum.last) : planned).inSeconds
             let answered = Int(sum.latencies.totalCount)
+            let counted = answered - sum.afterEnd
             let kinds = sum.kinds.map { ($0.key.rawValue, Measurement.Latency($0.value)) }
             var run = Measurement.Run(
                 target: target, rate: rate, inFlight: inFlight, seconds: seconds,
-                throughput: Double(answered) / max(seconds, 1e-6), answered: answered, errors: sum.errors,
+                throughput: Double(counted) / max(seconds, 1e-6), answered: answered, errors: sum.errors,
                 late: sum.late, partial: sum.partial, latency: Measurement.Latency(sum.latencies),
                 busy: sum.refusals.totalCount > 0 ? Measurement.Latency(sum.refusals) : nil,
                 kinds: Dictionary(uniqueKeysWithValues: kinds),
                 legs: sum.legs.values.map(\.leg).sorted { $0.shard < $1.shard }, timeline: sum.timeline.ticks,
                 faults: faults)
+            if sum.givenUp > 0 { run.givenUp = sum.givenUp }
             if sum.behind.totalCount > 0 { run.behind = Measurement.Latency(sum.behind) }
             return (run, sum.latencies)
         }

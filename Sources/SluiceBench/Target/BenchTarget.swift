@@ -21,6 +21,12 @@ package protocol BenchTarget: Sendable {
     func rows(_ collection: String, ids: [Int64], columns: [String]) async throws(BenchFailure) -> [DrawnRow]
     func delete(_ collection: String, ids: [Int64]) async throws(BenchFailure)
     func close() async
+    /// Of what is measured, as far as it says; by name.
+    func versions() async -> [String: String]
+}
+
+extension BenchTarget {
+    package func versions() async -> [String: String] { [:] }
 }
 
 /// What a load notes of an answer.
@@ -86,6 +92,16 @@ package struct BenchFailure: Error, Sendable, CustomStringConvertible {
     package var isBusy = false
     /// Nobody was there: asking again at once would only burn the processor.
     package var isUnreached = false
+    /// Of a request that writes.
+    package var effect = Effect.unknown
+
+    package enum Effect: Sendable {
+        case unknown
+        /// Nothing was done.
+        case none
+        /// Some shards did it, others refused.
+        case partial
+    }
 
     package init(_ code: String, _ message: String, isBusy: Bool = false, isUnreached: Bool = false) {
         self.code = code
@@ -98,7 +114,27 @@ package struct BenchFailure: Error, Sendable, CustomStringConvertible {
         self.init(
             error.code.description, error.message, isBusy: error.code == .busy,
             isUnreached: error.code == .notConnected)
+        effect = Effect(error)
     }
 
     package var description: String { "\(code): \(message)" }
+}
+
+extension BenchFailure.Effect {
+    /// Codes of what is refused before anything is done.
+    private static let refusals: Set<SluiceError.Code> = [
+        .notConnected, .invalidArgument, .unknownCollection, .unknownColumn, .dimensionMismatch, .busy, .badRow,
+        .tooManyInFlight, .permissionDenied, .notSupported, .modelMismatch,
+    ]
+
+    init(_ error: SluiceError) {
+        let outcomes = Set((error.load?.shards ?? []).map(\.outcome))
+        if outcomes.isEmpty {
+            self = Self.refusals.contains(error.code) ? .none : .unknown
+        } else if outcomes.contains(.unknown) || !outcomes.contains(.notApplied) {
+            self = .unknown
+        } else {
+            self = outcomes.count == 1 ? .none : .partial
+        }
+    }
 }

@@ -32,6 +32,7 @@ actor DirectLane {
     nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
 
     private let index: Int
+    private let lanes: Int
     private let replicas: DirectReplicas
     private var planner: DirectReplicas.Planner
     private var shards: [Shard]
@@ -40,6 +41,7 @@ actor DirectLane {
     /// - Parameter connections: to each shard; they are spread over its replicas, in turn with other lanes'.
     init(_ replicas: DirectReplicas, index: Int, of lanes: Int, on reactor: Reactor, connections: Int, seed: UInt64) {
         self.index = index
+        self.lanes = lanes
         self.replicas = replicas
         self.reactor = reactor
         planner = replicas.planner()
@@ -60,6 +62,7 @@ actor DirectLane {
     func connect() async -> (missing: Int, reason: BenchFailure?) {
         var (missing, reason): (Int, BenchFailure?) = (0, nil)
         for shard in shards.indices {
+            await choosePreferred(of: shard)
             for place in shards[shard].idle.indices {
                 let backend = shards[shard].idle[place].backend
                 do throws(BenchFailure) { shards[shard].idle[place].connection = try await dial(backend) } catch {
@@ -68,6 +71,21 @@ actor DirectLane {
             }
         }
         return (missing, reason)
+    }
+
+    /// Leaves out replicas that a gateway would only ask if there were no others. Roles are known by a connection.
+    private func choosePreferred(of shard: Int) async {
+        guard let role = replicas.preferredRoles[shard] else { return }
+        var preferred: [Int] = []
+        for replica in replicas.catalogue.shards[shard].replicas {
+            guard let connection = try? await dial(replica.backend) else { continue }
+            if connection.role == role { preferred.append(replica.backend) }
+            await connection.close()
+        }
+        guard !preferred.isEmpty else { return }
+        shards[shard].idle = shards[shard].idle.indices.map { number in
+            Slot(backend: preferred[(index + number * lanes) % preferred.count])
+        }
     }
 
     func close() async {

@@ -82,6 +82,11 @@ package struct GatewayTarget: BenchTarget {
         }
     }
 
+    package func versions() async -> [String: String] {
+        guard let server = try? await client.server(), !server.isEmpty else { return [:] }
+        return ["gateway": server]
+    }
+
     package func close() async { await client.close() }
 }
 

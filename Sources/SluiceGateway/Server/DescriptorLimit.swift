@@ -1,10 +1,11 @@
 internal import Glibc
 
 /// How many descriptors the process may have: each session, each connection to a replica and each listener takes one.
-enum DescriptorLimit {
+package enum DescriptorLimit {
     /// Raises the limit as far as the process may by itself.
     /// - Returns: the limit in force; nil if it cannot be read.
-    static func raise() -> Int? {
+    @discardableResult
+    package static func raise() -> Int? {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return nil }
         if limit.rlim_cur < limit.rlim_max {

@@ -10,6 +10,8 @@ package struct DirectReplicas: Sendable {
     package let catalogue: Catalogue
     /// In the order of the catalogue's backend numbers.
     package let backends: [any SearchBackend]
+    /// By shard: which of its replicas are asked, if there are such; nil for all.
+    package let preferredRoles: [ReplicaRole?]
     package let connectTimeout: Duration
     package let maximumLegBytes: Int
     /// Sorted by name, as a gateway describes them.
@@ -19,8 +21,9 @@ package struct DirectReplicas: Sendable {
     private let limits: GatewayConfig.Limits
 
     /// - Parameter reactors: what connections are made on, by the number of the lane.
-    /// - Throws: `PostgresFailure` that says what is wrong with a connection string.
+    /// - Throws: `PostgresFailure` that says what is wrong with a connection string; `NoReplicas`.
     package init(_ config: GatewayConfig, on reactors: [Reactor]) throws {
+        if let shard = config.shards.first(where: { $0.replicas.isEmpty }) { throw NoReplicas(shard: shard.name) }
         // A budget is kept by gateways that speak to each other; nobody here would give a permit.
         var alone = config
         for shard in alone.shards.indices {
@@ -36,8 +39,24 @@ package struct DirectReplicas: Sendable {
         plans = lane.plans
         limits = config.limits
         collections = config.collections.sorted { $0.name < $1.name }.map { CollectionDescription($0) }
+        preferredRoles = config.shards.map { shard in
+            switch shard.prefer {
+            case .any: nil
+            case .primary: .primary
+            case .standby: .standby
+            }
+        }
         connectTimeout = lane.connectTimeout
         maximumLegBytes = lane.maximumLegBytes
+    }
+
+    /// Only a running gateway, which looks into the source again and again, knows a shard's replicas.
+    package struct NoReplicas: Error, CustomStringConvertible {
+        let shard: String
+
+        package var description: String {
+            "the configuration lists no replicas of shard \(shard), which are found by its source; name them for this"
+        }
     }
 
     /// A planner for one lane.
