@@ -80,25 +80,18 @@ package struct RecallProbe: Sendable {
     private static func answers(
         _ queries: [SearchQuery], on target: any BenchTarget, until end: Interruption
     ) async throws(BenchFailure) -> [[Neighbour]] {
-        typealias Answer = (Int, Result<[Neighbour], BenchFailure>)
         let answers = await withTaskGroup(of: Answer.self) { group in
             var answers: [Result<[Neighbour], BenchFailure>] = Array(repeating: .success([]), count: queries.count)
-            var next = 0
+            var waiting = Array(queries.enumerated().reversed())
             func ask() {
-                guard next < queries.count else { return }
-                let (number, query) = (next, queries[next])
-                next += 1
-                group.addTask {
-                    do throws(BenchFailure) { return (number, .success(try await target.nearest(query))) } catch {
-                        return (number, .failure(error))
-                    }
-                }
+                guard let (number, query) = waiting.popLast() else { return }
+                group.addTask { Answer(number: number, result: await outcome(of: query, on: target)) }
             }
             for _ in 0..<atATime { ask() }
-            while let (number, answer) = await group.next() {
-                answers[number] = answer
+            while let answer = await group.next() {
+                answers[answer.number] = answer.result
                 // After a failure no more is asked.
-                if case .success = answer, !end.isWanted { ask() } else { next = queries.count }
+                if case .success = answer.result, !end.isWanted { ask() } else { waiting.removeAll() }
             }
             return answers
         }
@@ -106,5 +99,16 @@ package struct RecallProbe: Sendable {
         var found: [[Neighbour]] = []
         for answer in answers { found.append(try answer.get()) }
         return found
+    }
+
+    private struct Answer {
+        var number: Int
+        var result: Result<[Neighbour], BenchFailure>
+    }
+
+    private static func outcome(
+        of query: SearchQuery, on target: any BenchTarget
+    ) async -> Result<[Neighbour], BenchFailure> {
+        do throws(BenchFailure) { return .success(try await target.nearest(query)) } catch { return .failure(error) }
     }
 }
