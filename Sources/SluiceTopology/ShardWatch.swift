@@ -98,10 +98,6 @@ package final class ShardWatch: Sendable {
         return refusal
     }
 
-    package func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool {
-        state.withLock { $0.machine.isSuperseded(place, on: timeline) }
-    }
-
     package func noteRefusal(_ refusal: WriteRefusal) { state.withLock { $0.refusals[refusal, default: 0] &+= 1 } }
 
     package func report(now: Instant) -> Report {

@@ -85,7 +85,8 @@ import Testing
             await followed.wait { $0.verdict == .writable(.init(name: "n1", host: "127.0.0.1", port: 5_431)) }
             await followed.wait { $0.verdict == .writable(.init(name: "n2", host: "127.0.0.1", port: 5_432)) }
             #expect(followed.report.highestTimeline == 2)
-            #expect(followed.watch.isSuperseded(.init(name: "n1", host: "127.0.0.1", port: 5_431), on: 1))
+            let left = MemberPlace(name: "n1", host: "127.0.0.1", port: 5_431)
+            #expect(followed.watch.refusal(of: left, on: 1, now: Self.now) == .notLeader)
         }
     }
 

@@ -113,10 +113,6 @@ private struct ShardFence: WriteFence {
         return watch.refusal(of: place, on: timeline, now: now)
     }
 
-    func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool {
-        keeper.watch(shard)?.isSuperseded(place, on: timeline) ?? true
-    }
-
     func noteRefusal(_ refusal: WriteRefusal) { keeper.watch(shard)?.noteRefusal(refusal) }
 }
 
