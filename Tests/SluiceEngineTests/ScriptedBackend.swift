@@ -126,11 +126,16 @@ final class ScriptedBackend: SearchBackend {
                 await backend.hold()
                 return LegRows()
             case .hang:
-                let forever = AsyncStream.makeStream(of: Void.self)
-                hanging.withLock { $0 = forever.continuation }
-                for await _ in forever.stream {}
-                throw BackendFailure(.cancelled, detail: "scripted")
+                try await hang()
+                return LegRows()
             }
+        }
+
+        private func hang() async throws(BackendFailure) {
+            let forever = AsyncStream.makeStream(of: Void.self)
+            hanging.withLock { $0 = forever.continuation }
+            for await _ in forever.stream {}
+            throw BackendFailure(.cancelled, detail: "scripted")
         }
 
         func explain(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> PlanOutline {
@@ -147,6 +152,7 @@ final class ScriptedBackend: SearchBackend {
         func run(_ commands: [WriteCommand], deadline: Instant) async throws(BackendFailure) -> [WriteResult] {
             backend.seen.withLock { $0.runs.append(commands.count) }
             guard let runs = backend.runs else { throw BackendFailure(.statement, detail: "not scripted") }
+            if case .hang = backend.step, commands.count > 2 { try await hang() }
             return try runs(commands)
         }
 

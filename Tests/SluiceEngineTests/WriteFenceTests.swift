@@ -40,9 +40,11 @@ import Testing
     private static func place(_ name: String) -> MemberPlace { MemberPlace(name: name, host: "h", port: 1) }
 
     /// What the table's description, a write, and the question for the log's position bring.
-    private static func table(_ name: String, timeline: UInt32) -> ScriptedBackend {
+    private static func table(
+        _ name: String, timeline: UInt32, _ step: ScriptedBackend.Step
+    ) -> ScriptedBackend {
         ScriptedBackend(
-            replica: name, facts: { BackendFacts(role: .primary, timeline: timeline, estimatedRows: []) },
+            replica: name, step, facts: { BackendFacts(role: .primary, timeline: timeline, estimatedRows: []) },
             runs: { commands throws(BackendFailure) in
                 switch commands.count {
                 // One with a key, which the journal has.
@@ -65,10 +67,11 @@ import Testing
 
     /// Two servers that both say that they are primaries, each a member, and a write to the shard.
     private func outcome(
-        _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2), key: WriteKey? = nil
+        _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2), key: WriteKey? = nil,
+        _ step: ScriptedBackend.Step = .rows([])
     ) async throws -> (report: ShardReport?, error: SearchError?, written: [Int]) {
         let backends = [
-            Self.table("n1", timeline: timelines.0), Self.table("n2", timeline: timelines.1),
+            Self.table("n1", timeline: timelines.0, step), Self.table("n2", timeline: timelines.1, step),
         ]
         let slice = PoolMachine.Configuration(minSize: 1, maxSize: 2, maxWaiting: 10)
         var answer: Result<WriteAnswer, SearchError>?
@@ -146,6 +149,14 @@ import Testing
     @Test func whatWasAnsweredByALeaderThatIsNoneAnyMoreIsUnknown() async throws {
         let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), permits: 3)))
         #expect(end.report?.outcome == .unknown)
+        #expect(end.written == [0, 1])
+    }
+
+    /// It waits for a row's lock.
+    @Test func whatIsUnderWayIsStoppedWhenItsServerMayNotBeWrittenToAnyMore() async throws {
+        let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), permits: 3)), .hang)
+        #expect(end.report?.outcome == .unknown)
+        #expect(end.report?.message?.contains("it was stopped") == true)
         #expect(end.written == [0, 1])
     }
 

@@ -258,9 +258,9 @@ extension LoadRun {
 
     /// In a task of its own: cancelled, nobody would know what has been committed.
     private func commit(_ primary: PrimaryLease, until limit: Instant) async throws(BackendFailure) {
-        let task = Task(executorPreference: executor) { () -> BackendFailure? in
+        let task = Task(executorPreference: executor) { [lane] () -> BackendFailure? in
             do throws(BackendFailure) {
-                _ = try await primary.connection.run([IngestStatements.commit], deadline: limit)
+                _ = try await lane.run([IngestStatements.commit], onFenced: primary, until: limit)
                 return nil
             } catch {
                 return error

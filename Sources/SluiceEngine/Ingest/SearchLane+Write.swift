@@ -210,7 +210,7 @@ extension SearchLane {
         let commands = batch.commands(
             write, timeline: primary.timeline, timeout: executor.now().duration(to: deadline))
         try primary.checkFence(now: executor.now())
-        let results = try await primary.connection.run(commands, deadline: deadline)
+        let results = try await run(commands, onFenced: primary, until: deadline)
         var end = ShardWriteEnd(write, report, all: .unknown)
         if primary.isSuperseded(now: executor.now()) {
             // Its server took it, and is not the shard's any more.
