@@ -36,6 +36,7 @@ package final class ShardWatch: Sendable {
     let now: @Sendable () -> Instant
     let names: NameLookUp
     let logger: Logger
+    let tls: SourceTLS
     private let file: StateFile?
     private let onRound: @Sendable (_ hasOtherPlaces: Bool) -> Void
     private let state: Mutex<State>
@@ -60,6 +61,7 @@ package final class ShardWatch: Sendable {
         var logger = logger
         logger[metadataKey: "shard"] = "\(shard)"
         self.logger = logger
+        tls = SourceTLS(settings.certificates, logger: logger)
         self.onRound = onRound
         let file = settings.stateFile.map { StateFile(path: $0, shard: shard) }
         self.file = keepsState ? file : nil
