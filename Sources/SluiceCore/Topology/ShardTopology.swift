@@ -126,6 +126,9 @@ public struct ShardTopology: Sendable {
         return raise(to: timeline)
     }
 
+    /// This timeline was known before, or elsewhere.
+    public mutating func remembered(timeline: UInt32) { _ = raise(to: timeline) }
+
     private mutating func raise(to timeline: UInt32) -> Bool {
         guard timeline > highestTimeline else { return false }
         highestTimeline = timeline
