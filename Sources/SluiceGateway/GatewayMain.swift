@@ -3,6 +3,7 @@ public import Logging
 internal import NIOCore
 public import ServiceLifecycle
 internal import SluiceEngine
+internal import SluiceTopology
 public import Tracing
 internal import UnixSignals
 

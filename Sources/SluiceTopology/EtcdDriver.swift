@@ -1,6 +1,5 @@
 internal import NIOCore
 internal import NIOHTTP1
-internal import NIOSSL
 internal import SluiceCore
 internal import SluiceHTTP
 internal import Synchronization
@@ -30,7 +29,6 @@ struct EtcdDriver: Sendable {
     let watch: ShardWatch
     let endpoints: [HTTPEndpoint]
     let prefix: String
-    let tls: NIOSSLContext?
 
     private static let mostWaiting = 256
     private static let mostLineBytes = EtcdAnswer.mostBytes
@@ -101,7 +99,7 @@ struct EtcdDriver: Sendable {
 
     private func range(_ endpoint: HTTPEndpoint) async throws(UnreadableAnswer) -> EtcdAnswer.Range {
         let body = ByteBuffer(string: "{\(keys)}")
-        let answer = try await watch.call(endpoint, tls, mostBytes: EtcdAnswer.mostBytes) {
+        let answer = try await watch.call(endpoint, mostBytes: EtcdAnswer.mostBytes) {
             call throws(HTTPCall.Failure) in
             try await call.send(.POST, "/v3/kv/range", Self.headers, body: body)
         }
@@ -112,7 +110,6 @@ struct EtcdDriver: Sendable {
     private func listen(
         _ endpoint: HTTPEndpoint, after mark: Mark, _ inputs: AsyncStream<Input>.Continuation
     ) async {
-        let call = HTTPCall(host: endpoint.host, port: endpoint.port, tls: endpoint.isEncrypted ? tls : nil)
         var pause = Self.shortestPause
         repeat {
             let known = mark.revision.load(ordering: .relaxed)
@@ -120,7 +117,9 @@ struct EtcdDriver: Sendable {
             let body = ByteBuffer(
                 string: "{\"create_request\":{\(keys),\"start_revision\":\"\(known == .max ? known : known + 1)\"}}")
             // Why it broke, the next reading finds out, if it matters.
-            try? await call.lines(.POST, "/v3/watch", Self.headers, body: body, mostLineBytes: Self.mostLineBytes) {
+            try? await watch.httpCall(to: endpoint).lines(
+                .POST, "/v3/watch", Self.headers, body: body, mostLineBytes: Self.mostLineBytes
+            ) {
                 Self.pass($0, of: prefix, to: inputs)
             }
             let isSteady = began.duration(to: watch.now()) > .seconds(5)

@@ -1,6 +1,5 @@
 internal import NIOCore
 internal import NIOHTTP1
-internal import NIOSSL
 internal import SluiceCore
 internal import SluiceHTTP
 
@@ -15,7 +14,6 @@ struct PatroniDriver: Sendable {
 
     let watch: ShardWatch
     let endpoints: [HTTPEndpoint]
-    let tls: NIOSSLContext?
 
     func run() async {
         while !Task.isCancelled {
@@ -78,7 +76,7 @@ struct PatroniDriver: Sendable {
     }
 
     private func get(_ path: String, _ endpoint: HTTPEndpoint) async throws(UnreadableAnswer) -> [UInt8] {
-        try await watch.call(endpoint, tls, mostBytes: PatroniAnswer.mostBytes) { call throws(HTTPCall.Failure) in
+        try await watch.call(endpoint, mostBytes: PatroniAnswer.mostBytes) { call throws(HTTPCall.Failure) in
             try await call.send(.GET, path)
         }
     }

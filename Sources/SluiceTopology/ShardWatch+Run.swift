@@ -1,22 +1,15 @@
 internal import Logging
 internal import NIOCore
-internal import NIOSSL
 internal import SluiceCore
 internal import SluiceHTTP
 
 extension ShardWatch {
     /// Follows the source until the task is cancelled.
     package func run() async {
-        let tls: NIOSSLContext?
-        do { tls = try settings.tls } catch {
-            logger.error("the certificates of the topology source cannot be used: \(error)")
-            take([], silences: [.init("tls", "its certificates cannot be used")], asked: now())
-            return
-        }
         switch settings.source {
-        case .patroni(let endpoints): await PatroniDriver(watch: self, endpoints: endpoints, tls: tls).run()
+        case .patroni(let endpoints): await PatroniDriver(watch: self, endpoints: endpoints).run()
         case .etcd(let endpoints, let prefix):
-            await EtcdDriver(watch: self, endpoints: endpoints, prefix: prefix, tls: tls).run()
+            await EtcdDriver(watch: self, endpoints: endpoints, prefix: prefix).run()
         case .dns(let name, let port): await DNSDriver(watch: self, look: .addresses(name, port: port)).run()
         case .srv(let name): await DNSDriver(watch: self, look: .services(name)).run()
         }
@@ -32,13 +25,19 @@ extension ShardWatch {
         return (try? await Task.sleep(for: max(.milliseconds(20), jittered - began.duration(to: now())))) != nil
     }
 
+    /// - Throws: in words, if its certificates cannot be used.
+    func httpCall(to endpoint: HTTPEndpoint) throws(UnreadableAnswer) -> HTTPCall {
+        let context = endpoint.isEncrypted ? try tls.context() : nil
+        return HTTPCall(host: endpoint.host, port: endpoint.port, tls: context)
+    }
+
     /// One call, with a deadline for all of it.
     /// - Throws: in words.
     func call(
-        _ endpoint: HTTPEndpoint, _ tls: NIOSSLContext?, mostBytes: Int,
+        _ endpoint: HTTPEndpoint, mostBytes: Int,
         _ ask: @escaping @Sendable (HTTPCall) async throws(HTTPCall.Failure) -> HTTPCall.Answer
     ) async throws(UnreadableAnswer) -> [UInt8] {
-        var call = HTTPCall(host: endpoint.host, port: endpoint.port, tls: endpoint.isEncrypted ? tls : nil)
+        var call = try httpCall(to: endpoint)
         call.mostBytes = mostBytes
         let timeout = settings.timeout
         let answer = await withTaskGroup(of: Result<HTTPCall.Answer, HTTPCall.Failure>?.self) { [call] group in
@@ -63,28 +62,6 @@ extension ShardWatch {
             throw UnreadableAnswer(
                 failure.description.contains("cannot be reached") ? "cannot be reached" : "gave no whole answer")
         case nil: throw UnreadableAnswer("no answer within \(timeout)")
-        }
-    }
-}
-
-extension TopologySettings {
-    /// Nil if no endpoint is asked by TLS.
-    fileprivate var tls: NIOSSLContext? {
-        get throws {
-            let endpoints: [HTTPEndpoint]
-            switch source {
-            case .patroni(let all), .etcd(let all, _): endpoints = all
-            case .dns, .srv: return nil
-            }
-            guard endpoints.contains(where: \.isEncrypted) else { return nil }
-            var configuration = TLSConfiguration.makeClientConfiguration()
-            if let authority = certificates.authority { configuration.trustRoots = .file(authority) }
-            if let certificate = certificates.certificate, let key = certificates.key {
-                configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate)
-                    .map { .certificate($0) }
-                configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
-            }
-            return try NIOSSLContext(configuration: configuration)
         }
     }
 }

@@ -36,19 +36,21 @@ package final class ShardWatch: Sendable {
     let now: @Sendable () -> Instant
     let names: NameLookUp
     let logger: Logger
+    let tls: SourceTLS
     private let file: StateFile?
+    private let keepsState: Atomic<Bool>
     private let onRound: @Sendable (_ hasOtherPlaces: Bool) -> Void
     private let state: Mutex<State>
     /// One writes at a time.
     private let writing = Mutex<StateFile.Content?>(nil)
 
     /// - Parameters:
-    ///   - earlier: what followed the shard by another source: its timeline and members are kept.
-    ///   - keepsState: false for a look that changes nothing: the state file is read only.
+    ///   - memory: what was known of the shard before, by whatever source: its timeline and members are kept.
+    ///   - keepsState: false until it is told to: the state file is read only.
     ///   - now: of a monotonic clock.
     ///   - onRound: called after each round, on any thread: whether other servers are members, or they are elsewhere.
     package init(
-        shard: String, _ settings: TopologySettings, after earlier: ShardWatch? = nil, keepsState: Bool = true,
+        shard: String, _ settings: TopologySettings, after memory: StateFile.Content? = nil, keepsState: Bool = true,
         logger: Logger,
         names: @escaping NameLookUp, now: @escaping @Sendable () -> Instant,
         onRound: @escaping @Sendable (_ hasOtherPlaces: Bool) -> Void
@@ -60,18 +62,20 @@ package final class ShardWatch: Sendable {
         var logger = logger
         logger[metadataKey: "shard"] = "\(shard)"
         self.logger = logger
+        tls = SourceTLS(settings.certificates, logger: logger)
         self.onRound = onRound
         let file = settings.stateFile.map { StateFile(path: $0, shard: shard) }
-        self.file = keepsState ? file : nil
+        self.file = file
+        self.keepsState = Atomic(keepsState)
         var content = StateFile.Content()
         var complaint: String?
         do throws(UnreadableAnswer) { content = try file?.read() ?? content } catch {
             complaint = "the state file cannot be used, earlier timelines are not known: \(error)"
             logger.error("\(complaint ?? "")")
         }
-        if let earlier = earlier?.state.withLock(\.machine) {
-            content.timeline = max(content.timeline, earlier.highestTimeline)
-            content.members = earlier.places
+        if let memory {
+            content.timeline = max(content.timeline, memory.timeline)
+            if !memory.members.isEmpty { content.members = memory.members }
         }
         state = Mutex(
             State(
@@ -80,7 +84,21 @@ package final class ShardWatch: Sendable {
                 fileComplaint: complaint))
     }
 
+    /// What is known by what followed the shard before.
+    package func remember(_ memory: StateFile.Content) {
+        state.withLock { $0.machine.remembered(timeline: memory.timeline) }
+    }
+
+    /// From now on this keeps the shard's state file.
+    package func beginKeeping() {
+        keepsState.store(true, ordering: .relaxed)
+        keep()
+    }
+
     // MARK: What others ask
+
+    /// What must not be forgotten of the shard.
+    package var memory: StateFile.Content { state.withLock { StateFile.Content($0.machine) } }
 
     /// Where the members are, or were last.
     package var places: [MemberPlace] { state.withLock(\.machine.places) }
@@ -96,10 +114,6 @@ package final class ShardWatch: Sendable {
         // A lane's thread does not wait for a disk.
         if hasRisen { Task.detached { self.keep() } }
         return refusal
-    }
-
-    package func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool {
-        state.withLock { $0.machine.isSuperseded(place, on: timeline) }
     }
 
     package func noteRefusal(_ refusal: WriteRefusal) { state.withLock { $0.refusals[refusal, default: 0] &+= 1 } }
@@ -173,11 +187,9 @@ package final class ShardWatch: Sendable {
 
     /// Writes down what must survive a restart.
     private func keep() {
-        guard let file else { return }
+        guard let file, keepsState.load(ordering: .relaxed) else { return }
         let problem = writing.withLock { written -> String? in
-            let content = state.withLock {
-                StateFile.Content(timeline: $0.machine.highestTimeline, members: $0.machine.places)
-            }
+            let content = memory
             guard content != written else { return nil }
             do throws(UnreadableAnswer) { try file.write(content) } catch {
                 return "\(error); a restart would not know timeline \(content.timeline)"
@@ -187,5 +199,11 @@ package final class ShardWatch: Sendable {
         }
         state.withLock { $0.fileComplaint = problem }
         if let problem { logger.error("\(problem)") }
+    }
+}
+
+extension StateFile.Content {
+    fileprivate init(_ machine: ShardTopology) {
+        self.init(timeline: machine.highestTimeline, members: machine.places)
     }
 }

@@ -42,13 +42,13 @@ final class ScriptedBackend: SearchBackend {
     /// What it says of its plans; nil: it fails.
     private let outline: PlanOutline?
     /// What commands bring; nil: they fail.
-    private let runs: (@Sendable ([WriteCommand]) -> [WriteResult])?
+    private let runs: (@Sendable ([WriteCommand]) throws(BackendFailure) -> [WriteResult])?
 
     init(
         shard: String = "s0", replica: String = "s0-a", isUp: Bool = true, _ step: Step = .rows([]),
         lanesUp: Set<Int>? = nil, outline: PlanOutline? = nil,
         facts: @escaping @Sendable () -> BackendFacts = { BackendFacts(role: .primary, estimatedRows: []) },
-        runs: (@Sendable ([WriteCommand]) -> [WriteResult])? = nil
+        runs: (@Sendable ([WriteCommand]) throws(BackendFailure) -> [WriteResult])? = nil
     ) {
         self.runs = runs
         self.facts = facts
@@ -126,11 +126,16 @@ final class ScriptedBackend: SearchBackend {
                 await backend.hold()
                 return LegRows()
             case .hang:
-                let forever = AsyncStream.makeStream(of: Void.self)
-                hanging.withLock { $0 = forever.continuation }
-                for await _ in forever.stream {}
-                throw BackendFailure(.cancelled, detail: "scripted")
+                try await hang()
+                return LegRows()
             }
+        }
+
+        private func hang() async throws(BackendFailure) {
+            let forever = AsyncStream.makeStream(of: Void.self)
+            hanging.withLock { $0 = forever.continuation }
+            for await _ in forever.stream {}
+            throw BackendFailure(.cancelled, detail: "scripted")
         }
 
         func explain(_ request: BackendSearch, deadline: Instant) async throws(BackendFailure) -> PlanOutline {
@@ -147,7 +152,8 @@ final class ScriptedBackend: SearchBackend {
         func run(_ commands: [WriteCommand], deadline: Instant) async throws(BackendFailure) -> [WriteResult] {
             backend.seen.withLock { $0.runs.append(commands.count) }
             guard let runs = backend.runs else { throw BackendFailure(.statement, detail: "not scripted") }
-            return runs(commands)
+            if case .hang = backend.step, commands.count > 2 { try await hang() }
+            return try runs(commands)
         }
 
         func copy(

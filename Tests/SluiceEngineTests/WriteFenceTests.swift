@@ -12,7 +12,6 @@ import Testing
             var leader: MemberPlace?
             /// How many more times the leader may be written to.
             var permits = Int.max
-            var isSuperseded = false
             var refusals: [WriteRefusal] = []
         }
 
@@ -35,38 +34,44 @@ import Testing
             }
         }
 
-        func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool { state.withLock(\.isSuperseded) }
-
         func noteRefusal(_ refusal: WriteRefusal) { state.withLock { $0.refusals.append(refusal) } }
     }
 
     private static func place(_ name: String) -> MemberPlace { MemberPlace(name: name, host: "h", port: 1) }
 
     /// What the table's description, a write, and the question for the log's position bring.
-    private static func table(_ name: String, timeline: UInt32) -> ScriptedBackend {
+    private static func table(
+        _ name: String, timeline: UInt32, _ step: ScriptedBackend.Step
+    ) -> ScriptedBackend {
         ScriptedBackend(
-            replica: name, facts: { BackendFacts(role: .primary, timeline: timeline, estimatedRows: []) },
-            runs: { commands in
+            replica: name, step, facts: { BackendFacts(role: .primary, timeline: timeline, estimatedRows: []) },
+            runs: { commands throws(BackendFailure) in
                 switch commands.count {
-                case 3: [WriteResult(rows: [["1"]]), WriteResult(rows: []), WriteResult(rows: [["7"]])]
+                // One with a key, which the journal has.
+                case 4:
+                    var failure = BackendFailure(.statement, sqlState: "23505", detail: "scripted")
+                    failure.place = .init(command: 2)
+                    throw failure
+                case 3: return [WriteResult(rows: [["1"]]), WriteResult(rows: []), WriteResult(rows: [["7"]])]
                 case 1 where commands[0].statement.sql(vectorSchema: "").contains("relkind"):
-                    [
+                    return [
                         WriteResult(rows: [
                             ["r", "f", "t", "id", "20", "bigint", "int8recv", "t", "f"],
                             ["r", "f", "t", "embedding", "99", "vector", nil, "f", "f"],
                         ])
                     ]
-                default: [WriteResult(rows: [["42"]])]
+                default: return [WriteResult(rows: [["42"]])]
                 }
             })
     }
 
     /// Two servers that both say that they are primaries, each a member, and a write to the shard.
     private func outcome(
-        _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2)
+        _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2), key: WriteKey? = nil,
+        _ step: ScriptedBackend.Step = .rows([])
     ) async throws -> (report: ShardReport?, error: SearchError?, written: [Int]) {
         let backends = [
-            Self.table("n1", timeline: timelines.0), Self.table("n2", timeline: timelines.1),
+            Self.table("n1", timeline: timelines.0, step), Self.table("n2", timeline: timelines.1, step),
         ]
         let slice = PoolMachine.Configuration(minSize: 1, maxSize: 2, maxWaiting: 10)
         var answer: Result<WriteAnswer, SearchError>?
@@ -92,10 +97,11 @@ import Testing
             let now = Instant(nanoseconds: Reactor.now())
             let deadline = now.advanced(by: .milliseconds(500))
             let ticket = try shared.arrived(.interactive, deadline: deadline, now: now)
-            let order = WriteOrder(collection: "a", columns: [], rows: [], deletes: [7], deadline: deadline)
+            let order = WriteOrder(
+                collection: "a", columns: [], rows: [], deletes: [7], deadline: deadline, key: key)
             answer = await lanes[0].write(order, admittedBy: ticket).result
         }
-        let written = backends.map { $0.seen.withLock { $0.runs.count { $0 == 3 } } }
+        let written = backends.map { $0.seen.withLock { $0.runs.count { $0 == 3 || $0 == 4 } } }
         switch try #require(answer) {
         case .success(let answer): return (answer.shards.first, nil, written)
         case .failure(let error): return (nil, error, written)
@@ -139,9 +145,27 @@ import Testing
         #expect(fence.state.withLock(\.refusals).first == .notLeader)
     }
 
+    /// As before, and once more right before it is sent. Nobody else has been named meanwhile.
     @Test func whatWasAnsweredByALeaderThatIsNoneAnyMoreIsUnknown() async throws {
-        let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), isSuperseded: true)))
+        let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), permits: 3)))
         #expect(end.report?.outcome == .unknown)
         #expect(end.written == [0, 1])
+    }
+
+    /// It waits for a row's lock.
+    @Test func whatIsUnderWayIsStoppedWhenItsServerMayNotBeWrittenToAnyMore() async throws {
+        let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), permits: 3)), .hang)
+        #expect(end.report?.outcome == .unknown)
+        #expect(end.report?.message?.contains("it was stopped") == true)
+        #expect(end.written == [0, 1])
+    }
+
+    @Test func whatWasThereAlreadyBySuchALeadersJournalIsUnknown() async throws {
+        let key = WriteKey(high: 1, low: 2)
+        let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), permits: 3)), key: key)
+        #expect(end.report?.outcome == .unknown)
+        #expect(end.written == [0, 1])
+        let trusted = try await outcome(ScriptedFence(.init(leader: Self.place("n2"))), key: key)
+        #expect(trusted.report?.outcome == .already)
     }
 }

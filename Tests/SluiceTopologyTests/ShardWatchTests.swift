@@ -85,7 +85,41 @@ import Testing
             await followed.wait { $0.verdict == .writable(.init(name: "n1", host: "127.0.0.1", port: 5_431)) }
             await followed.wait { $0.verdict == .writable(.init(name: "n2", host: "127.0.0.1", port: 5_432)) }
             #expect(followed.report.highestTimeline == 2)
-            #expect(followed.watch.isSuperseded(.init(name: "n1", host: "127.0.0.1", port: 5_431), on: 1))
+            let left = MemberPlace(name: "n1", host: "127.0.0.1", port: 5_431)
+            #expect(followed.watch.refusal(of: left, on: 1, now: Self.now) == .notLeader)
+        }
+    }
+
+    private static let certificate = """
+        -----BEGIN CERTIFICATE-----
+        MIIBbzCCARWgAwIBAgIUI/s2o4q1p7bi6jA5lrkApe0XSdIwCgYIKoZIzj0EAwIw
+        DDEKMAgGA1UEAwwBdDAgFw0yNjExMzAwODEzMTVaGA8yMTI2MTEwNjA4MTMxNVow
+        DDEKMAgGA1UEAwwBdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABAW60beESXqx
+        Mnch5+FHy81hUlN8fHH+9dKdLusBHnuLMn49r8si+OK8NbOOS35VcwbMnGrPObzN
+        38j3DOSUIe6jUzBRMB0GA1UdDgQWBBS/gWp8uZZVFkhUpwXqpZIECiFkizAfBgNV
+        HSMEGDAWgBS/gWp8uZZVFkhUpwXqpZIECiFkizAPBgNVHRMBAf8EBTADAQH/MAoG
+        CCqGSM49BAMCA0gAMEUCIHSUW1Ewmd5Go0wNj1Q/all0gbrjlDBwfs2zkCrBLXA5
+        AiEAjvB+Aiq+A38JxBD7aZIf8JrnDB7DZ7DKsELiTi9FDqk=
+        -----END CERTIFICATE-----
+
+        """
+
+    /// The server does not speak TLS: that this is what is complained about shows that the certificates are used.
+    @Test func certificatesThatAreBrokenAtFirstAreTriedAgain() async throws {
+        let authority = FileManager.default.temporaryDirectory.appending(path: "sluice-ca-\(UUID())")
+        defer { try? FileManager.default.removeItem(at: authority) }
+        try Data("no certificate".utf8).write(to: authority)
+        try await with([{ _ in .silence }]) { servers in
+            var settings = TopologySettings(
+                .patroni([try #require(HTTPEndpoint("https://127.0.0.1:\(servers[0].port)"))]))
+            settings.interval = .milliseconds(100)
+            settings.certificates.authority = authority.path
+            let followed = Followed(settings)
+            defer { followed.task.cancel() }
+            let words = "certificates that it is asked with cannot be used"
+            await followed.wait { $0.complaints.contains { $0.contains(words) } }
+            try Data(Self.certificate.utf8).write(to: authority)
+            await followed.wait { !$0.complaints.isEmpty && !$0.complaints.contains { $0.contains(words) } }
         }
     }
 

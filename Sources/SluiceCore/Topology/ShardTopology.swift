@@ -120,9 +120,14 @@ public struct ShardTopology: Sendable {
     /// - Returns: the highest timeline has risen.
     public mutating func serverSaid(_ place: MemberPlace, timeline: UInt32) -> Bool {
         guard claim == .leader(place) else { return false }
-        ownWord = (place, timeline)
+        // An older connection's word may come later.
+        let before = ownWord.flatMap { $0.place == place ? $0.timeline : nil } ?? 0
+        ownWord = (place, max(timeline, before))
         return raise(to: timeline)
     }
+
+    /// This timeline was known before, or elsewhere.
+    public mutating func remembered(timeline: UInt32) { _ = raise(to: timeline) }
 
     private mutating func raise(to timeline: UInt32) -> Bool {
         guard timeline > highestTimeline else { return false }
@@ -154,13 +159,6 @@ public struct ShardTopology: Sendable {
         case .writable(let leader) where leader != place: .notLeader
         case .writable: timeline < highestTimeline ? .timelineBack : nil
         }
-    }
-
-    /// What was written there may be lost: by now another is the leader, or a newer timeline is known.
-    public func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool {
-        if timeline < highestTimeline { return true }
-        if case .leader(let leader) = claim { return leader != place }
-        return false
     }
 
     /// The time since the last round that anybody answered was begun; nil before the first.

@@ -88,6 +88,8 @@ extension LoadRun {
         let found = try await primary.connection.run(
             [IngestStatements.find(order.key), IngestStatements.rollback], deadline: limit)
         let position = try await primary.connection.run([IngestStatements.position], deadline: limit)
+        // A journal that may be lost says nothing.
+        try primary.checkFence(now: executor.now())
         shards[place].report.outcome = .already
         shards[place].report.rows = found.first?.firstValue.flatMap { Int($0) } ?? 0
         shards[place].report.position = position.first?.firstValue.flatMap { UInt64($0) }
@@ -236,7 +238,7 @@ extension LoadRun {
         do throws(BackendFailure) {
             try primary.checkFence(now: executor.now())
             try await commit(primary, until: limit)
-            if primary.isSuperseded {
+            if primary.isSuperseded(now: executor.now()) {
                 shards[place].report.outcome = .unknown
                 shards[place].report.message = Self.superseded
                 await abandon(primary)
@@ -256,9 +258,9 @@ extension LoadRun {
 
     /// In a task of its own: cancelled, nobody would know what has been committed.
     private func commit(_ primary: PrimaryLease, until limit: Instant) async throws(BackendFailure) {
-        let task = Task(executorPreference: executor) { () -> BackendFailure? in
+        let task = Task(executorPreference: executor) { [lane] () -> BackendFailure? in
             do throws(BackendFailure) {
-                _ = try await primary.connection.run([IngestStatements.commit], deadline: limit)
+                _ = try await lane.run([IngestStatements.commit], onFenced: primary, until: limit)
                 return nil
             } catch {
                 return error
@@ -268,7 +270,7 @@ extension LoadRun {
     }
 
     static var superseded: String {
-        "the server took it, and another was named leader meanwhile; it is not known whether that has it"
+        "the server took it, and may not be written to any more; it is not known whether its successor has it"
     }
 
     private static var commitTime: Duration { .seconds(60) }

@@ -15,8 +15,10 @@ struct PrimaryLease: Sendable {
     /// Right before something is sent that cannot be taken back.
     func checkFence(now: Instant) throws(BackendFailure) { try fenced?.check(on: timeline, now: now) }
 
-    /// What has been committed there meanwhile may be lost.
-    var isSuperseded: Bool { fenced.map { $0.fence.isSuperseded($0.place, on: timeline) } ?? false }
+    /// What has been answered there just now may be lost: it may not be written to any more, whatever the reason.
+    func isSuperseded(now: Instant) -> Bool {
+        fenced.map { $0.fence.refusal(of: $0.place, on: timeline, now: now) != nil } ?? false
+    }
 }
 
 extension SearchLane {

@@ -63,7 +63,7 @@ extension SearchLane {
                 if status.first?.firstValue == "aborted" { fate = (.notApplied, nil) }
             }
             giveBack(primary)
-            return fate
+            return primary.isSuperseded(now: executor.now()) ? nil : fate
         } catch {
             _ = await abandon(primary)
             return nil

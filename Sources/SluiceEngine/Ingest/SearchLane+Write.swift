@@ -171,16 +171,20 @@ extension SearchLane {
                 return end
             } catch {
                 attemptTrace?.end(error)
+                let isRepeated = batch.isRepeated(error)
+                // A journal that may be lost says only what may have happened.
+                let isDoubtful = isRepeated && primary.isSuperseded(now: executor.now())
                 await afterFailure(error, primary)
-                if batch.isRepeated(error) {
+                if isRepeated, !isDoubtful {
                     report.outcome = .already
                     report.position = await positionAnew(write.shard, until: batch.order.deadline)
                     return ShardWriteEnd(write, report, all: .repeated)
                 }
                 // The table may have another shape by now.
                 upserts.forget(batch.collection)
-                mayHaveHappened = mayHaveHappened || !error.isRefusal
-                let mayGoOn = error.isWrongServer(guardedBy: 0) || (batch.order.key != nil && !error.isRefusal)
+                mayHaveHappened = mayHaveHappened || !error.isRefusal || isDoubtful
+                let mayGoOn =
+                    error.isWrongServer(guardedBy: 0) || isDoubtful || (batch.order.key != nil && !error.isRefusal)
                 if batch.isMissingJournal(error),
                     (try? await makeJournal(write.shard, until: batch.order.deadline)) != nil
                 {
@@ -206,9 +210,9 @@ extension SearchLane {
         let commands = batch.commands(
             write, timeline: primary.timeline, timeout: executor.now().duration(to: deadline))
         try primary.checkFence(now: executor.now())
-        let results = try await primary.connection.run(commands, deadline: deadline)
+        let results = try await run(commands, onFenced: primary, until: deadline)
         var end = ShardWriteEnd(write, report, all: .unknown)
-        if primary.isSuperseded {
+        if primary.isSuperseded(now: executor.now()) {
             // Its server took it, and is not the shard's any more.
             end.report.outcome = .unknown
             end.report.message = LoadRun.superseded

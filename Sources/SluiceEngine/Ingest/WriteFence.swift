@@ -8,8 +8,6 @@ public protocol WriteFence: Sendable {
     func verdict(now: Instant) -> ShardTopology.Verdict
     /// Why this server, which says that it is the primary on this timeline, may not be written to; nil if it may.
     func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal?
-    /// What was written there may be lost.
-    func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool
     /// A write was held up or refused for this.
     func noteRefusal(_ refusal: WriteRefusal)
 }

@@ -1,4 +1,5 @@
 internal import Logging
+internal import SluiceTopology
 internal import Synchronization
 
 /// Keeps the rules and certificates in force up to date: with their files, which it looks at four times a second, and

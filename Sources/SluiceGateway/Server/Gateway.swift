@@ -204,9 +204,10 @@ package final class Gateway: Sendable {
         }
         let old = config
         if hasInherited { wanted.listen = old.listen }
-        topology.follow(wanted)
-        await topology.awaitFirst(within: wanted.pool.connectTimeout)
-        wanted = wanted.serving(topology.places)
+        // What follows now answers until it is known that the other is taken.
+        let prospect = topology.prospect(of: wanted)
+        await prospect.awaitFirst(within: wanted.pool.connectTimeout)
+        wanted = wanted.serving(prospect.places)
         let (new, left) = old.taking(wanted)
         do {
             let objections = ListeningRule.objections(new.listen, new.admin, new.access)
@@ -222,6 +223,7 @@ package final class Gateway: Sendable {
             try Self.take(try await examineNews(of: new, since: old, blueprint.catalogue), blueprint.catalogue, logger)
             try keeper.reload(new)
             Self.raiseDescriptorLimit(new, logger)
+            topology.adopt(prospect)
             // A shard that gets a fence has it before it is served, one that loses it until then.
             let fences = topology.fences(of: new)
             house.shared.fences.replace(fences.merging(topology.fences(of: old)) { new, _ in new })
@@ -230,7 +232,7 @@ package final class Gateway: Sendable {
             resized()
             sessions.follow(new)
         } catch {
-            topology.follow(old)
+            topology.discard(prospect)
             let reasons = (error as? ChangeRefused)?.reasons ?? (error as? StartRefused)?.reasons ?? ["\(error)"]
             for reason in reasons { logger.error("what was in force stays so: \(reason)") }
             return reasons

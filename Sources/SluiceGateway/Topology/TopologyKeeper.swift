@@ -1,57 +1,96 @@
-internal import Logging
-internal import SluiceCore
+package import Logging
+package import SluiceCore
 internal import SluiceEngine
 internal import SluicePostgres
 internal import SluiceReactor
-internal import SluiceTopology
+package import SluiceTopology
 internal import Synchronization
 
 /// Follows the topology sources of all shards that have one.
-final class TopologyKeeper: Sendable {
-    private struct Follower: Sendable {
+package final class TopologyKeeper: Sendable {
+    fileprivate struct Follower: Sendable {
         let watch: ShardWatch
         let task: Task<Void, Never>
     }
 
+    fileprivate struct State {
+        var followers: [String: Follower] = [:]
+        /// Of all shards that were ever followed: what is served without a source for a while still has a timeline.
+        var memories: [String: StateFile.Content] = [:]
+    }
+
+    /// What a configuration has followed, before it is in force. It is to be adopted or discarded.
+    package struct Prospect: Sendable {
+        fileprivate var followers: [String: Follower] = [:]
+        /// Those that do not follow for what is in force.
+        fileprivate var fresh: Set<String> = []
+
+        /// The members of each shard, as they are known by now.
+        package var places: [String: [MemberPlace]] { followers.mapValues(\.watch.places) }
+    }
+
     /// Something is to be served by other members.
     let changes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-    private let followers = Mutex<[String: Follower]>([:])
+    private let state = Mutex(State())
     private let keepsState: Bool
     private let resolver = AddressResolver(workers: BlockingWorkers(limit: 2, queueLimit: 1_024))
     private let logger: Logger
 
     /// - Parameter keepsState: false for a look that changes no state file.
-    init(_ config: GatewayConfig, keepsState: Bool = true, logger: Logger) {
+    package init(_ config: GatewayConfig, keepsState: Bool = true, logger: Logger) {
         self.keepsState = keepsState
         self.logger = logger
-        follow(config)
+        adopt(prospect(of: config))
     }
 
     deinit { stop() }
 
-    /// Begins to follow what is new in a configuration, and ends what is not in it any more. A shard whose source has
-    /// changed keeps its timeline, and its members until the source is heard.
-    func follow(_ config: GatewayConfig) {
+    /// Begins to follow what is new in a configuration, beside what follows now. A shard whose source has changed, or
+    /// that had none for a while, keeps its timeline, and its members until the source is heard.
+    package func prospect(of config: GatewayConfig) -> Prospect {
         let wanted = Dictionary(
             config.shards.compactMap { shard in shard.source.map { (shard.name, $0.settings) } },
             uniquingKeysWith: { first, _ in first })
-        followers.withLock { followers in
-            var earlier: [String: ShardWatch] = [:]
-            for (name, follower) in followers where wanted[name] != follower.watch.settings {
-                follower.task.cancel()
-                earlier[name] = follower.watch
-                followers[name] = nil
+        return state.withLock { state in
+            var prospect = Prospect()
+            for (name, settings) in wanted {
+                if let follower = state.followers[name], follower.watch.settings == settings {
+                    prospect.followers[name] = follower
+                    continue
+                }
+                let watch = watch(name, settings, after: state.memory(of: name))
+                prospect.followers[name] = Follower(watch: watch, task: Task { await watch.run() })
+                prospect.fresh.insert(name)
             }
-            for (name, settings) in wanted where followers[name] == nil {
-                let watch = watch(name, settings, after: earlier[name])
-                followers[name] = Follower(watch: watch, task: Task { await watch.run() })
-            }
+            return prospect
         }
     }
 
-    private func watch(_ shard: String, _ settings: TopologySettings, after earlier: ShardWatch?) -> ShardWatch {
+    /// Ends what followed until now and is not part of it.
+    package func adopt(_ prospect: Prospect) {
+        let fresh = state.withLock { state in
+            for (name, follower) in state.followers where prospect.followers[name]?.watch !== follower.watch {
+                follower.task.cancel()
+                state.memories[name] = follower.watch.memory
+            }
+            let fresh = prospect.fresh.compactMap { prospect.followers[$0]?.watch }
+            for watch in fresh { if let memory = state.memories[watch.shard] { watch.remember(memory) } }
+            state.followers = prospect.followers
+            return fresh
+        }
+        // A round that has ended meanwhile has told of members that were not served then.
+        changes.continuation.yield()
+        if keepsState { for watch in fresh { watch.beginKeeping() } }
+    }
+
+    /// What it was to follow is not to be; what it has heard counts for nothing.
+    package func discard(_ prospect: Prospect) {
+        for name in prospect.fresh { prospect.followers[name]?.task.cancel() }
+    }
+
+    private func watch(_ shard: String, _ settings: TopologySettings, after memory: StateFile.Content?) -> ShardWatch {
         ShardWatch(
-            shard: shard, settings, after: earlier, keepsState: keepsState, logger: logger,
+            shard: shard, settings, after: memory, keepsState: false, logger: logger,
             names: { [resolver] name, patience in
                 try? await resolver.addresses(
                     of: name, deadline: Instant(nanoseconds: Reactor.now()).advanced(by: patience).nanoseconds)
@@ -60,16 +99,44 @@ final class TopologyKeeper: Sendable {
             onRound: { [changes] in if $0 { changes.continuation.yield() } })
     }
 
-    func stop() {
+    package func stop() {
         changes.continuation.finish()
-        followers.withLock { followers in
-            for follower in followers.values { follower.task.cancel() }
+        state.withLock { state in
+            for follower in state.followers.values { follower.task.cancel() }
         }
     }
 
     /// Returns when each source has been heard or has failed once, or at the limit.
     func awaitFirst(within limit: Duration) async {
-        let watches = followers.withLock { $0.values.map(\.watch) }
+        await Prospect(followers: state.withLock(\.followers)).awaitFirst(within: limit)
+    }
+
+    package func watch(_ shard: String) -> ShardWatch? { state.withLock { $0.followers[shard]?.watch } }
+
+    /// The members of each shard, as they were known last.
+    var places: [String: [MemberPlace]] {
+        state.withLock { Prospect(followers: $0.followers).places }
+    }
+
+    /// Those of the shards whose source names a leader.
+    func fences(of config: GatewayConfig) -> [String: any WriteFence] {
+        let fenced = config.shards.filter { $0.source?.settings.namesLeader == true }
+        return Dictionary(
+            fenced.map { ($0.name, ShardFence(shard: $0.name, keeper: self) as any WriteFence) },
+            uniquingKeysWith: { first, _ in first })
+    }
+}
+
+extension TopologyKeeper.State {
+    fileprivate func memory(of shard: String) -> StateFile.Content? {
+        followers[shard]?.watch.memory ?? memories[shard]
+    }
+}
+
+extension TopologyKeeper.Prospect {
+    /// Returns when each source has been heard or has failed once, or at the limit.
+    func awaitFirst(within limit: Duration) async {
+        let watches = followers.values.map(\.watch)
         guard !watches.isEmpty else { return }
         let ends = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         // Not waited for: whoever waits for a source that says nothing goes when it is told to stop.
@@ -83,19 +150,6 @@ final class TopologyKeeper: Sendable {
         }
         for await _ in ends.stream {}
         timer.cancel()
-    }
-
-    func watch(_ shard: String) -> ShardWatch? { followers.withLock { $0[shard]?.watch } }
-
-    /// The members of each shard, as they were known last.
-    var places: [String: [MemberPlace]] { followers.withLock { $0.mapValues(\.watch.places) } }
-
-    /// Those of the shards whose source names a leader.
-    func fences(of config: GatewayConfig) -> [String: any WriteFence] {
-        let fenced = config.shards.filter { $0.source?.settings.namesLeader == true }
-        return Dictionary(
-            fenced.map { ($0.name, ShardFence(shard: $0.name, keeper: self) as any WriteFence) },
-            uniquingKeysWith: { first, _ in first })
     }
 }
 
@@ -111,10 +165,6 @@ private struct ShardFence: WriteFence {
     func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
         guard let watch = keeper.watch(shard) else { return .unheard }
         return watch.refusal(of: place, on: timeline, now: now)
-    }
-
-    func isSuperseded(_ place: MemberPlace, on timeline: UInt32) -> Bool {
-        keeper.watch(shard)?.isSuperseded(place, on: timeline) ?? true
     }
 
     func noteRefusal(_ refusal: WriteRefusal) { keeper.watch(shard)?.noteRefusal(refusal) }

@@ -60,7 +60,7 @@ import Testing
         let hasRisen = topology.serverSaid(Self.place("n2"), timeline: 2)
         #expect(hasRisen)
         #expect(topology.refusal(of: Self.place("n2"), on: 2, now: Self.at(2_000)) == nil)
-        #expect(topology.isSuperseded(Self.place("n1"), on: 1))
+        #expect(topology.refusal(of: Self.place("n1"), on: 1, now: Self.at(2_000)) == .notLeader)
         // A source that still has the old timeline of the same leader does not hold it up.
         hear(Self.report(leader: "n2", ["n1": 1, "n2": 1]), at: 2_500)
         #expect(verdict(2_500) == .writable(Self.place("n2")))
@@ -75,6 +75,14 @@ import Testing
         let hasRisen = topology.serverSaid(Self.place("n2"), timeline: 9)
         #expect(!hasRisen && topology.highestTimeline == 1)
         #expect(topology.refusal(of: Self.place("n1"), on: 1, now: Self.at(0)) == nil)
+    }
+
+    @Test mutating func anOlderConnectionsWordDoesNotHoldUpTheLeader() {
+        hear(Self.report(leader: "n1", ["n1": 1, "n2": 1]), at: 0)
+        _ = topology.serverSaid(Self.place("n1"), timeline: 3)
+        _ = topology.serverSaid(Self.place("n1"), timeline: 2)
+        #expect(verdict(0) == .writable(Self.place("n1")))
+        #expect(topology.refusal(of: Self.place("n1"), on: 2, now: Self.at(0)) == .timelineBack)
     }
 
     @Test mutating func anOlderRoundChangesNothing() {

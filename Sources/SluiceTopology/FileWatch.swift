@@ -2,7 +2,7 @@ internal import Glibc
 
 /// Notices that files have changed, by looking at them now and then: what rotates certificates may write, rename or
 /// swap a link (as Kubernetes does), and every one of these shows in what `stat` says of the path.
-struct FileWatch: Sendable {
+package struct FileWatch: Sendable {
     private struct Stamp: Hashable {
         var inode: UInt64
         var size: Int64
@@ -12,17 +12,17 @@ struct FileWatch: Sendable {
 
     private var stamps: [String: Stamp?] = [:]
 
-    init(_ paths: [String]) {
+    package init(_ paths: [String]) {
         for path in paths { stamps[path] = Self.stamp(of: path) }
     }
 
     /// These, too, as they are now.
-    mutating func watch(_ paths: [String]) {
+    package mutating func watch(_ paths: [String]) {
         for path in paths where stamps[path] == nil { stamps[path] = .some(Self.stamp(of: path)) }
     }
 
     /// The files that are not what they were when they were looked at last.
-    mutating func changes() -> Set<String> {
+    package mutating func changes() -> Set<String> {
         var changed: Set<String> = []
         for (path, known) in stamps {
             let found = Self.stamp(of: path)
