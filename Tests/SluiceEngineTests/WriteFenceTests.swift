@@ -145,6 +145,25 @@ import Testing
         #expect(refused.error?.code == .unavailable && refused.error?.retryAfter != nil)
     }
 
+    @Test func aWriteDoesNotWaitForTheLeaderOfAShardThatItIsNotFor() async throws {
+        let placement = try #require(HashPlacement(shardCount: 2))
+        let id = try #require((0..<100).first { placement.shard(of: $0) == 1 })
+        let shards = [
+            [Self.table("n1", timeline: 1, .rows([]))], [Self.table("n2", timeline: 1, .rows([]))],
+        ]
+        let slice = PoolMachine.Configuration(minSize: 1, maxSize: 2, maxWaiting: 10)
+        try await withLanes(shards, slices: [slice]) { lanes, shared in
+            shared.fences.replace(["s0": ScriptedFence(.init(leader: nil))])
+            await shared.lookAgain(at: "s1")
+            let now = Instant(nanoseconds: Reactor.now())
+            let deadline = now.advanced(by: .seconds(5))
+            let ticket = try shared.arrived(.interactive, deadline: deadline, now: now)
+            let order = WriteOrder(collection: "a", columns: [], rows: [], deletes: [id], deadline: deadline)
+            let answer = try await lanes[0].write(order, admittedBy: ticket).result.get()
+            #expect(answer.shards.map(\.shard) == ["s1"] && answer.shards.first?.outcome == .committed)
+        }
+    }
+
     @Test func aLeaderAtAnotherAddressIsNotTheServerOfItsName() async throws {
         let moved = MemberPlace(name: "n2", host: "elsewhere", port: 1)
         let end = try await outcome(ScriptedFence(.init(leader: moved)))
