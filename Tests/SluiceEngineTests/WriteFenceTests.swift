@@ -66,9 +66,10 @@ import Testing
     }
 
     /// Two servers that both say that they are primaries, each a member, and a write to the shard.
+    /// - Parameter crowd: so many writes; what is said is of the one that ends first.
     private func outcome(
         _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2), key: WriteKey? = nil,
-        _ step: ScriptedBackend.Step = .rows([])
+        _ step: ScriptedBackend.Step = .rows([]), crowd: Int = 1
     ) async throws -> (report: ShardReport?, error: SearchError?, written: [Int]) {
         let backends = [
             Self.table("n1", timeline: timelines.0, step), Self.table("n2", timeline: timelines.1, step),
@@ -96,10 +97,17 @@ import Testing
             await shared.lookAgain(at: "s0")
             let now = Instant(nanoseconds: Reactor.now())
             let deadline = now.advanced(by: .milliseconds(500))
-            let ticket = try shared.arrived(.interactive, deadline: deadline, now: now)
             let order = WriteOrder(
                 collection: "a", columns: [], rows: [], deletes: [7], deadline: deadline, key: key)
-            answer = await lanes[0].write(order, admittedBy: ticket).result
+            answer = try await withThrowingTaskGroup(of: Result<WriteAnswer, SearchError>.self) { group in
+                for _ in 0..<crowd {
+                    let ticket = try shared.arrived(.interactive, deadline: deadline, now: now)
+                    group.addTask { await lanes[0].write(order, admittedBy: ticket).result }
+                }
+                var ends: [Result<WriteAnswer, SearchError>] = []
+                for try await end in group { ends.append(end) }
+                return ends.first
+            }
         }
         let written = backends.map { $0.seen.withLock { $0.runs.count { $0 == 3 || $0 == 4 } } }
         switch try #require(answer) {
@@ -127,6 +135,33 @@ import Testing
         let end = try await outcome(ScriptedFence(.init(leader: nil)), timelines: (2, 2))
         #expect(end.error?.message.contains("names no leader") == true)
         #expect(end.written == [0, 0])
+    }
+
+    @Test func onlySoManyWaitForALeader() async throws {
+        let allowed = try await outcome(ScriptedFence(.init(leader: nil)), crowd: 32)
+        #expect(allowed.error?.message.contains("too many writes wait") == false)
+        let refused = try await outcome(ScriptedFence(.init(leader: nil)), crowd: 33)
+        #expect(refused.error?.message.contains("too many writes wait") == true)
+        #expect(refused.error?.code == .unavailable && refused.error?.retryAfter != nil)
+    }
+
+    @Test func aWriteDoesNotWaitForTheLeaderOfAShardThatItIsNotFor() async throws {
+        let placement = try #require(HashPlacement(shardCount: 2))
+        let id = try #require((0..<100).first { placement.shard(of: $0) == 1 })
+        let shards = [
+            [Self.table("n1", timeline: 1, .rows([]))], [Self.table("n2", timeline: 1, .rows([]))],
+        ]
+        let slice = PoolMachine.Configuration(minSize: 1, maxSize: 2, maxWaiting: 10)
+        try await withLanes(shards, slices: [slice]) { lanes, shared in
+            shared.fences.replace(["s0": ScriptedFence(.init(leader: nil))])
+            await shared.lookAgain(at: "s1")
+            let now = Instant(nanoseconds: Reactor.now())
+            let deadline = now.advanced(by: .seconds(5))
+            let ticket = try shared.arrived(.interactive, deadline: deadline, now: now)
+            let order = WriteOrder(collection: "a", columns: [], rows: [], deletes: [id], deadline: deadline)
+            let answer = try await lanes[0].write(order, admittedBy: ticket).result.get()
+            #expect(answer.shards.map(\.shard) == ["s1"] && answer.shards.first?.outcome == .committed)
+        }
     }
 
     @Test func aLeaderAtAnotherAddressIsNotTheServerOfItsName() async throws {

@@ -23,9 +23,13 @@ struct PrimaryLease: Sendable {
 
 extension SearchLane {
     /// Finds the shard's primary, looking again if none is known, and waits for a connection to it.
+    ///
+    /// Where a source of topology names nobody, only so many wait.
     /// - Throws: `notServing` if two servers claim to be the primary: neither is written to.
     func leasePrimary(_ shard: String, until limit: Instant) async throws(BackendFailure) -> PrimaryLease {
         var pause = Duration.milliseconds(50)
+        var isWaiting = false
+        defer { if isWaiting { shared.leaderWaits.end(shard) } }
         while true {
             do throws(BackendFailure) {
                 return try await leasePrimaryOnce(shard, until: limit)
@@ -34,7 +38,14 @@ extension SearchLane {
                 guard error.reason == .unreachable || error.reason == .connectionLost,
                     now.advanced(by: pause) < limit, !Task.isCancelled
                 else { throw error }
-                await shared.lookAgain(at: shard)
+                if error.isUnsent, !isWaiting {
+                    guard shared.leaderWaits.begin(shard, most: shared.admission.limit / 2) else {
+                        throw error.withoutWaiting
+                    }
+                    isWaiting = true
+                }
+                // What the source says, no server can change.
+                if error.fencedBy == nil || error.fencedBy == .notPrimary { await shared.lookAgain(at: shard) }
                 try? await Task.sleep(for: pause)
                 // A source of topology says soon that there is another leader.
                 pause = min(pause * 2, error.isUnsent ? .milliseconds(200) : .seconds(1))
@@ -118,6 +129,12 @@ extension SearchLane {
 }
 
 extension BackendFailure {
+    fileprivate var withoutWaiting: BackendFailure {
+        var failure = self
+        failure.detail += "; too many writes wait for that already"
+        return failure
+    }
+
     /// The server said no, or was not asked, and so has done nothing of the transaction.
     var isRefusal: Bool { sqlState != nil || isUnsent }
 

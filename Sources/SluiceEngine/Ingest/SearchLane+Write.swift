@@ -21,7 +21,7 @@ extension SearchLane {
         // Its numbers may stand for something else when the table has been described.
         let catalogue = topology.catalogue
         let collection = try catalogue.writable(order.collection)
-        let table = try await description(of: collection, until: order.deadline)
+        let table = try await description(of: collection, for: order)
         if !order.rows.isEmpty { try table.checkUpsert(into: collection) }
         let format = try table.format(collection, order.columns)
         let (writes, rowCount) = try split(order, collection.shards.map { catalogue.shards[$0].name }, format)
@@ -109,14 +109,37 @@ extension SearchLane {
         }
     }
 
+    /// One that the write is for, if there is one that takes writes just now: another's leader is not waited for.
+    private func shardToAsk(_ collection: Collection, _ order: WriteOrder) -> String? {
+        let names = collection.shards.map { topology.catalogue.shards[$0].name }
+        guard let placement = HashPlacement(shardCount: names.count), names.count > 1 else { return names.first }
+        var own = Set(order.deletes.prefix(order.most).map(placement.shard))
+        order.rows.withUnsafeBytes { bytes in
+            var packed = PackedRows(bytes)
+            var count = 0
+            // What is wrong with them is said later.
+            while own.count < names.count, count < order.most, let row = try? packed.next() {
+                own.insert(placement.shard(of: row.id))
+                count += 1
+            }
+        }
+        let now = executor.now()
+        let ready = own.sorted().first { place in
+            guard case .refused = shared.fences[names[place]]?.verdict(now: now) else { return true }
+            return false
+        }
+        return (ready ?? own.min()).map { names[$0] } ?? names.first
+    }
+
     /// What the catalogue says of the collection's table, asked once in a while.
     private func description(
-        of collection: Collection, until deadline: Instant
+        of collection: Collection, for order: WriteOrder
     ) async throws(SearchError) -> TableDescription {
         if let known = upserts.table(collection, now: executor.now()) { return known }
-        guard let shard = collection.shards.first.map({ topology.catalogue.shards[$0].name }) else {
+        guard let shard = shardToAsk(collection, order) else {
             throw SearchError(.unavailable, "\(collection.name) has no shard")
         }
+        let deadline = order.deadline
         do throws(BackendFailure) {
             let primary = try await leasePrimary(shard, until: deadline)
             let found: [WriteResult]

@@ -39,7 +39,7 @@ extension BackendFailure {
     /// Nothing has been sent.
     static func fenced(_ refusal: WriteRefusal) -> BackendFailure {
         var failure = BackendFailure(.unreachable, detail: "nothing is written: \(refusal.words)")
-        failure.isUnsent = true
+        failure.fencedBy = refusal
         return failure
     }
 }

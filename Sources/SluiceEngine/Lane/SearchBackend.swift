@@ -116,8 +116,9 @@ public struct BackendFailure: Error, Hashable, Sendable {
     public var detail: String
     /// Of a write that the server refused: what of it.
     public var place: Place?
-    /// Of a write: the server was not asked.
-    var isUnsent = false
+    /// Of a write: the server was not asked, for this.
+    var fencedBy: WriteRefusal?
+    var isUnsent: Bool { fencedBy != nil }
 
     /// Names only, as the server's texts may quote data.
     public struct Place: Hashable, Sendable {

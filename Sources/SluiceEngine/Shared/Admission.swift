@@ -36,6 +36,9 @@ public final class Admission: Sendable {
     /// What is known, for reports.
     public var snapshot: AdmissionMachine { state.withLock { $0.machine } }
 
+    /// How much is let in at a time just now.
+    var limit: Int { isEnabled ? state.withLock(\.machine.currentLimit) : .max }
+
     /// What a search that came was told.
     public struct Ticket: Sendable {
         /// Nil if it was let in at once.

@@ -9,6 +9,8 @@ public final class SharedState: Sendable {
     public let journal: Journal
     let cursors: CursorShelf<SearchAnswer>
     let loads = LoadCount()
+    let leaderWaits = LeaderWaits()
+    private let looks = SharedLooks()
     public let roles = RoleWatch()
     public let fences = FenceBook()
     /// Answers that were not the request's own.
@@ -89,9 +91,11 @@ public final class SharedState: Sendable {
     public func lookAgain(at shard: String) async {
         guard let shard = catalogue.shards.first(where: { $0.name == shard }) else { return }
         let lanes = lanes.withLock { $0 }
-        await withTaskGroup(of: Void.self) { group in
-            for backend in Set(shard.replicas.map(\.backend)) {
-                group.addTask { await RoleWatch.inspect(backend, lanes) }
+        await looks.look(at: shard.name) {
+            await withTaskGroup(of: Void.self) { group in
+                for backend in Set(shard.replicas.map(\.backend)) {
+                    group.addTask { await RoleWatch.inspect(backend, lanes) }
+                }
             }
         }
     }

@@ -1,4 +1,5 @@
 internal import SluiceCore
+package import SluiceEngine
 internal import SluicePostgres
 internal import SluiceReactor
 
@@ -33,6 +34,8 @@ package struct SchemaApplication: Sendable {
         var connection: PostgresConnection
         var report: Report
         var script: [CollectionSchema.Statement]
+        /// Whom the shard's source has named.
+        var leader: MemberPlace?
     }
 
     private enum Look: Sendable {
@@ -44,14 +47,18 @@ package struct SchemaApplication: Sendable {
     private let collection: GatewayConfig.Collection
     private let acceptsExisting: Bool
     private let dialler: Dialler
+    private let fences: [String: any WriteFence]
 
+    /// - Parameter fences: of shards whose source says which server may be written to.
     /// - Returns: one report for each of the collection's shards, in the configuration's order.
     /// - Throws: `ReactorError` if the process gets no thread for it.
     package static func run(
-        _ collection: GatewayConfig.Collection, _ config: GatewayConfig, acceptsExisting: Bool
+        _ collection: GatewayConfig.Collection, _ config: GatewayConfig, acceptsExisting: Bool,
+        fences: [String: any WriteFence] = [:]
     ) async throws -> [Report] {
         let application = SchemaApplication(
-            config: config, collection: collection, acceptsExisting: acceptsExisting, dialler: try Dialler(config))
+            config: config, collection: collection, acceptsExisting: acceptsExisting, dialler: try Dialler(config),
+            fences: fences)
         let reports = await application.run()
         await application.dialler.end()
         return reports
@@ -88,7 +95,34 @@ package struct SchemaApplication: Sendable {
 
     // MARK: Looking
 
+    /// Nil where no source says who may be written to.
+    private func verdict(of shard: String) -> ShardTopology.Verdict? {
+        fences[shard]?.verdict(now: Instant(nanoseconds: Reactor.now()))
+    }
+
+    /// Only the server that the shard's source names is asked, if there is one that does.
     private func look(at shard: GatewayConfig.Shard) async -> Look {
+        switch verdict(of: shard.name) {
+        case nil: return await look(among: shard)
+        case .refused(let refusal):
+            let isUnheard = refusal == .unheard || refusal == .silent
+            return .not(
+                Report(
+                    shard: shard.name, outcome: isUnheard ? .unreachable : .refused,
+                    messages: ["nothing is written: \(refusal.words)"]))
+        case .writable(let leader):
+            var shard = shard
+            shard.replicas.removeAll { $0.member != leader }
+            var look = await look(among: shard)
+            if case .ready(var site) = look {
+                site.leader = leader
+                look = .ready(site)
+            }
+            return look
+        }
+    }
+
+    private func look(among shard: GatewayConfig.Shard) async -> Look {
         let dials = await dialler.dial(shard, until: limit(config.pool.connectTimeout))
         var primaries: [(name: String, target: String, connection: PostgresConnection)] = []
         var messages: [String] = []
@@ -174,6 +208,11 @@ package struct SchemaApplication: Sendable {
 
     private func apply(_ site: inout Site) async {
         if site.script.isEmpty { return }
+        if let leader = site.leader, verdict(of: site.report.shard) != .writable(leader) {
+            site.report.outcome = .failed
+            site.report.messages.append("nothing is written: its topology source does not name it leader any more")
+            return
+        }
         do throws(ScriptFailure) {
             try await site.connection.run(
                 script: site.script.map(\.sql), deadline: limit(Self.mostTime).nanoseconds)

@@ -1,3 +1,4 @@
+internal import Logging
 internal import SluiceCore
 
 /// What `sluice create-collection` has to say; encoded, its keys are what docs/cli.md says.
@@ -93,9 +94,15 @@ extension GatewayMain {
         }
         var summary = SchemaSummary(name, CollectionSchema(collection))
         if apply {
-            let resolved = await config.resolvingSources(within: config.pool.connectTimeout).config
+            // It follows the sources until the last shard has been changed.
+            let logger = Logger(label: "sluice") { _ in SwiftLogNoOpLogHandler() }
+            let keeper = TopologyKeeper(config, keepsState: false, logger: logger)
+            defer { keeper.stop() }
+            await keeper.awaitFirst(within: config.pool.connectTimeout)
             summary.add(
-                try await SchemaApplication.run(collection, resolved, acceptsExisting: acceptsExisting))
+                try await SchemaApplication.run(
+                    collection, config.serving(keeper.places), acceptsExisting: acceptsExisting,
+                    fences: keeper.fences(of: config)))
         }
         return summary
     }

@@ -36,10 +36,11 @@ struct Blueprint {
     private let places: [Place]
     let resolver: AddressResolver
 
-    /// - Throws: `PostgresFailure` that says what is wrong with a connection string.
+    /// - Throws: `PostgresFailure` that says what is wrong with a connection string; `LeftServers.TooMany`.
     init(_ config: GatewayConfig, after earlier: Blueprint? = nil) throws {
         let wanted = try Self.servers(config)
         let (places, numbers) = Self.places(wanted, after: earlier?.places ?? [])
+        try LeftServers.check(known: places.count, wanted: wanted.count)
         self.places = places
         self.config = config
         resolver = earlier?.resolver ?? AddressResolver(workers: BlockingWorkers(limit: 4, queueLimit: 1_024))
