@@ -109,7 +109,7 @@ extension PostgreSQL {
 
         @Test func cursorsEnd() async throws {
             let replicas = try Replicas()
-            let config = try replicas.config(extra: "cursors: {ttl: 800ms, max_bytes_each: 128KiB}")
+            let config = try replicas.config(extra: "cursors: {ttl: 200ms, max_bytes_each: 128KiB}")
             try await withGateway(config) { client, gateway in
                 let session = try await RawSession(gateway)
                 func open(k: Int = 20, columns: [String] = []) async throws -> WireCursor {
@@ -140,9 +140,10 @@ extension PostgreSQL {
                 let left = try await open()
                 let kept = try await open(k: 1_000)
                 let clock = ContinuousClock()
-                let end = clock.now.advanced(by: .milliseconds(1_600))
+                let end = clock.now.advanced(by: .milliseconds(400))
                 while clock.now < end {
-                    for _ in 0..<10 { try await client.ping() }
+                    // Its 1,000 rows must not end before the other's time does.
+                    for _ in 0..<100 { try await client.ping() }
                     _ = try await session.next(kept, size: 1)
                 }
                 try await expectNone(left)

@@ -228,8 +228,10 @@ package struct LoadRun: Sendable {
             case .closed(let workers): most = workers
             case .open(let asked, _, let limit): (rate, most) = (asked, limit)
             }
-            // Less than planned if it was ended before its time.
-            let planned = min(settings.seconds, max(.microseconds(1), start.duration(to: .now)))
+            // All answers may be there before the time is over; only if it was ended it is less than planned.
+            let planned =
+                isInterrupted
+                ? min(settings.seconds, max(.microseconds(1), start.duration(to: .now))) : settings.seconds
             var (run, latencies) = tally.run(
                 target: target.name, rate: rate, inFlight: most, planned: planned, faults: faults)
             run.askedPerSecond = Double(run.asked) / planned.inSeconds
