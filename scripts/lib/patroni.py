@@ -246,8 +246,8 @@ def leader_name(view, running=False):
 
 class PatroniCluster:
     def __init__(self, home, root, binaries, port, shards, modes, source=None):
-        """`shards`: of each, the indices of its members. `source`: where the gateways get the topology from, if that
-        was chosen."""
+        """`shards`: of each, the indices of its members. `source`: where all gateways get the topology from; None:
+        each from another source."""
         self.home, self.root, self.binaries, self.port, self.modes = home, root, binaries, port, modes
         self.source = source
         self.venv = os.path.join(root, "venv")
