@@ -24,7 +24,8 @@ struct PrimaryLease: Sendable {
 extension SearchLane {
     /// Finds the shard's primary, looking again if none is known, and waits for a connection to it.
     ///
-    /// Where a source of topology names nobody, only so many wait.
+    /// Where a source of topology names nobody, only so many wait. Where it has been silent for longer than its lease,
+    /// nobody does: another gateway may hear it.
     /// - Throws: `notServing` if two servers claim to be the primary: neither is written to.
     func leasePrimary(_ shard: String, until limit: Instant) async throws(BackendFailure) -> PrimaryLease {
         var pause = Duration.milliseconds(50)
@@ -36,7 +37,7 @@ extension SearchLane {
             } catch {
                 let now = executor.now()
                 guard error.reason == .unreachable || error.reason == .connectionLost,
-                    now.advanced(by: pause) < limit, !Task.isCancelled
+                    error.fencedBy != .silent, now.advanced(by: pause) < limit, !Task.isCancelled
                 else { throw error }
                 if error.isUnsent, !isWaiting {
                     guard shared.leaderWaits.begin(shard, most: shared.admission.limit / 2) else {
