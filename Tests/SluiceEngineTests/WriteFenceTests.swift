@@ -12,6 +12,8 @@ import Testing
             var leader: MemberPlace?
             /// Why there is none.
             var absence = WriteRefusal.noLeader
+            /// What no leader's server may be below.
+            var highestTimeline: UInt32 = 0
             /// How many more times the leader may be written to.
             var permits = Int.max
             var refusals: [WriteRefusal] = []
@@ -24,12 +26,18 @@ import Testing
         func verdict(now: Instant) -> ShardTopology.Verdict {
             state.withLock { state in
                 guard let leader = state.leader, state.permits > 0 else { return .refused(state.absence) }
+                // As where the source has an older word of the leader's timeline than of the others'.
+                guard state.highestTimeline == 0 else { return .refused(.timelineBack) }
                 return .writable(leader)
             }
         }
 
+        var named: MemberPlace? { state.withLock(\.leader) }
+
         func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
             state.withLock { state in
+                if timeline < state.highestTimeline { return .timelineBack }
+                state.highestTimeline = 0
                 guard state.permits > 0, place == state.leader else { return .notLeader }
                 state.permits -= 1
                 return nil
@@ -133,6 +141,14 @@ import Testing
         #expect(end.error?.code == .unavailable)
         #expect(end.written == [0, 0])
         #expect(fence.state.withLock(\.refusals).contains(.notPrimary))
+    }
+
+    @Test func theLeadersOwnWordOfItsTimelineCountsWhereTheSourcesIsOlder() async throws {
+        let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), highestTimeline: 2)))
+        #expect(end.report?.outcome == .committed && end.written == [0, 1])
+        let behind = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), highestTimeline: 3)))
+        #expect(behind.error?.code == .unavailable && behind.error?.message.contains("lower than one seen") == true)
+        #expect(behind.written == [0, 0])
     }
 
     @Test func withoutALeaderNothingIsSentWhateverTheServersSay() async throws {

@@ -46,7 +46,10 @@ extension SearchLane {
                     isWaiting = true
                 }
                 // What the source says, no server can change.
-                if error.fencedBy == nil || error.fencedBy == .notPrimary { await shared.lookAgain(at: shard) }
+                switch error.fencedBy {
+                case nil, .notPrimary, .timelineBack: await shared.lookAgain(at: shard)
+                default: break
+                }
                 try? await Task.sleep(for: pause)
                 // A source of topology says soon that there is another leader.
                 pause = min(pause * 2, error.isUnsent ? .milliseconds(200) : .seconds(1))
@@ -84,14 +87,26 @@ extension SearchLane {
             return .fenced(refusal)
         }
         let leader: MemberPlace
-        switch fence.verdict(now: executor.now()) {
-        case .refused(let refusal): throw refused(refusal)
+        let verdict = fence.verdict(now: executor.now())
+        switch verdict {
         case .writable(let named): leader = named
+        // What it has told its cluster may be older than what the standbys tell that follow it: its own word counts.
+        case .refused(.timelineBack):
+            guard let named = fence.named else { throw refused(.timelineBack) }
+            leader = named
+        case .refused(let refusal): throw refused(refusal)
         }
-        guard let number = known.replicas.firstIndex(where: { $0.member == leader }),
-            case .found(_, let timeline) = topology.shards[place].primary(namedAs: number)
-        else { throw refused(.notPrimary) }
+        guard let number = known.replicas.firstIndex(where: { $0.member == leader }) else { throw refused(.notPrimary) }
         let replica = known.replicas[number]
+        hasten(replica.backend)
+        guard case .found(_, let timeline) = topology.shards[place].primary(namedAs: number) else {
+            throw refused(verdict == .refused(.timelineBack) ? .timelineBack : .notPrimary)
+        }
+        if verdict == .refused(.timelineBack),
+            let refusal = fence.refusal(of: leader, on: timeline, now: executor.now())
+        {
+            throw refused(refusal)
+        }
         let lease = try await lease(replica.backend, until: limit, for: nil)
         let primary = PrimaryLease(
             lease: lease, shard: known.name, replica: replica.name, backend: replica.backend, timeline: timeline,

@@ -162,6 +162,8 @@ private struct ShardFence: WriteFence {
         keeper.watch(shard)?.verdict(now: now) ?? .refused(.unheard)
     }
 
+    var named: MemberPlace? { keeper.watch(shard)?.named }
+
     func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
         guard let watch = keeper.watch(shard) else { return .unheard }
         return watch.refusal(of: place, on: timeline, now: now)
