@@ -110,7 +110,7 @@ struct BenchRun: AsyncParsableCommand {
         var settings = try self.settings()
         settings["data"] = await data(of: target)
         for warning in outcome.warnings { Output.complain("sluice: \(warning)") }
-        let measurement = try SluiceBench.Measurement(
+        let measurement = SluiceBench.Measurement(
             started: started.formatted(.iso8601), command: BenchSummary.command(), machine: machine,
             versions: versions, settings: settings, runs: outcome.runs, knee: outcome.knee,
             recall: outcome.recall)
