@@ -59,19 +59,23 @@ import Testing
 
     @Test func theReplicaWithTheFewestInUseIsNext() throws {
         var places = DirectPlaces([7, 8], 0..<8)
-        let first = try #require(places.take())
-        let second = try #require(places.take())
+        func take() throws -> DirectPlaces.Slot {
+            let slot = places.take()
+            return try #require(slot)
+        }
+        let first = try take()
+        let second = try take()
         #expect(Set([first.backend, second.backend]) == [7, 8])
         // Whatever is given back, one of each stays in use.
         places.giveBack(first)
-        let third = try #require(places.take())
+        let third = try take()
         #expect(third.backend == first.backend)
         // A lone request takes them in turn.
         places.giveBack(second)
         places.giveBack(third)
         var seen: [Int] = []
         for _ in 0..<10 {
-            let slot = try #require(places.take())
+            let slot = try take()
             seen.append(slot.backend)
             places.giveBack(slot)
         }
