@@ -216,7 +216,7 @@ let package = Package(
         .testTarget(name: "SluiceSimulatorTests", dependencies: ["SluiceSimulator"], swiftSettings: house),
         .testTarget(name: "SluiceToolsTests", dependencies: ["SluiceTools"], swiftSettings: house),
         .testTarget(
-            name: "SluiceBenchTests", dependencies: ["SluiceBench", "SluiceClient", histogram],
+            name: "SluiceBenchTests", dependencies: ["SluiceBench", "SluiceClient", "SluiceWire", histogram],
             swiftSettings: house),
         .testTarget(
             name: "SluiceIntegrationTests",

@@ -11,6 +11,7 @@ import Testing
     ) -> String {
         """
         {"name": "\(name)", "role": "\(role)", "is_reachable": true, "is_drained": false, "breaker": "closed",
+         "versions": {"postgresql": "16.10", "pgvector": "0.8.5"},
          "lag": \(lag), "latency": \(latency), "in_flight": \(leased), "settling": 0,
          "pool": {"idle": 0, "leased": \(leased), "dialling": 0, "closing": 0, "backing_off": 0, "waiting": 0,
                   "limit": 8, "leases": \(leases), "waits": 0, "dials": 0, "dial_failures": 0, "expired": 0,
@@ -123,6 +124,7 @@ import Testing
         screen.press(.enter)
         let text = screen.lines.joined(separator: "\n")
         #expect(text.contains("s0/b: standby, serving") && text.contains("01:01:01 is a primary now"))
+        #expect(text.contains("PostgreSQL 16.10, pgvector 0.8.5"))
         screen.press(.down)
         #expect(screen.lines.joined(separator: "\n").contains("s0/c: standby"))
         #expect(!screen.lines.joined(separator: "\n").contains("is a primary now"))

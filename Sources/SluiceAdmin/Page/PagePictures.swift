@@ -185,7 +185,10 @@ extension PageText {
                 + new Date(replica.transport.certificate_expires * 1000).toLocaleDateString() : "")
             : "not encrypted";
           const behind = replica.lag_bytes === undefined ? [] : [bytes(replica.lag_bytes) + " of WAL behind"];
-          place("chosen").textContent = replica.name + ": " + [transport, ...behind, number(pool.leases) + " leases",
+          const versions = !replica.versions ? [] : ["PostgreSQL " + replica.versions.postgresql
+            + (replica.versions.pgvector ? ", pgvector " + replica.versions.pgvector : "")];
+          place("chosen").textContent = replica.name + ": " + [...versions, transport, ...behind,
+            number(pool.leases) + " leases",
             number(pool.waits) + " of them waited", pool.expired + " waited in vain", pool.refused + " refused",
             number(pool.dials) + " dials", number(pool.dial_failures) + " of them failed",
             pool.backing_off + " to be dialled after a pause"].join(" · ");

@@ -160,6 +160,11 @@ package struct TopScreen: Hashable, Sendable {
         }
     }
 
+    private static func versions(_ replica: GatewayState.Replica) -> String {
+        guard let versions = replica.versions else { return "not known: it was never connected to" }
+        return "PostgreSQL \(versions.postgresql), " + (versions.pgvector.map { "pgvector \($0)" } ?? "no pgvector")
+    }
+
     private static func columns(_ texts: String...) -> String {
         let widths = [22, 8, 8, 7, 7, 5, 5, 8, 8]
         return zip(texts, widths).enumerated().map { place, pair in
@@ -177,6 +182,7 @@ package struct TopScreen: Hashable, Sendable {
         let events = frame.events.filter { $0.shard == row.shard && ($0.replica.isEmpty || $0.replica == replica.name) }
         return [
             "\(row.name): \(replica.role), \(Self.condition(replica))",
+            "versions     \(Self.versions(replica))",
             "breaker      \(replica.breaker.rawValue)\(cause)",
             "lag          \(Shown.seconds(replica.lag)), \(replica.lagBytes.map { "\($0) bytes" } ?? "? bytes")",
             "latency      \(Shown.seconds(replica.latency)); \(replica.inFlight) in flight, "

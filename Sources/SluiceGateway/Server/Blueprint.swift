@@ -29,6 +29,8 @@ struct Blueprint {
         var fleet: FleetPlace?
         /// How it was reached last.
         let transports = TransportRecord()
+        /// What it ran then.
+        let versions = VersionRecord()
     }
 
     let config: GatewayConfig
@@ -100,6 +102,7 @@ struct Blueprint {
 
     /// In the order of the backends.
     var transports: [TransportRecord] { places.map(\.transports) }
+    var versions: [VersionRecord] { places.map(\.versions) }
 
     /// The most connections to each backend.
     var poolSizes: [Int] { places.map { $0.pool?.maxSize ?? 0 } }
@@ -272,6 +275,7 @@ struct Blueprint {
             var settings = settings(
                 of: number, cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials))
             settings.transports = place.transports
+            settings.versions = place.versions
             settings.applicationName = place.fleet.map { FleetName.pool($0.id) }
             settings.isMissedSoon = place.fleet != nil
             return PostgresBackend(

@@ -74,6 +74,14 @@ package struct GatewayState: Codable, Hashable, Sendable {
         package var certificateExpires: Double?
     }
 
+    /// What a server ran when a connection was made last.
+    package struct Versions: Codable, Hashable, Sendable {
+        /// As it says it: `16.10 (Debian 16.10-1)`.
+        package var postgresql: String
+        /// Nil if the extension is not in the database.
+        package var pgvector: String?
+    }
+
     /// Gateways that share the server's connections.
     package struct Fleet: Codable, Hashable, Sendable {
         /// Connections of all of them together.
@@ -107,6 +115,7 @@ package struct GatewayState: Codable, Hashable, Sendable {
         package var pool: Pool
         /// Nil before a connection has been made.
         package var transport: Transport?
+        package var versions: Versions?
         /// Nil if the server's connections are not shared.
         package var fleet: Fleet?
 
