@@ -182,7 +182,8 @@ let package = Package(
         .testTarget(
             name: "SluiceTopologyTests",
             dependencies: [
-                "SluiceTopology", "SluiceCore", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), logging,
+                "SluiceTopology", "SluiceCore", "SluiceGateway", "SluiceAdmin", "SluiceMetrics", nio("NIOCore"),
+                nio("NIOPosix"), nio("NIOHTTP1"), logging,
             ],
             swiftSettings: house),
         .testTarget(name: "SluiceMetricsTests", dependencies: ["SluiceMetrics", metrics], swiftSettings: house),

@@ -30,7 +30,7 @@ struct DNSDriver: Sendable {
         }
     }
 
-    private func members() async throws(UnreadableAnswer) -> [ClusterMember] {
+    func members() async throws(UnreadableAnswer) -> [ClusterMember] {
         let places: [(host: String, port: Int)]
         switch look {
         case .addresses(let name, let port):

@@ -97,7 +97,7 @@ struct EtcdDriver: Sendable {
 
     // MARK: Questions
 
-    private func range(_ endpoint: HTTPEndpoint) async throws(UnreadableAnswer) -> EtcdAnswer.Range {
+    func range(_ endpoint: HTTPEndpoint) async throws(UnreadableAnswer) -> EtcdAnswer.Range {
         let body = ByteBuffer(string: "{\(keys)}")
         let answer = try await watch.call(endpoint, mostBytes: EtcdAnswer.mostBytes) {
             call throws(HTTPCall.Failure) in

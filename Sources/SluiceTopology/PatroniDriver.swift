@@ -75,7 +75,7 @@ struct PatroniDriver: Sendable {
         }
     }
 
-    private func get(_ path: String, _ endpoint: HTTPEndpoint) async throws(UnreadableAnswer) -> [UInt8] {
+    func get(_ path: String, _ endpoint: HTTPEndpoint) async throws(UnreadableAnswer) -> [UInt8] {
         try await watch.call(endpoint, mostBytes: PatroniAnswer.mostBytes) { call throws(HTTPCall.Failure) in
             try await call.send(.GET, path)
         }

@@ -28,7 +28,10 @@ extension ShardWatch {
     /// - Throws: in words, if its certificates cannot be used.
     func httpCall(to endpoint: HTTPEndpoint) throws(UnreadableAnswer) -> HTTPCall {
         let context = endpoint.isEncrypted ? try tls.context() : nil
-        return HTTPCall(host: endpoint.host, port: endpoint.port, tls: context)
+        var call = HTTPCall(host: endpoint.host, port: endpoint.port, tls: context)
+        // Who is waited for is told by `call`'s own deadline.
+        call.timeout = max(call.timeout, .nanoseconds(settings.timeout.nanoseconds) + .seconds(1))
+        return call
     }
 
     /// One call, with a deadline for all of it.
@@ -54,14 +57,18 @@ extension ShardWatch {
         }
         switch answer {
         case .success(let answer):
-            guard answer.status == 200 else { throw UnreadableAnswer("status \(answer.status)") }
+            guard answer.status == 200 else {
+                throw UnreadableAnswer("status \(answer.status)", .status(answer.status))
+            }
             return Array(answer.body.readableBytesView)
         case .failure(let failure):
             // Complaints are shown to whoever may see the state, which has no addresses.
             logger.debug("\(String(failure.description.prefix(300)).withoutControls)")
-            throw UnreadableAnswer(
-                failure.description.contains("cannot be reached") ? "cannot be reached" : "gave no whole answer")
-        case nil: throw UnreadableAnswer("no answer within \(timeout)")
+            guard failure.description.contains("cannot be reached") else {
+                throw UnreadableAnswer("gave no whole answer")
+            }
+            throw UnreadableAnswer("cannot be reached", .unreachable)
+        case nil: throw UnreadableAnswer("no answer within \(timeout)", .late)
         }
     }
 }

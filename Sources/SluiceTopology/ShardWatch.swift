@@ -17,10 +17,12 @@ package final class ShardWatch: Sendable {
         package var refusals: [WriteRefusal: UInt64]
         /// Who may be written to is the source's to say.
         package var isFenced: Bool
+        package var source: SourceReport
     }
 
     private struct State {
         var machine: ShardTopology
+        var ledger: SourceLedger
         var refusals: [WriteRefusal: UInt64] = [:]
         /// What is wrong with the state file.
         var fileComplaint: String?
@@ -81,7 +83,7 @@ package final class ShardWatch: Sendable {
             State(
                 machine: ShardTopology(
                     settings.machine, highestTimeline: content.timeline, members: content.members),
-                fileComplaint: complaint))
+                ledger: SourceLedger(settings.witnesses), fileComplaint: complaint))
     }
 
     /// What is known by what followed the shard before.
@@ -125,7 +127,8 @@ package final class ShardWatch: Sendable {
                 highestTimeline: state.machine.highestTimeline, members: state.machine.members,
                 complaints: (state.fileComplaint.map { [$0] } ?? [])
                     + state.machine.complaints(now: now, isFenced: false),
-                refusals: state.refusals, isFenced: settings.namesLeader)
+                refusals: state.refusals, isFenced: settings.namesLeader,
+                source: SourceReport(settings, state.machine, state.ledger, now: now))
         }
     }
 
@@ -146,6 +149,8 @@ package final class ShardWatch: Sendable {
     func take(_ statements: [ShardTopology.Statement], silences: [ShardTopology.Silence], asked: Instant) {
         let (change, lines) = state.withLock { state in
             let change = state.machine.observed(statements, silences: silences, asked: asked)
+            state.ledger.roundEnded(statements, silences: silences, asked: asked)
+            state.ledger.followed(leader: state.machine.leader, hasOtherPlaces: change.hasOtherPlaces)
             return (change, news(&state))
         }
         for line in lines { logger.log(level: line.level, "\(line.text)") }

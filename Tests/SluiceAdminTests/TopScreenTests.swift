@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct TopScreenTests {
     /// As the gateway writes it.
-    private static func replica(
+    static func replica(
         _ name: String, role: String = "standby", leases: Int = 0, leased: Int = 0, latency: String = "0.0012",
         lag: String = "0.5"
     ) -> String {
@@ -19,7 +19,9 @@ import Testing
         """
     }
 
-    private static func frame(_ at: Double, _ replicas: [String], ok: Double = 0) throws -> LiveFrame {
+    static func frame(
+        _ at: Double, _ replicas: [String], ok: Double = 0, topology: String? = nil
+    ) throws -> LiveFrame {
         let text = """
             {"at": \(at), "state": {
                "is_ready": true, "is_draining": false,
@@ -32,7 +34,8 @@ import Testing
                "collections": [{"name": "programs", "metric": "cosine", "dimensions": 3, "shards": ["s0"],
                                 "is_ready": true}],
                "shards": [{"name": "s0", "primary": "a", "is_in_conflict": false, "conflicts": 0, "extra_attempts": 0,
-                           "refused_extra_attempts": 0, "replicas": [\(replicas.joined(separator: ","))]}],
+                           "refused_extra_attempts": 0, "replicas": [\(replicas.joined(separator: ","))],
+                           "topology": \(topology ?? "null")}],
                "integrity_failures": 0},
              "requests": {"results": {"ok": \(ok), "deadline_exceeded": \(ok / 10)}, "bounds": [0.001, 0.01],
                           "counts": [\(ok), \(ok / 10), 0]},

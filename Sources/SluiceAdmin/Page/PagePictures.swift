@@ -159,8 +159,13 @@ extension PageText {
           for (const collection of state.collections) fillCollection(collection, now);
           for (const shard of state.shards) {
             const serving = shard.replicas.filter((each) => condition(each)[0] !== "bad" && !each.is_drained).length;
-            boxes[shard.name].fill(serving === 0 ? "bad" : shard.is_in_conflict || !shard.primary ? "warn" : "good",
-              "", [shard.name, serving === 0 ? "nobody serves" : shard.is_in_conflict ? "two primaries!"
+            const topology = shard.topology;
+            const isDoubtful = topology && sourceMood(topology) !== "good";
+            boxes[shard.name].fill(serving === 0 ? "bad"
+              : shard.is_in_conflict || !shard.primary || isDoubtful ? "warn" : "good",
+              topology && topology.state !== "current" ? topology.state : "",
+              [shard.name, serving === 0 ? "nobody serves" : topology?.refused ? "no writes: " + topology.refused
+                : shard.is_in_conflict ? "two primaries!"
                 : shard.primary ? "primary " + shard.primary : "no primary"]);
             for (const replica of shard.replicas) fillReplica(shard, replica);
           }

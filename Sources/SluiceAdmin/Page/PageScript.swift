@@ -1,6 +1,6 @@
 extension PageText {
     /// Takes a frame a second and draws it. Every text comes from the gateway as text, never as markup.
-    static let script = basis + pictures + charts + lists + feed
+    static let script = basis + pictures + sources + charts + lists + feed
 
     /// What the others are made of.
     static let basis = #"""

@@ -104,7 +104,13 @@ package struct TopScreen: Hashable, Sendable {
 
     package var lines: [String] {
         guard let frame else { return [cut("no answer yet")] }
-        let body = isDetailed ? details(frame) : table
+        let sources = frame.state.shards.compactMap(SourceLine.init)
+        // What is wrong stands where nothing can push it out.
+        let body =
+            isDetailed
+            ? details(frame)
+            : sources.filter(\.isDoubtful).map(\.text) + table
+                + sources.filter { !$0.isDoubtful }.map(\.text)
         let room = max(0, height - 4)
         var lines = head(frame) + [""]
         lines += body.prefix(room)
@@ -180,7 +186,7 @@ package struct TopScreen: Hashable, Sendable {
         let (replica, pool) = (row.replica, row.replica.pool)
         let cause = replica.breakerCause.map { " (\($0))" } ?? ""
         let events = frame.events.filter { $0.shard == row.shard && ($0.replica.isEmpty || $0.replica == replica.name) }
-        return [
+        var lines = [
             "\(row.name): \(replica.role), \(Self.condition(replica))",
             "versions     \(Self.versions(replica))",
             "breaker      \(replica.breaker.rawValue)\(cause)",
@@ -192,8 +198,11 @@ package struct TopScreen: Hashable, Sendable {
             "waiting      \(pool.waiting) now; \(pool.waits) have waited, \(pool.expired) too long, "
                 + "\(pool.refused) refused",
             "connections  \(pool.dials) dialled, \(pool.dialFailures) in vain; used \(pool.leases) times",
-            "", "events:",
-        ] + (events.isEmpty ? ["  none"] : events.suffix(8).reversed().map { "  \(Shown.clock($0.at)) \($0.text)" })
+        ]
+        lines += SourceLine.details(of: frame.state.shards.first { $0.name == row.shard }?.topology)
+        lines += ["", "events:"]
+        return lines
+            + (events.isEmpty ? ["  none"] : events.suffix(8).reversed().map { "  \(Shown.clock($0.at)) \($0.text)" })
     }
 
     private var foot: String {

@@ -84,6 +84,15 @@ public struct ShardTopology: Sendable {
 
     public var places: [MemberPlace] { members.map(\.place) }
 
+    /// Whom the witnesses have agreed on, whether or not it may be written to.
+    public var leader: MemberPlace? { if case .leader(let place) = claim { place } else { nil } }
+
+    /// By the source, or by its own server if that is later; nil if nobody has said it.
+    public var leaderTimeline: UInt32? { leader.flatMap(timeline(of:)) }
+
+    /// Something of what was said in the last round cannot be, or somebody did not answer.
+    public var hasComplaints: Bool { !roundComplaints.isEmpty }
+
     // MARK: Events
 
     /// A round of questions has ended.
@@ -251,23 +260,15 @@ public struct ShardTopology: Sendable {
                 roundComplaints.append("\(statement.witness): its cluster is empty; the members last known are kept")
             }
             if !witnesses.contains(statement.witness) {
-                roundComplaints.append("\(statement.witness): contradicts the others: \(Self.words(statement.report))")
+                roundComplaints.append("\(statement.witness): contradicts the others: \(statement.report.words)")
             }
             roundComplaints += statement.report.complaints.map { "\(statement.witness): \($0)" }
         }
         if claim == .refused(.disputed) || claim == .refused(.twoLeaders) {
             for statement in statements {
-                roundComplaints.append("\(statement.witness): \(Self.words(statement.report))")
+                roundComplaints.append("\(statement.witness): \(statement.report.words)")
             }
         }
         roundComplaints = Array(roundComplaints.prefix(Self.mostComplaints))
-    }
-
-    private static func words(_ report: ClusterReport) -> String {
-        switch report.leaders.count {
-        case 0: "no leader"
-        case 1: "leader \(report.leaders[0])"
-        default: "leaders \(report.leaders.prefix(4).joined(separator: " and "))"
-        }
     }
 }

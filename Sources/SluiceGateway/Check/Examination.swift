@@ -30,6 +30,8 @@ package struct Examination: Sendable {
         /// From the first packet to the first answer of a statement.
         package var dialTime: Duration?
         package var condition: ServerCondition?
+        /// Of a shard that has a source.
+        package var identity: ServerIdentity?
     }
 
     package struct Index: Hashable, Sendable {
@@ -222,6 +224,9 @@ private struct Examiner: Sendable {
                         Finding(
                             .warning, .reach, shard: shard.name, replica: replica.name,
                             "it does not say how it is doing: \(error)"))
+                }
+                if shard.source != nil {
+                    server.identity = await ServerIdentity.ask(connection, patience: config.pool.connectTimeout)
                 }
                 findings += judge(server, known, replica)
                 if replica.isPooled { findings += await poolerFindings(shard, replica) }
