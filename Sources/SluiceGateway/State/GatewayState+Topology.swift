@@ -28,6 +28,8 @@ extension GatewayState {
         package var refused: String?
         /// The highest that was seen; it never goes back.
         package var timeline: UInt32
+        /// The cluster's, as PostgreSQL has it; nil while it is not known.
+        package var systemIdentifier: String?
         package var members: [Member]
         package var complaints: [String]
         /// How often a write was held up, by the reason.
@@ -46,7 +48,7 @@ extension GatewayState.Topology {
         }
         self.init(
             age: report.age?.seconds, isFenced: report.isFenced, writable: writable, refused: refused,
-            timeline: report.highestTimeline,
+            timeline: report.highestTimeline, systemIdentifier: report.systemIdentifier.map { String($0) },
             members: report.members.map {
                 .init(
                     name: $0.name, role: $0.role.rawValue, isRunning: $0.isRunning, timeline: $0.timeline,
