@@ -14,8 +14,8 @@ import Testing
         private let rounds: AsyncStream<Void>
 
         init(
-            _ settings: TopologySettings, now: @escaping @Sendable () -> Instant = { ShardWatchTests.now },
-            names: @escaping ShardWatch.NameLookUp = { _, _ in nil }
+            _ settings: TopologySettings, names: @escaping ShardWatch.NameLookUp = { _, _ in nil },
+            now: @escaping @Sendable () -> Instant = { ShardWatchTests.now }
         ) {
             let stream = AsyncStream.makeStream(of: Void.self)
             let watch = ShardWatch(
