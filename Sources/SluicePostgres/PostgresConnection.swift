@@ -44,6 +44,8 @@ public actor PostgresConnection: DescriptorOwner {
     /// Closed, and let go of by the server or given up.
     var isGone = false
     private var goneWaiters: [CheckedContinuation<Void, Never>] = []
+    /// False once the server has refused to say which cluster it is of.
+    var mayAskForCluster = true
     /// What the server is, read when the connection was made.
     public private(set) var facts = ServerFacts()
     /// How the server is reached, read when the connection was made.

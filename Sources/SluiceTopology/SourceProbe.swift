@@ -96,21 +96,22 @@ package struct SourceProbe: Sendable {
         let further = PatroniDriver(watch: brisk, endpoints: [endpoint])
         let configuration = try? await further.get("/config", endpoint)
         word.note(configuration: configuration)
-        if let bytes = try? await further.get("/patroni", endpoint), let own = try? JSONReader.read(bytes) {
-            word.systemIdentifier = own["database_system_identifier"]?.integer()
+        if let bytes = try? await further.get("/patroni", endpoint) {
+            word.systemIdentifier = PatroniAnswer.systemIdentifier(bytes)
         }
         return word
     }
 
     private func askEtcd(_ endpoint: HTTPEndpoint, _ name: String, _ prefix: String) async -> Word {
         let began = patient.now()
-        let driver = EtcdDriver(watch: patient, endpoints: [endpoint], prefix: prefix)
+        let session = EtcdSession(watch: patient, patient.settings.credentials)
+        let driver = EtcdDriver(watch: patient, endpoints: [endpoint], prefix: prefix, session: session)
         do throws(UnreadableAnswer) {
             var view = EtcdView()
-            view.replace(try await driver.range(endpoint))
+            view.replace(try await driver.range(endpoint), now: began)
             var word = Word(name, took: began.duration(to: patient.now()), .success(view.report))
             word.note(configuration: view.values["config"])
-            word.systemIdentifier = view.values["initialize"].flatMap { UInt64(String(decoding: $0, as: UTF8.self)) }
+            word.systemIdentifier = view.report.systemIdentifier
             return word
         } catch {
             return Word(name, took: began.duration(to: patient.now()), .failure(error))

@@ -17,7 +17,7 @@ struct PrimaryLease: Sendable {
 
     /// What has been answered there just now may be lost: it may not be written to any more, whatever the reason.
     func isSuperseded(now: Instant) -> Bool {
-        fenced.map { $0.fence.refusal(of: $0.place, on: timeline, now: now) != nil } ?? false
+        fenced.map { $0.refusal(on: timeline, now: now) != nil } ?? false
     }
 }
 
@@ -87,14 +87,16 @@ extension SearchLane {
         case .refused(let refusal): throw refused(refusal)
         case .writable(let named): leader = named
         }
-        guard let number = known.replicas.firstIndex(where: { $0.member == leader }),
-            case .found(_, let timeline) = topology.shards[place].primary(namedAs: number)
-        else { throw refused(.notPrimary) }
+        guard let number = known.replicas.firstIndex(where: { $0.member == leader }) else { throw refused(.notPrimary) }
+        let (choice, systemIdentifier) = topology.shards[place].primary(namedAs: number)
+        guard case .found(_, let timeline) = choice else {
+            throw refused(choice == .none(.otherCluster) ? .otherCluster : .notPrimary)
+        }
         let replica = known.replicas[number]
         let lease = try await lease(replica.backend, until: limit, for: nil)
         let primary = PrimaryLease(
             lease: lease, shard: known.name, replica: replica.name, backend: replica.backend, timeline: timeline,
-            fenced: FencedPlace(fence: fence, place: leader))
+            fenced: FencedPlace(fence: fence, place: leader, systemIdentifier: systemIdentifier))
         do throws(BackendFailure) { try primary.checkFence(now: executor.now()) } catch {
             giveBack(primary)
             throw error

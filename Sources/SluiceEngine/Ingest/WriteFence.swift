@@ -7,7 +7,10 @@ public protocol WriteFence: Sendable {
     /// Who may be written to just now.
     func verdict(now: Instant) -> ShardTopology.Verdict
     /// Why this server, which says that it is the primary on this timeline, may not be written to; nil if it may.
-    func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal?
+    /// - Parameter systemIdentifier: the cluster's, by its own word; nil if it does not say it.
+    func refusal(
+        of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
+    ) -> WriteRefusal?
     /// A write was held up or refused for this.
     func noteRefusal(_ refusal: WriteRefusal)
 }
@@ -27,9 +30,15 @@ public final class FenceBook: Sendable {
 struct FencedPlace: Sendable {
     let fence: any WriteFence
     let place: MemberPlace
+    /// Of the cluster that its server says that it is of.
+    let systemIdentifier: UInt64?
+
+    func refusal(on timeline: UInt32, now: Instant) -> WriteRefusal? {
+        fence.refusal(of: place, on: timeline, systemIdentifier: systemIdentifier, now: now)
+    }
 
     func check(on timeline: UInt32, now: Instant) throws(BackendFailure) {
-        guard let refusal = fence.refusal(of: place, on: timeline, now: now) else { return }
+        guard let refusal = refusal(on: timeline, now: now) else { return }
         fence.noteRefusal(refusal)
         throw .fenced(refusal)
     }

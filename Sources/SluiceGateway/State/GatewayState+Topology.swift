@@ -54,6 +54,8 @@ extension GatewayState {
         package var leaderTimeline: UInt32?
         /// The highest that was seen; it never goes back.
         package var timeline: UInt32
+        /// The cluster's, as PostgreSQL has it; nil while it is not known.
+        package var systemIdentifier: String?
         package var members: [Member]
         package var endpoints: [Endpoint]
         package var complaints: [String]
@@ -79,7 +81,7 @@ extension GatewayState.Topology {
             source: source.kind, state: source.condition.rawValue, words: source.condition.words,
             age: report.age?.seconds, isFenced: report.isFenced, writable: writable, refused: refusal?.rawValue,
             refusedWords: refusal?.words, leader: source.leader?.name, leaderTimeline: source.leaderTimeline,
-            timeline: report.highestTimeline,
+            timeline: report.highestTimeline, systemIdentifier: report.systemIdentifier.map { String($0) },
             members: report.members.map {
                 .init(
                     name: $0.name, role: $0.role.rawValue, isRunning: $0.isRunning, timeline: $0.timeline,

@@ -159,9 +159,11 @@ private struct ShardFence: WriteFence {
         keeper.watch(shard)?.verdict(now: now) ?? .refused(.unheard)
     }
 
-    func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
+    func refusal(
+        of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
+    ) -> WriteRefusal? {
         guard let watch = keeper.watch(shard) else { return .unheard }
-        return watch.refusal(of: place, on: timeline, now: now)
+        return watch.refusal(of: place, on: timeline, systemIdentifier: systemIdentifier, now: now)
     }
 
     func noteRefusal(_ refusal: WriteRefusal) { keeper.watch(shard)?.noteRefusal(refusal) }

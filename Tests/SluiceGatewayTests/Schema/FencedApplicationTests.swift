@@ -9,7 +9,9 @@ import Testing
         let word: ShardTopology.Verdict
 
         func verdict(now: Instant) -> ShardTopology.Verdict { word }
-        func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? { .notLeader }
+        func refusal(
+            of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
+        ) -> WriteRefusal? { .notLeader }
         func noteRefusal(_ refusal: WriteRefusal) {}
     }
 

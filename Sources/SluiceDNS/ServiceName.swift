@@ -5,10 +5,12 @@ package struct ServiceName: Hashable, Sendable, CustomStringConvertible {
 
     /// Nil if it is not one: labels of 1 to 63 letters, digits, `-` and `_`, in all at most 253, of which the first two
     /// begin with `_`.
-    package init?(_ text: some StringProtocol) {
+    /// - Parameter anyLabels: those need not, as there are directories that give their names no such labels.
+    package init?(_ text: some StringProtocol, anyLabels: Bool = false) {
         let text = text.hasSuffix(".") ? String(text.dropLast()) : String(text)
         let labels = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard text.utf8.count <= 253, labels.count >= 3, labels.prefix(2).allSatisfy({ $0.hasPrefix("_") }),
+        guard text.utf8.count <= 253,
+            anyLabels || labels.count >= 3 && labels.prefix(2).allSatisfy({ $0.hasPrefix("_") }),
             labels.allSatisfy({ (1...63).contains($0.utf8.count) && $0.utf8.allSatisfy(DNSMessage.isOfHostName) })
         else { return nil }
         self.text = text.lowercased()

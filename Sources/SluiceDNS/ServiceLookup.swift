@@ -14,18 +14,19 @@ package struct ServiceLookup: Sendable {
     /// - Parameter servers: nil for those of /etc/resolv.conf, read each time.
     package init(_ servers: NameServers?) { self.servers = servers }
 
-    /// - Parameter time: for all of it.
-    /// - Throws: `SluiceError` with the code `notConnected`, which says what each server came to.
-    package func answer(for name: ServiceName, within time: TimeAmount) async throws(SluiceError) -> DNSMessage.Answer {
+    /// - Parameter time: for all of it; each server has its part of what is left.
+    /// - Throws: what each server came to.
+    package func answer(for name: ServiceName, within time: TimeAmount) async throws(DNSError) -> DNSMessage.Answer {
         let end = NIODeadline.now() + time
         let servers = if let servers { servers } else { await Self.configured() }
         var problems: [String] = []
         for _ in 0..<servers.attempts {
-            for server in servers.servers {
+            for (place, server) in servers.servers.enumerated() {
                 let left = end - .now()
-                guard left > .zero else { break }
+                guard left > .zero, !Task.isCancelled else { break }
+                let share = TimeAmount.nanoseconds(left.nanoseconds / Int64(servers.servers.count - place))
                 do {
-                    let answer = try await ask(server, for: name, within: min(servers.timeout, left))
+                    let answer = try await ask(server, for: name, within: min(servers.timeout, share))
                     if answer.records.contains(where: { !$0.host.isEmpty }) { return answer }
                     problems.append("\(Self.text(server)): there are no SRV records")
                 } catch {
@@ -33,11 +34,9 @@ package struct ServiceLookup: Sendable {
                 }
             }
         }
-        throw SluiceError(
-            .notConnected,
+        throw DNSError(
             "the SRV records of \(name) cannot be had: "
-                + (problems.isEmpty ? "there was no time" : problems.prefix(6).joined(separator: "; ")),
-            isRetryable: true)
+                + (problems.isEmpty ? "there was no time" : problems.prefix(6).joined(separator: "; ")))
     }
 
     private static func text(_ server: SocketAddress) -> String { server.ipAddress ?? "a name server" }
@@ -97,7 +96,11 @@ package struct ServiceLookup: Sendable {
         } else {
             channel.writeAndFlush(AddressedEnvelope(remoteAddress: server, data: question)).cascadeFailure(to: promise)
         }
-        return try await promise.futureResult.get()
+        return try await withTaskCancellationHandler {
+            try await promise.futureResult.get()
+        } onCancel: {
+            promise.fail(DNSError("nobody waits for it any more"))
+        }
     }
 
     // MARK: /etc/resolv.conf

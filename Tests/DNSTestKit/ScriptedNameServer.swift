@@ -1,18 +1,15 @@
-import NIOCore
-import NIOPosix
-import SluiceClient
-import Synchronization
-import Testing
+package import NIOCore
+internal import NIOPosix
 
 /// A name server on loopback, by UDP and TCP at the same port, which answers as a test says.
-final class ScriptedNameServer: Sendable {
-    enum Way: Sendable {
+package final class ScriptedNameServer: Sendable {
+    package enum Way: Sendable {
         case datagram
         case stream
     }
 
     /// What to answer to the question with this id; nothing to say nothing.
-    typealias Script = @Sendable (_ id: UInt16, Way) -> [[UInt8]]
+    package typealias Script = @Sendable (_ id: UInt16, Way) -> [[UInt8]]
 
     private final class Datagrams: ChannelInboundHandler {
         typealias InboundIn = AddressedEnvelope<ByteBuffer>
@@ -48,14 +45,13 @@ final class ScriptedNameServer: Sendable {
     }
 
     private let channels: [any Channel]
-    let address: SocketAddress
+    package let address: SocketAddress
 
-    init(_ script: @escaping Script) async throws {
+    package init(_ script: @escaping Script) async throws {
         // The port that the system gives for datagrams may be another's for streams.
         for _ in 0..<50 {
             let datagrams = try await Self.datagrams(script)
-            let address = try #require(datagrams.localAddress)
-            guard let stream = try? await Self.stream(script, at: address) else {
+            guard let address = datagrams.localAddress, let stream = try? await Self.stream(script, at: address) else {
                 try await datagrams.close().get()
                 continue
             }
@@ -87,5 +83,5 @@ final class ScriptedNameServer: Sendable {
             .bind(to: address).get()
     }
 
-    func stop() async throws { for channel in channels { try await channel.close().get() } }
+    package func stop() async throws { for channel in channels { try await channel.close().get() } }
 }

@@ -40,7 +40,7 @@ package struct NameServers: Hashable, Sendable {
         let parts = word.split(separator: ":", maxSplits: 1)
         guard parts.count == 2, let value = Int(parts[1]) else { return }
         switch parts[0] {
-        // Patience of a command line's kind would be too much for a client with deadlines.
+        // Patience of a command line's kind would be too much for whoever has deadlines.
         case "timeout": timeout = .seconds(Int64(min(max(1, value), 5)))
         case "attempts": attempts = min(max(1, value), 3)
         default: break

@@ -1,10 +1,10 @@
 package import NIOCore
 
-/// Why a message of a name server is not taken.
+/// Why a message of a name server is not taken, or there is none.
 package struct DNSError: Error, Hashable, CustomStringConvertible {
     package let description: String
 
-    init(_ description: String) { self.description = description }
+    package init(_ description: String) { self.description = description }
 }
 
 /// One question for SRV records, and what is read from the answers to it (RFC 1035, RFC 2782).
