@@ -154,7 +154,13 @@ private struct Examiner: Sendable {
                     sound.append((collection, table, judge.index == .hnsw || judge.index == .ivfflat))
                 }
             }
-            if scope == .everything { await look(at: sound, shard.name, name, connection, &result) }
+            if scope == .everything {
+                await look(at: sound, shard.name, name, connection, &result)
+                let answer = try await LayoutProbe(connection: connection, patience: config.pool.connectTimeout).answer()
+                result.findings += collections.flatMap {
+                    LayoutJudge.findings(answer, of: $0, shard: shard.name, replica: name)
+                }
+            }
             return true
         } catch {
             result.findings.append(
