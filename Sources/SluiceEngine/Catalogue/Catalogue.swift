@@ -226,7 +226,7 @@ extension Collection {
     func checkServed() throws(SearchError) {
         guard isHeld else { return }
         throw SearchError(
-            .unavailable, "\(name): it is being moved, and no database has said yet which of its layouts is the true one",
+            .unavailable, "\(name): it is being moved, and no database has said which of its layouts is the true one",
             retryAfter: .milliseconds(500))
     }
 

@@ -13,6 +13,12 @@ public struct LayoutReport: Hashable, Sendable {
     public var shard: String
     public var replica: String
     public var answer: LayoutAnswer
+
+    public init(shard: String, replica: String, _ answer: LayoutAnswer) {
+        self.shard = shard
+        self.replica = replica
+        self.answer = answer
+    }
 }
 
 /// Collections that a server has refused a write to because they are being moved.
@@ -48,7 +54,7 @@ extension SharedState {
                 for replica in shard.replicas where asked.insert(replica.backend).inserted {
                     group.addTask {
                         LayoutReport(
-                            shard: shard.name, replica: replica.name, answer: await Self.ask(replica.backend, lanes))
+                            shard: shard.name, replica: replica.name, await Self.ask(replica.backend, lanes))
                     }
                 }
             }

@@ -171,7 +171,7 @@ public struct CheckSummary: Encodable, Sendable {
         case indexes
     }
 
-    init(_ config: GatewayConfig) {
+    package init(_ config: GatewayConfig) {
         shards = config.shards.count
         replicas = config.shards.reduce(0) { $0 + $1.replicas.count }
         collections = config.collections.count

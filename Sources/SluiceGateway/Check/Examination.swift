@@ -156,7 +156,8 @@ private struct Examiner: Sendable {
             }
             if scope == .everything {
                 await look(at: sound, shard.name, name, connection, &result)
-                let answer = try await LayoutProbe(connection: connection, patience: config.pool.connectTimeout).answer()
+                let probe = LayoutProbe(connection: connection, patience: config.pool.connectTimeout)
+                let answer = try await probe.answer()
                 result.findings += collections.flatMap {
                     LayoutJudge.findings(answer, of: $0, shard: shard.name, replica: name)
                 }

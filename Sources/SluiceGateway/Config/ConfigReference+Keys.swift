@@ -202,8 +202,7 @@ extension ConfigReference {
             .init("collections[].shards", else: "all", "where it lies, in the order of the hash's remainders"),
             .init(
                 "collections[].epoch", \.collections[0].epoch,
-                "of this table and these shards: the number grows by one when the rows are moved ([topology](topology.md))"
-            ),
+                "of this table and these shards: the next number when the rows are moved ([topology](topology.md))"),
             .init(
                 "collections[].next.table", else: "none",
                 "another table, which the rows are being moved to; with `next` both keys are required"),

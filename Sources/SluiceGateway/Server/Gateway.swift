@@ -42,9 +42,8 @@ package final class Gateway: Sendable {
 
     private init(
         config: GatewayConfig, isUnprotected: Bool, hasInherited: Bool, logger: Logger, house: House,
-        topology: TopologyKeeper, layouts: LayoutKeeper, registry: SessionRegistry, traffic: Traffic, keeper: AccessKeeper,
-        sessions: SessionFactory,
-        group: MultiThreadedEventLoopGroup,
+        topology: TopologyKeeper, layouts: LayoutKeeper, registry: SessionRegistry, traffic: Traffic,
+        keeper: AccessKeeper, sessions: SessionFactory, group: MultiThreadedEventLoopGroup,
         listeners: Listeners.Bound
     ) {
         self.traffic = traffic
@@ -126,8 +125,8 @@ package final class Gateway: Sendable {
             let listeners = try await Listeners(config.listen, sockets, group: group, sessions: sessions).bind()
             let gateway = Gateway(
                 config: config, isUnprotected: isUnprotected, hasInherited: sockets.addresses != nil, logger: logger,
-                house: house, topology: topology, layouts: layouts, registry: registry, traffic: traffic, keeper: keeper,
-                sessions: sessions, group: group, listeners: listeners)
+                house: house, topology: topology, layouts: layouts, registry: registry, traffic: traffic,
+                keeper: keeper, sessions: sessions, group: group, listeners: listeners)
             gateway.beginFollowing()
             return gateway
         } catch {
