@@ -18,7 +18,9 @@ import Testing
         """
     }
 
-    private static func frame(_ at: Double, _ replicas: [String], ok: Double = 0) throws -> LiveFrame {
+    private static func frame(
+        _ at: Double, _ replicas: [String], ok: Double = 0, collection: String = ""
+    ) throws -> LiveFrame {
         let text = """
             {"at": \(at), "state": {
                "is_ready": true, "is_draining": false,
@@ -29,7 +31,7 @@ import Testing
                            "paused_sessions": 0},
                "admission": {"running": 2, "limit": 16, "waiting": 0}, "reactors": [{"lag": 0}],
                "collections": [{"name": "programs", "metric": "cosine", "dimensions": 3, "shards": ["s0"],
-                                "is_ready": true}],
+                                "is_ready": true\(collection)}],
                "shards": [{"name": "s0", "primary": "a", "is_in_conflict": false, "conflicts": 0, "extra_attempts": 0,
                            "refused_extra_attempts": 0, "replicas": [\(replicas.joined(separator: ","))]}],
                "integrity_failures": 0},
@@ -55,6 +57,18 @@ import Testing
                     replica("c", leases: 20, latency: "null", lag: "null"),
                 ], ok: 2_000))
         return screen
+    }
+
+    @Test(arguments: [("\"epoch\": 3, ", "moving programs (epoch 3)"), ("", "moving programs (epoch ?)")])
+    func aCollectionThatIsBeingMovedIsShown(epoch: String, words: String) throws {
+        var screen = TopScreen()
+        screen.take(
+            try Self.frame(
+                1, [Self.replica("a")],
+                collection: ", \(epoch)\"move\": {\"next_epoch\": 4, \"next_shards\": [\"s0\"]}"))
+        #expect(screen.lines[1].hasSuffix(words), "\(screen.lines)")
+        screen.take(try Self.frame(2, [Self.replica("a")]))
+        #expect(!screen.lines[1].contains("moving"))
     }
 
     @Test func ratesAreOfTheTimeBetweenTheFrames() throws {

@@ -17,7 +17,9 @@ import Testing
 
     static let next = ", next: {table: packages_e2, shards: [s0, s1, s2]}"
 
-    static func config(_ more: String, table: String = "packages", shards: String = "[s0, s1]") throws -> GatewayConfig {
+    static func config(
+        _ more: String, table: String = "packages", shards: String = "[s0, s1]"
+    ) throws -> GatewayConfig {
         try GatewayConfig.parse(text(more, table: table, shards: shards), file: "f", environment: [:])
     }
 
