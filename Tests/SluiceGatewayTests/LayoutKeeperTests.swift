@@ -9,7 +9,7 @@ import Testing
     private static let next = LayoutConfigTests.next
 
     private static func config(
-        _ more: String = next, table: String = "packages", shards: String = "[s0, s1]"
+        _ more: String = LayoutConfigTests.next, table: String = "packages", shards: String = "[s0, s1]"
     ) throws -> GatewayConfig {
         try LayoutConfigTests.config(more, table: table, shards: shards)
     }
@@ -21,7 +21,7 @@ import Testing
         let keeper = LayoutKeeper()
         keeper.adopt(keeper.prospect(of: config, after: nil))
         _ = keeper.heard([LayoutReport(shard: "s0", replica: "a", answer)], of: config)
-        return (keeper, config.serving(keeper.choices))
+        return (keeper, config.choosing(keeper.choices))
     }
 
     private static func serving(_ config: GatewayConfig) -> LayoutChoice.Serving { config.collections[0].serving }
@@ -65,22 +65,22 @@ import Testing
     @Test func theSameConfigurationReadAnewKeepsWhatWasChosen() throws {
         let config = try Self.config()
         let (keeper, served) = Self.served(config, .epochs(["packages": 2]))
-        #expect(Self.serving(config.serving(keeper.prospect(of: config, after: served))) == .next)
+        #expect(Self.serving(config.choosing(keeper.prospect(of: config, after: served))) == .next)
     }
 
     /// s2 is taken out of the next layout before it is served, and after.
     @Test func anotherNextLayoutIsNotServedBecauseThisOneWas() throws {
         let other = try Self.config(", next: {table: packages_e2, shards: [s0, s1]}")
         let (keeper, moved) = Self.served(try Self.config(), .epochs(["packages": 2]))
-        #expect(Self.serving(other.serving(keeper.prospect(of: other, after: moved))) == .unknown)
+        #expect(Self.serving(other.choosing(keeper.prospect(of: other, after: moved))) == .unknown)
         let (earlier, current) = Self.served(try Self.config(), .epochs([:]))
-        #expect(Self.serving(other.serving(earlier.prospect(of: other, after: current))) == .current)
+        #expect(Self.serving(other.choosing(earlier.prospect(of: other, after: current))) == .current)
     }
 
     @Test func afterTheMoveAFurtherOneBeginsWithWhatIsServed() throws {
         let (keeper, moved) = Self.served(try Self.config(), .epochs(["packages": 2]))
         let own = try Self.config(", epoch: 2", table: "packages_e2", shards: "[s0, s1, s2]")
-        let served = own.serving(keeper.prospect(of: own, after: moved))
+        let served = own.choosing(keeper.prospect(of: own, after: moved))
         #expect(served.collections[0].asServed == moved.collections[0].asServed)
         keeper.adopt(keeper.prospect(of: own, after: moved))
         #expect(keeper.choices == [:])

@@ -15,7 +15,7 @@ public struct LayoutChoice: Hashable, Sendable {
     public enum Answer: Hashable, Sendable {
         case epoch(Int)
         /// It has no row of the collection, or no such table.
-        case none
+        case noRow
         case failed
     }
 
@@ -48,7 +48,7 @@ public struct LayoutChoice: Hashable, Sendable {
         let epochs = answers.compactMap { answer -> Int? in
             switch answer {
             case .epoch(let epoch): epoch
-            case .none: epoch
+            case .noRow: epoch
             case .failed: nil
             }
         }

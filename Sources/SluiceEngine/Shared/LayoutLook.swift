@@ -1,4 +1,4 @@
-public import SluiceCore
+internal import SluiceCore
 internal import Synchronization
 
 /// What a server says of where collections lie.
@@ -45,9 +45,10 @@ public final class MovedCollections: Sendable {
 
 extension SharedState {
     /// Asks all servers of these shards that are served where collections lie, side by side, over connections of their
-    /// pools. One that does not answer within a second has failed.
+    /// pools. One that does not answer within half a second has failed.
     public func layouts(on shards: Set<String>) async -> [LayoutReport] {
-        let (catalogue, lanes) = (catalogue, allLanes)
+        let catalogue = catalogue
+        let lanes = allLanes
         return await withTaskGroup(of: LayoutReport.self) { group in
             var asked: Set<Int> = []
             for shard in catalogue.shards where shards.contains(shard.name) {
@@ -77,7 +78,7 @@ extension SharedState {
 }
 
 extension SearchLane {
-    private static var layoutPatience: Duration { .seconds(1) }
+    private static var layoutPatience: Duration { .milliseconds(500) }
     private static let hasLayouts = WriteCommand(LayoutTable.isThere)
     private static let layouts = WriteCommand(LayoutTable.read)
 

@@ -1,4 +1,4 @@
-package import SluiceCore
+internal import SluiceCore
 package import SluiceEngine
 internal import SluicePostgres
 internal import SluiceReactor

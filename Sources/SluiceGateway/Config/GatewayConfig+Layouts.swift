@@ -16,7 +16,7 @@ extension GatewayConfig {
 
     /// The same with each collection served from where its choice says; one that is being moved and has none from
     /// nowhere.
-    package func serving(_ layouts: [String: LayoutChoice]) -> GatewayConfig {
+    package func choosing(_ layouts: [String: LayoutChoice]) -> GatewayConfig {
         var config = self
         for number in config.collections.indices {
             let collection = config.collections[number]
@@ -27,6 +27,13 @@ extension GatewayConfig {
     }
 
     package var hasNextLayouts: Bool { collections.contains { $0.next != nil } }
+
+    /// The same as its file has it.
+    var unchosen: GatewayConfig {
+        var config = self
+        for number in config.collections.indices { config.collections[number].serving = .current }
+        return config
+    }
 
     /// The same without the collections that are being moved.
     var withoutNextLayouts: GatewayConfig {

@@ -95,7 +95,7 @@ package final class Gateway: Sendable {
         await topology.awaitFirst(within: config.pool.connectTimeout)
         let layouts = LayoutKeeper()
         layouts.adopt(layouts.prospect(of: config, after: nil))
-        config = config.serving(topology.places).serving(layouts.choices)
+        config = config.serving(topology.places).choosing(layouts.choices)
         raiseDescriptorLimit(config, logger)
         let house = try House(config, metrics: metrics, logger: logger)
         house.shared.fences.replace(topology.fences(of: config))
@@ -212,7 +212,7 @@ package final class Gateway: Sendable {
         // What follows now answers until it is known that the other is taken.
         let prospect = topology.prospect(of: wanted)
         await prospect.awaitFirst(within: wanted.pool.connectTimeout)
-        wanted = wanted.serving(prospect.places).serving(layouts.prospect(of: wanted, after: old))
+        wanted = wanted.serving(prospect.places).choosing(layouts.prospect(of: wanted, after: old))
         let (new, left) = old.taking(wanted)
         do {
             let objections = ListeningRule.objections(new.listen, new.admin, new.access)
@@ -245,7 +245,7 @@ package final class Gateway: Sendable {
         }
         take(new)
         house.shared.moved.doubts.continuation.yield()
-        report(ConfigDifference(old, new).lines, left)
+        report(ConfigDifference(old.unchosen, new.unchosen).lines, left)
         return []
     }
 

@@ -30,8 +30,9 @@ extension Gateway {
             guard let epoch = choice.served else { continue }
             logger.notice("the collection is being moved", metadata: ["collection": "\(name)", "epoch": "\(epoch)"])
         }
-        let served = config.serving(choices)
-        if served.collections != config.collections { await house.follow(try house.blueprint(of: served)) }
+        let served = config.choosing(choices)
+        let blueprint = try house.blueprint(of: served)
+        await house.follow(blueprint)
         let moving = served.collections.filter { $0.next != nil && $0.serving != .unknown }.map(\.asServed)
         try take(try await examine(moving, of: served), house.shared.catalogue, logger)
         return served
@@ -44,15 +45,21 @@ extension Gateway {
             while (try? await Task.sleep(for: Self.layoutInterval)) != nil { doubts.continuation.yield() }
         }
         let looking = Task { [weak self] in
-            for await _ in doubts.stream {
-                await self?.lookAtLayouts()
-                guard (try? await Task.sleep(for: Self.layoutPause)) != nil else { return }
+            await withDiscardingTaskGroup { group in
+                for await _ in doubts.stream {
+                    if let served = await self?.lookAtLayouts() {
+                        // Whoever moves the next collection does not wait for this.
+                        group.addTask { [weak self] in await self?.examine(served) }
+                    }
+                    guard (try? await Task.sleep(for: Self.layoutPause)) != nil else { return }
+                }
             }
         }
         return [ticking, looking]
     }
 
-    private func lookAtLayouts() async {
+    /// - Returns: what is served since then, if it is something else.
+    private func lookAtLayouts() async -> ServedLayouts? {
         let config = config
         let refused = house.shared.moved.takeRefused()
         for collection in config.collections where refused.contains(collection.name) && collection.next == nil {
@@ -60,7 +67,7 @@ extension Gateway {
                 "a write was refused because the collection is being moved, and the configuration has no `next` of it",
                 metadata: ["collection": "\(collection.name)"])
         }
-        guard config.hasNextLayouts else { return }
+        guard config.hasNextLayouts else { return nil }
         let answers = await reports.pass { await house.shared.layouts(on: LayoutKeeper.shards(of: config)) }
         for complaint in layouts.heard(answers ?? [], of: config) {
             if let text = complaint.text {
@@ -69,23 +76,23 @@ extension Gateway {
                 logger.notice("its epoch is clear again", metadata: ["collection": "\(complaint.collection)"])
             }
         }
-        guard config.serving(layouts.choices).collections != config.collections else { return }
-        _ = await changes.pass { await self.reports.pass { await self.takeLayouts() } }
+        guard config.choosing(layouts.choices).collections != config.collections else { return nil }
+        return await changes.pass { await self.reports.pass { await self.takeLayouts() } ?? nil }
     }
 
     private static func log(_ complaint: String, of collection: String, _ logger: Logger) {
         logger.error("\(complaint)", metadata: ["collection": "\(collection)"])
     }
 
-    /// The same path that another configuration goes: what runs ends in the layout that it began in. What lies in the
-    /// other one is looked at afterwards, as whoever writes waits for this.
-    private func takeLayouts() async {
+    /// The same path that another configuration goes: what runs ends in the layout that it began in.
+    private func takeLayouts() async -> ServedLayouts? {
         let old = config
-        let new = old.serving(layouts.choices)
-        guard new.collections != old.collections else { return }
+        let new = old.choosing(layouts.choices)
+        guard new.collections != old.collections else { return nil }
         let blueprint: Blueprint
         do { blueprint = try house.blueprint(of: new) } catch {
-            return logger.error("the layout that the databases name cannot be served: \(error)")
+            logger.error("the layout that the databases name cannot be served: \(error)")
+            return nil
         }
         await house.follow(blueprint)
         take(new)
@@ -95,10 +102,23 @@ extension Gateway {
             logger.notice("\(text)", metadata: ["collection": "\(served.name)", "epoch": "\(served.epoch)"])
             house.shared.journal.add(.init(.topology, shard: "", "\(served.name): \(text)"), at: house.now)
         }
+        return ServedLayouts(old: old, new: new, catalogue: blueprint.catalogue)
+    }
+
+    /// Looks at what lies in the layouts that are served now.
+    private func examine(_ served: ServedLayouts) async {
         do {
-            try Self.take(try await examineNews(of: new, since: old, blueprint.catalogue), blueprint.catalogue, logger)
+            let found = try await examineNews(of: served.new, since: served.old, served.catalogue)
+            try Self.take(found, served.catalogue, logger)
         } catch {
             for reason in (error as? StartRefused)?.reasons ?? ["\(error)"] { logger.error("\(reason)") }
         }
     }
+}
+
+/// A switch that has been made.
+private struct ServedLayouts: Sendable {
+    var old: GatewayConfig
+    var new: GatewayConfig
+    var catalogue: Catalogue
 }

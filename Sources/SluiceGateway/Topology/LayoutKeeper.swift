@@ -69,7 +69,7 @@ package final class LayoutKeeper: Sendable {
     /// - Returns: what is to be said, once.
     package func heard(_ reports: [LayoutReport], of config: GatewayConfig) -> [Complaint] {
         state.withLock { state in
-            config.collections.compactMap { collection in
+            config.collections.compactMap { collection -> Complaint? in
                 let name = collection.name
                 guard let next = collection.next, let known = state.choices[name], known.epoch == collection.epoch
                 else { return nil }
@@ -102,7 +102,7 @@ package final class LayoutKeeper: Sendable {
 extension LayoutReport {
     fileprivate func answer(of collection: String) -> LayoutChoice.Answer {
         switch answer {
-        case .epochs(let epochs): epochs[collection].map { .epoch($0) } ?? .none
+        case .epochs(let epochs): epochs[collection].map { .epoch($0) } ?? .noRow
         case .failed: .failed
         }
     }

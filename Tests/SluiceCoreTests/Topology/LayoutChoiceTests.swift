@@ -18,24 +18,24 @@ import Testing
 
     @Test func nothingIsServedBeforeSomebodyAnswers() {
         #expect(LayoutChoice(epoch: 4).served == nil)
-        #expect(Self.served([], [.failed, .failed], [.failed, .none]) == [.unknown, .unknown, .current])
+        #expect(Self.served([], [.failed, .failed], [.failed, .noRow]) == [.unknown, .unknown, .current])
     }
 
     @Test func withoutARowTheConfigurationsOwnEpochHolds() {
-        #expect(Self.served([.none]) == [.current])
-        #expect(LayoutChoice(epoch: 4).answered([.none]).served == 4)
+        #expect(Self.served([.noRow]) == [.current])
+        #expect(LayoutChoice(epoch: 4).answered([.noRow]).served == 4)
     }
 
     @Test func theHighestEpochCounts() {
-        #expect(Self.served([.none, .epoch(5), .failed, .epoch(4)]) == [.next])
+        #expect(Self.served([.noRow, .epoch(5), .failed, .epoch(4)]) == [.next])
         #expect(Self.served(from: .current, [.epoch(4)], [.epoch(5), .epoch(4)]) == [.current, .next])
         #expect(LayoutChoice(epoch: 4).answered([.epoch(5)]).served == 5)
     }
 
     /// The shard that had heard of it is away, and the others' rows are behind.
     @Test func thereIsNoWayBack() {
-        #expect(Self.served([.epoch(5)], [.epoch(4), .none], [.failed], []) == [.next, .next, .next, .next])
-        #expect(LayoutChoice(epoch: 4).answered([.epoch(5)]).answered([.none]).disagreement == nil)
+        #expect(Self.served([.epoch(5)], [.epoch(4), .noRow], [.failed], []) == [.next, .next, .next, .next])
+        #expect(LayoutChoice(epoch: 4).answered([.epoch(5)]).answered([.noRow]).disagreement == nil)
     }
 
     @Test func anOutageChangesNothing() {

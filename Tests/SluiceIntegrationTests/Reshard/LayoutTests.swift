@@ -64,7 +64,7 @@ extension PostgreSQL {
         }
 
         private func config(
-            _ more: String = next, table: String = "layout_old", shards: String = "[s0]"
+            _ more: String = Layouts.next, table: String = "layout_old", shards: String = "[s0]"
         ) throws -> GatewayConfig {
             try replicas.config(
                 extraCollections: "  - {name: moving, table: \(table), metric: l2, dimensions: "
