@@ -190,7 +190,7 @@ import Testing
 
     @Test func nothingIsServedOfItAndTheOthersAre() async throws {
         let script = Script()
-        try await withLanes([[Self.primary("s0", script)]], slices: [slice]) { lanes, shared in
+        try await withLanes([[Self.primary("s0", script)]], slices: [slice]) { (lanes, shared) async throws in
             await serve(shared) { $0.isHeld = $0.name == "a" }
             let error = Self.error(await lanes[0].search(.of(["a"])).result)
             #expect(error?.code == .unavailable && error?.message.contains("is being moved") == true)
