@@ -82,6 +82,15 @@ extension PostgreSQL {
             try #require(await gateway.state()?.collections.first { $0.name == "moving" })
         }
 
+        private func refusal(of body: () async throws -> Void) async -> SluiceError? {
+            do {
+                try await body()
+                return nil
+            } catch {
+                return error as? SluiceError
+            }
+        }
+
         @Test(.timeLimit(.minutes(2))) func searchesGoOnWhileTheLayoutIsSwitched() async throws {
             try await withTables { _, _ in
                 try await withGateway(try config()) { client, gateway in
@@ -164,22 +173,19 @@ extension PostgreSQL {
                 try await withGateway(try config()) { client, _ in
                     let rows = (Int64(1_000)..<1_040).map(LoadTable.row)
                     func upsert() async -> SluiceError? {
-                        do throws(SluiceError) {
+                        await refusal {
                             _ = try await client.upsert("moving", columns: LoadTable.columns, rows: rows)
-                            return nil
-                        } catch {
-                            return error
                         }
                     }
-                    func load(_ mode: LoadMode) async -> SluiceError.Code? {
+                    func load(_ mode: LoadOptions.Mode) async -> SluiceError.Code? {
                         var options = LoadOptions()
                         options.mode = mode
                         options.skipBad = mode == .append ? 10 : 0
-                        return await code {
+                        return await refusal {
                             _ = try await client.load(
                                 "moving", columns: LoadTable.columns, rows: LoadTable.rows(2_000..<2_100),
                                 options: options)
-                        }
+                        }?.code
                     }
                     #expect(await upsert() == nil)
                     try fence(old)
