@@ -20,7 +20,7 @@ import Testing
     }
 
     static func frame(
-        _ at: Double, _ replicas: [String], ok: Double = 0, topology: String? = nil
+        _ at: Double, _ replicas: [String], ok: Double = 0, topology: String? = nil, collection: String = ""
     ) throws -> LiveFrame {
         let text = """
             {"at": \(at), "state": {
@@ -32,7 +32,7 @@ import Testing
                            "paused_sessions": 0},
                "admission": {"running": 2, "limit": 16, "waiting": 0}, "reactors": [{"lag": 0}],
                "collections": [{"name": "programs", "metric": "cosine", "dimensions": 3, "shards": ["s0"],
-                                "is_ready": true}],
+                                "is_ready": true\(collection)}],
                "shards": [{"name": "s0", "primary": "a", "is_in_conflict": false, "conflicts": 0, "extra_attempts": 0,
                            "refused_extra_attempts": 0, "replicas": [\(replicas.joined(separator: ","))],
                            "topology": \(topology ?? "null")}],
@@ -59,6 +59,18 @@ import Testing
                     replica("c", leases: 20, latency: "null", lag: "null"),
                 ], ok: 2_000))
         return screen
+    }
+
+    @Test(arguments: [("\"epoch\": 3, ", "moving programs (epoch 3)"), ("", "moving programs (epoch ?)")])
+    func aCollectionThatIsBeingMovedIsShown(epoch: String, words: String) throws {
+        var screen = TopScreen()
+        screen.take(
+            try Self.frame(
+                1, [Self.replica("a")],
+                collection: ", \(epoch)\"move\": {\"next_epoch\": 4, \"next_shards\": [\"s0\"]}"))
+        #expect(screen.lines[1].hasSuffix(words), "\(screen.lines)")
+        screen.take(try Self.frame(2, [Self.replica("a")]))
+        #expect(!screen.lines[1].contains("moving"))
     }
 
     @Test func ratesAreOfTheTimeBetweenTheFrames() throws {

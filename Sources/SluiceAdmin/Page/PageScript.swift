@@ -77,8 +77,11 @@ extension PageText {
           const missing = state.collections.filter((each) => !each.is_ready).map((each) => each.name);
           const words = state.is_draining ? "draining" : missing.length === 0 ? "ready"
             : "not whole: " + missing.join(", ");
+          const moving = state.collections.filter((each) => each.move)
+            .map((each) => "; " + each.name + " is being moved, epoch " + (each.epoch || "not known"));
           // Said only when it changes: it is read out.
-          if (place("readiness").textContent !== words) place("readiness").textContent = words;
+          const said = words + moving.join("");
+          if (place("readiness").textContent !== said) place("readiness").textContent = said;
           place("readiness").className = state.is_ready ? "good" : "bad";
         }
 

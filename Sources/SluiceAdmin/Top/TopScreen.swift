@@ -136,6 +136,11 @@ package struct TopScreen: Hashable, Sendable {
         }
         second += "  sessions \(state.clients.sessions)"
         second += "  memory \(state.process.residentBytes.map(Shown.bytes) ?? "?")"
+        let moving = state.collections.filter { $0.move != nil }
+        if !moving.isEmpty {
+            let names = moving.map { "\($0.name) (epoch \($0.epoch.map(String.init) ?? "?"))" }
+            second += "  moving \(names.joined(separator: ", "))"
+        }
         return [
             "sluice \(state.process.version), up \(Shown.age(state.process.uptime)), \(readiness): \(speed ?? "…")",
             second,

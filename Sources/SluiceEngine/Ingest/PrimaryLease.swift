@@ -160,6 +160,7 @@ extension BackendFailure {
         case "23514": return "a check\(named) is violated\(state)"
         case "23503": return "a foreign key\(named) is violated\(state)"
         case "42501" where !detail.contains(JournalTable.schema): return "the database role may not do this\(state)"
+        case LayoutTable.fencedState: return "the collection is being moved, and takes no writes for a moment\(state)"
         case "55P03": return "a lock was not free in time\(state)"
         default: return detail + (detail.contains("SQLSTATE") ? "" : state)
         }
@@ -169,6 +170,7 @@ extension BackendFailure {
 
     func error(_ collection: String, shard: String) -> SearchError {
         let place = "collection \"\(collection)\", shard \(shard)"
+        if isFencedTable { return SearchError(beingMoved: place) }
         switch reason {
         case .saturated: return SearchError(busyBecause: place, retryAfter: retryAfter, depth: queueDepth)
         case .timedOut where !isRefusal: return SearchError(.deadlineExceeded, "\(place): no answer in time")

@@ -156,7 +156,14 @@ private struct Examiner: Sendable {
                     sound.append((collection, table, judge.index == .hnsw || judge.index == .ivfflat))
                 }
             }
-            if scope == .everything { await look(at: sound, shard.name, name, connection, &result) }
+            if scope == .everything {
+                await look(at: sound, shard.name, name, connection, &result)
+                let probe = LayoutProbe(connection: connection, patience: config.pool.connectTimeout)
+                let answer = try await probe.answer()
+                result.findings += collections.flatMap {
+                    LayoutJudge.findings(answer, of: $0, shard: shard.name, replica: name)
+                }
+            }
             return true
         } catch {
             result.findings.append(

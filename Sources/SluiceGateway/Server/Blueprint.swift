@@ -293,7 +293,7 @@ struct Blueprint {
 
     private static func collections(_ config: GatewayConfig) -> [Collection] {
         let places = Dictionary(uniqueKeysWithValues: config.shards.enumerated().map { ($1.name, $0) })
-        return config.collections.map { Collection($0, shards: $0.shards.compactMap { places[$0] }) }
+        return config.collections.map(\.asServed).map { Collection($0, shards: $0.shards.compactMap { places[$0] }) }
     }
 }
 
@@ -316,6 +316,8 @@ extension Collection {
         sharesSearches = collection.singleFlight
         isCached = collection.cache
         maxStaleness = collection.maxStaleness
+        epoch = collection.epoch
+        isHeld = collection.serving == .unknown
     }
 }
 

@@ -22,11 +22,8 @@ extension Gateway {
             if report.isFenced { shards[number].primary = report.writable }
         }
         let serving = Set(shards.filter(\.isServing).map(\.name))
-        let collections = topology.catalogue.numbered.map { collection in
-            let names = collection.shards.map { topology.catalogue.shards[$0].name }
-            return GatewayState.Collection(
-                name: collection.name, metric: collection.metric.rawValue, dimensions: collection.dimensions,
-                shards: names, isReady: serving.isSuperset(of: names))
+        let collections = topology.catalogue.numbered.map {
+            collectionState($0, topology.catalogue, serving: serving)
         }
         return GatewayState(
             isReady: !isDraining && collections.allSatisfy(\.isReady), isDraining: isDraining, process: process,

@@ -143,8 +143,12 @@ package struct GatewayState: Codable, Hashable, Sendable {
         package var metric: String
         package var dimensions: Int
         package var shards: [String]
-        /// Every shard can answer.
+        /// Every shard can answer, and it is known which layout is the true one.
         package var isReady: Bool
+        /// Of the layout that is served; nil while it is not known which is the true one.
+        package var epoch: Int?
+        /// Nil unless the configuration has a next layout.
+        package var move: Move?
     }
 
     /// Serving, and every collection is ready.
