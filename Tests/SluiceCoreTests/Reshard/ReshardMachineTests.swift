@@ -27,7 +27,7 @@ import Testing
 
     /// Compared and fenced at 0 ms.
     private static func fenced(_ change: (inout ReshardMachine.Limits) -> Void = { _ in }) -> ReshardMachine {
-        var machine = machine(.catchUp, change)
+        var machine = Self.machine(.catchUp, change)
         machine.caughtUp(quick(), now: at(0))
         machine.compared([])
         machine.caughtUp(quick(), now: at(0))
