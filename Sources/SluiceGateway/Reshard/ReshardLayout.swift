@@ -94,6 +94,8 @@ struct ReshardProblem: Error, Sendable {
         case unreachable
         /// A database refused, or its connection was lost.
         case failed
+        /// Somebody holds a lock for too long.
+        case locked
     }
 
     var kind: Kind

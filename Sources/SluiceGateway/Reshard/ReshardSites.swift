@@ -10,6 +10,8 @@ struct ReshardSite: Sendable {
     /// Whom the shard's source has named.
     var leader: MemberPlace?
     var connection: PostgresConnection
+    /// When whatever is asked must have been answered.
+    var limit = Instant.distantFuture
     /// `SHARD/REPLICA`, for messages.
     var name: String { "\(shard)/\(replica.name)" }
 }
@@ -107,8 +109,14 @@ extension ReshardSite {
     /// What reads a whole table or builds an index.
     static let longTime = Duration.seconds(7 * 86_400)
 
-    private static func limit(_ time: Duration) -> Int64 {
-        Instant(nanoseconds: Reactor.now()).advanced(by: time).nanoseconds
+    func limited(to limit: Instant) -> ReshardSite {
+        var site = self
+        site.limit = limit
+        return site
+    }
+
+    private func deadline(_ time: Duration) -> Int64 {
+        min(limit, Instant(nanoseconds: Reactor.now()).advanced(by: time)).nanoseconds
     }
 
     /// All rows of one query; its parameters are texts.
@@ -116,7 +124,7 @@ extension ReshardSite {
         _ sql: String, _ texts: [String] = [], within time: Duration = shortTime
     ) async throws(ReshardProblem) -> [[String?]] {
         do throws(PostgresFailure) {
-            return try await connection.rows(sql, texts, deadline: Self.limit(time))
+            return try await connection.rows(sql, texts, deadline: deadline(time))
         } catch {
             throw problem(error)
         }
@@ -137,7 +145,7 @@ extension ReshardSite {
                 values: .texts(statement.texts))
         }
         do throws(PostgresFailure) {
-            _ = try await connection.run(commands, deadline: Self.limit(time))
+            _ = try await connection.run(commands, deadline: deadline(time))
         } catch {
             throw problem(error)
         }
@@ -149,7 +157,7 @@ extension ReshardSite {
     /// Statements without parameters as one transaction: all or nothing.
     func change(_ script: [String], within time: Duration = shortTime) async throws(ReshardProblem) {
         do throws(ScriptFailure) {
-            try await connection.run(script: script, deadline: Self.limit(time))
+            try await connection.run(script: script, deadline: deadline(time))
         } catch {
             let start = error.statement.map { script[$0].prefix { !$0.isNewline } }
             throw ReshardProblem(
@@ -169,7 +177,7 @@ extension ReshardSite {
         while true {
             left -= 1
             do throws(ScriptFailure) {
-                return try await connection.run(script: whole, deadline: Self.limit(wait + Self.shortTime))
+                return try await connection.run(script: whole, deadline: deadline(wait + Self.shortTime))
             } catch {
                 // lock_not_available
                 guard error.failure.sqlState == "55P03" else {
@@ -179,7 +187,7 @@ extension ReshardSite {
                 }
                 guard left > 0, (try? await Task.sleep(for: .milliseconds(500))) != nil else {
                     throw ReshardProblem(
-                        .failed, "\(name): somebody's transaction holds a lock on the table for too long; end it, "
+                        .locked, "\(name): somebody's transaction holds a lock on the table for too long; end it, "
                             + "and run this again")
                 }
             }
@@ -191,7 +199,7 @@ extension ReshardSite {
         do throws(PostgresFailure) {
             _ = try await connection.copy(
                 sql, relation: relation, [RowFormat.copyHeader[...], rows[...], RowFormat.copyTrailer[...]],
-                deadline: Self.limit(Self.shortTime))
+                deadline: deadline(Self.shortTime))
         } catch {
             throw problem(error)
         }

@@ -213,7 +213,7 @@ extension ReshardSurvey {
             (SELECT string_agg(k.conname, ',') FROM pg_constraint k
                 WHERE k.contype = 'f' AND c.oid IN (k.conrelid, k.confrelid))
         FROM pg_class c
-        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = $2 AND NOT a.attisdropped
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname::text = $2 AND NOT a.attisdropped
         WHERE c.oid = to_regclass($1)
         """
 
