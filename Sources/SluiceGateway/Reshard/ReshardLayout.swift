@@ -78,6 +78,8 @@ public struct ReshardRequest: Sendable {
     public var batch = 1_000
     /// The most that writes may be refused for.
     public var maxPause = Duration.seconds(10)
+    /// In which every gateway sees the switch; it is part of the pause.
+    public var gatewayTime = Duration.seconds(3)
 
     public init(configPath: String, environment: [String: String], collection: String) {
         self.configPath = configPath

@@ -226,7 +226,7 @@ extension GatewayMain {
         _ request: ReshardRequest, progress: @escaping @Sendable (ReshardProgress) -> Void
     ) async throws -> ReshardSummary {
         var limits = ReshardMachine.Limits()
-        limits.maxPause = request.maxPause
+        (limits.maxPause, limits.gatewayTime) = (request.maxPause, request.gatewayTime)
         return try await summary(request, progress) { [limits] resharding async throws(ReshardProblem) in
             ReshardSummary(try await resharding.run(limits))
         }
