@@ -107,14 +107,16 @@ struct ReshardRun {
             report(ReshardProgress(phase: "compare", text: "compares all rows"))
             machine.compared(try await differences())
         case .fence(let until): try await fence(until)
-        case .drain(let until): try await underFence(until) { run async throws(ReshardProblem) in
-            let round = try await run.round(until)
-            run.machine.caughtUp(round, now: run.now)
-        }
-        case .compareTouched(let ids, let until): try await underFence(until) { run async throws(ReshardProblem) in
-            let differences = try await run.differences(of: ids, until)
-            run.machine.touchedCompared(differences, now: run.now)
-        }
+        case .drain(let until):
+            try await underFence(until) { run async throws(ReshardProblem) in
+                let round = try await run.round(until)
+                run.machine.caughtUp(round, now: run.now)
+            }
+        case .compareTouched(let ids, let until):
+            try await underFence(until) { run async throws(ReshardProblem) in
+                let differences = try await run.differences(of: ids, until)
+                run.machine.touchedCompared(differences, now: run.now)
+            }
         case .liftOldFence:
             try await liftOldFence()
             fencedAt = nil

@@ -59,7 +59,8 @@ struct ReshardConnector: Sendable {
             return await prepared(site)
         } catch {
             return .failure(
-                ReshardProblem(error.isUnreachable ? .unreachable : .failed, all: error.messages.map { "\(shard): \($0)" }))
+                ReshardProblem(
+                    error.isUnreachable ? .unreachable : .failed, all: error.messages.map { "\(shard): \($0)" }))
         }
     }
 
@@ -88,7 +89,8 @@ struct ReshardConnector: Sendable {
     func checkLeader(_ site: ReshardSite) throws(ReshardProblem) {
         guard finder.isStill(site.leader, of: site.shard) else {
             throw ReshardProblem(
-                .failed, "\(site.name): nothing more is written: its topology source names another leader, or none; "
+                .failed,
+                "\(site.name): nothing more is written: its topology source names another leader, or none; "
                     + "run it again")
         }
     }
@@ -187,7 +189,8 @@ extension ReshardSite {
                 }
                 guard left > 0, (try? await Task.sleep(for: .milliseconds(500))) != nil else {
                     throw ReshardProblem(
-                        .locked, "\(name): somebody's transaction holds a lock on the table for too long; end it, "
+                        .locked,
+                        "\(name): somebody's transaction holds a lock on the table for too long; end it, "
                             + "and run this again")
                 }
             }

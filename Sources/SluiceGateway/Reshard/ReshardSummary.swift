@@ -150,9 +150,9 @@ public struct ReshardSummary: Encodable, Sendable {
             self.init(
                 layout.collection, .failed,
                 [
-                    "\(layout.collection): nothing is switched: writes were paused \(fences) times, and the last changes "
-                        + "could not be taken over in the time; give it a longer --max-pause, write less meanwhile, "
-                        + "or end transactions that keep locks on \(layout.old.shown)"
+                    "\(layout.collection): nothing is switched: writes were paused \(fences) times, and the last "
+                        + "changes could not be taken over in the time; give it a longer --max-pause, write less "
+                        + "meanwhile, or end transactions that keep locks on \(layout.old.shown)"
                 ])
         case .stopped(.changesTooMuch):
             self.init(
@@ -172,7 +172,8 @@ public struct ReshardSummary: Encodable, Sendable {
         if found.isEmpty {
             self.init(
                 layout.collection, .fine,
-                ["\(layout.collection): \(new) has the rows of \(layout.old.shown): all counts and checksums are equal"])
+                ["\(layout.collection): \(new) has the rows of \(layout.old.shown): all counts and checksums are equal"]
+            )
         } else {
             self.init(layout.collection, .differs, ["\(layout.collection): \(new) is not as \(layout.old.shown)"])
         }
@@ -212,7 +213,8 @@ extension GatewayMain {
     /// - Throws: `ReactorError` if the process gets no thread for it.
     public static func reshardPlan(_ request: ReshardRequest) async throws -> ReshardPlan {
         do {
-            return try await Resharding.with(request, { _ in }) { resharding async throws(ReshardProblem) in
+            let unheard: ReshardRun.Report = { _ in }
+            return try await Resharding.with(request, unheard) { resharding async throws(ReshardProblem) in
                 let plan = try await resharding.plan()
                 return ReshardPlan(plan.layout, plan.survey, obstacles: plan.obstacles)
             }

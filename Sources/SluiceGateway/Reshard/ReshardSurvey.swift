@@ -81,7 +81,8 @@ package struct ReshardSurvey: Hashable, Sendable {
         let schemas = Set(old.compactMap { $0?.server.vectorSchema } + new.map(\.server.vectorSchema))
         if schemas.count > 1 {
             found.append(
-                "the extension vector is not in the same schema everywhere: \(schemas.sorted().joined(separator: ", "))")
+                "the extension vector is not in the same schema everywhere: \(schemas.sorted().joined(separator: ", "))"
+            )
         }
         if let first = old.first ?? nil {
             for other in old.dropFirst().compactMap(\.self) {
@@ -131,13 +132,13 @@ package struct ReshardSurvey: Hashable, Sendable {
         var found: [String] = []
         if server.freeConnections < Self.connectionsEach {
             found.append(
-                "\(server.freeConnections) connections are free, \(Self.connectionsEach) are needed: raise max_connections, "
-                    + "or lower the gateways' pool.max_size")
+                "\(server.freeConnections) connections are free, \(Self.connectionsEach) are needed: raise "
+                    + "max_connections, or lower the gateways' pool.max_size")
         }
         if !server.canKeepLayouts {
             found.append(
-                "the role may not create the table \(ReshardStatements.layouts), or write to it: GRANT CREATE ON SCHEMA "
-                    + "public, or create it")
+                "the role may not create the table \(ReshardStatements.layouts), or write to it: GRANT CREATE ON "
+                    + "SCHEMA public")
         }
         if !server.canKeepState { found.append("the role may not create tables in the schema \(JournalTable.schema)") }
         return found
@@ -286,7 +287,8 @@ extension ReshardSurvey {
         let name = [layout.old.quoted]
         let columns = try await site.rows(ReshardShape.columnsQuestion, name)
         guard !columns.isEmpty else { return nil }
-        let own = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c "
+        let own =
+            "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c "
             + "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)"
         guard
             let shape = ReshardShape(

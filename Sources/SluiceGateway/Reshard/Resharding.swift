@@ -90,7 +90,8 @@ struct Resharding: Sendable {
         let record: ReshardRecord
         if let state = kept?.state {
             guard state.layout == layout else {
-                let way = "\(state.layout.old.shown) to \(state.layout.new.shown) on "
+                let way =
+                    "\(state.layout.old.shown) to \(state.layout.new.shown) on "
                     + state.layout.new.shards.joined(separator: ", ")
                 throw ReshardProblem(
                     .wrong,
@@ -111,6 +112,7 @@ struct Resharding: Sendable {
         guard let shape = survey.old.first.flatMap(\.self)?.shape,
             let placement = HashPlacement(shardCount: layout.new.shards.count)
         else { throw ReshardProblem(.wrong, "there is no table \(layout.old.shown)") }
+        for site in sites { await site.connection.close() }
         let (sources, targets) = try await desk.connect(layout, connector, report)
         var run = ReshardRun(
             layout, shape: shape, placement: placement, connector: connector, desk: desk, sources: sources,
@@ -127,7 +129,8 @@ struct Resharding: Sendable {
             let there = try await site.rows(ReshardStatements.triggers, [layout.old.quoted])
             guard there.count == 3 else {
                 throw ReshardProblem(
-                    .wrong, "\(site.name): the triggers of \(layout.old.shown) are gone, so that not all changes are "
+                    .wrong,
+                    "\(site.name): the triggers of \(layout.old.shown) are gone, so that not all changes are "
                         + "known: run --abort, and begin again")
             }
         }
@@ -155,7 +158,8 @@ struct Resharding: Sendable {
         let layout = state.layout
         guard state.record.canBeAborted else {
             throw ReshardProblem(
-                .wrong, state.record.phase == .done
+                .wrong,
+                state.record.phase == .done
                     ? "the switch is done: gateways use \(layout.new.shown)"
                     : "the switch has begun, and there is no way back: run it again, and it goes on")
         }
@@ -192,7 +196,8 @@ struct Resharding: Sendable {
         if let collection = config.collections.first(where: { $0.name == layout.collection }) {
             guard (collection.schema, collection.table) != (layout.old.schema, layout.old.table) else {
                 throw ReshardProblem(
-                    .wrong, "the configuration's collection is still the old layout: give it "
+                    .wrong,
+                    "the configuration's collection is still the old layout: give it "
                         + layout.configLines.joined(separator: ", ") + "; without \(layout.old.shown) gateways cannot "
                         + "start with it as it is")
             }

@@ -57,7 +57,8 @@ extension PostgreSQL {
                     let epoch = "select epoch from public.sluice_layouts where collection = '\(name)'"
                     #expect(try table.replicas.query(server, epoch) == "2")
                     let indexes = try table.replicas.query(
-                        server, "select string_agg(indexname, ',' order by indexname) from pg_indexes "
+                        server,
+                        "select string_agg(indexname, ',' order by indexname) from pg_indexes "
                             + "where tablename = '\(table.new)'")
                     #expect(indexes == "\(table.new)_near,\(table.new)_pkey,\(table.new)_size")
                 }
@@ -132,10 +133,12 @@ extension PostgreSQL {
                 for server in MovedTable.primaries {
                     #expect(try table.replicas.query(server, "select to_regclass('public.\(table.new)')") == "")
                     let triggers = try table.replicas.query(
-                        server, "select count(*) from pg_trigger where tgrelid = 'public.\(table.name)'::regclass "
+                        server,
+                        "select count(*) from pg_trigger where tgrelid = 'public.\(table.name)'::regclass "
                             + "and tgname like 'sluice%'")
                     #expect(triggers == "0")
-                    let logs = "select count(*) from pg_class where relname like 'sluice_reshard_log_%' "
+                    let logs =
+                        "select count(*) from pg_class where relname like 'sluice_reshard_log_%' "
                         + "and relkind = 'r'"
                     #expect(try table.replicas.query(server, logs) == "0")
                 }
@@ -179,8 +182,8 @@ extension PostgreSQL {
                 let ids = (0..<100 as Range<Int64>).filter { MovedTable.shard(of: $0) == 0 && $0 % 7 > 0 }.prefix(2)
                 let (one, other) = (try #require(ids.first), try #require(ids.last))
                 try table.plant(
-                    "update public.\(table.new) set name = 'row ' || (\(one + other) - id) where id in (\(one), \(other))",
-                    at: one)
+                    "update public.\(table.new) set name = 'row ' || (\(one + other) - id) "
+                        + "where id in (\(one), \(other))", at: one)
                 let summary = try await GatewayMain.reshardVerify(table.request()) { _ in }
                 #expect(summary.verdict == .differs)
                 #expect(summary.differences.allSatisfy { $0.oldRows == $0.newRows && $0.shard == "s1" })
@@ -273,14 +276,16 @@ extension PostgreSQL {
                 #expect(try plan(["--to", "s1", "--table", table.name]).code == 78)
                 #expect(try plan(["--to", "s1,,s0", "--table", "x"]).code == 64)
                 _ = try table.replicas.query(
-                    "s1-a", "create table public.\(table.new) (id int); alter table public.\(table.name) "
+                    "s1-a",
+                    "create table public.\(table.new) (id int); alter table public.\(table.name) "
                         + "drop constraint \(table.name)_pkey")
                 let wrong = try plan(to + ["--json"])
                 #expect(wrong.code == 78)
                 let obstacles = try #require(wrong.json()["obstacles"] as? [String])
                 #expect(obstacles.contains("s1: public.\(table.name) has no primary key that is id alone"))
                 #expect(
-                    obstacles.contains("s1: there is a table public.\(table.new) already, which this move has not made"))
+                    obstacles.contains("s1: there is a table public.\(table.new) already, which this move has not made")
+                )
                 let run = try await table.run()
                 #expect(run.verdict == .wrong && run.messages == obstacles)
                 #expect(try table.phase == nil)
