@@ -9,21 +9,24 @@ package struct ReshardMachine: Sendable {
         package var maxPause: Duration = .seconds(10)
         /// In which every gateway sees the switch.
         package var gatewayTime: Duration = .seconds(3)
-        /// A round of catching up that took no longer, and left no more, is good enough to fence after it.
-        package var fastRound: Duration = .milliseconds(500)
+        /// A round of catching up with no more changes, taken and left, is good enough to fence after it, if it was
+        /// fast.
         package var shortLog = 1_000
         /// How often the old tables are fenced in vain.
         package var mostFences = 5
         /// Rows that changed since the tables were compared; above, they are compared anew.
         package var mostTouched = 200_000
         package var mostComparisons = 5
-        /// After so many rounds fewer changes must be waiting than before them.
+        /// After so many rounds fewer changes must be waiting than before them; and no more of them may be slow, one
+        /// after another.
         package var roundsPerLook = 200
 
         package init() {}
 
         /// What is left of a pause until the switch must have begun.
         var timeToSwitch: Duration { maxPause - gatewayTime }
+        /// Some rounds fit in the pause.
+        var fastRound: Duration { timeToSwitch / 4 }
     }
 
     package enum Step: Hashable, Sendable {
@@ -107,6 +110,7 @@ package struct ReshardMachine: Sendable {
     private var touched: Set<Int64> = []
     private var fences = 0
     private var rounds = 0
+    private var slowRounds = 0
     private var waitingBefore = Int.max
 
     /// - Parameter record: of a move that has not begun, or as another process left it.
@@ -193,11 +197,13 @@ package struct ReshardMachine: Sendable {
         switch state {
         case .catchingUp:
             note(round)
-            let isClose = round.took <= limits.fastRound && round.ids.count + round.waiting <= limits.shortLog
-            if isClose {
-                isCompared ? beginFence(now) : beginComparing()
-            } else {
+            if round.ids.count + round.waiting > limits.shortLog {
                 look(round)
+            } else if round.took > limits.fastRound {
+                slowRounds += 1
+                if slowRounds >= limits.roundsPerLook { stop(.writesAreFaster(waiting: round.waiting)) }
+            } else {
+                isCompared ? beginFence(now) : beginComparing()
             }
         case .draining(let until):
             note(round)
@@ -220,24 +226,27 @@ package struct ReshardMachine: Sendable {
 
     private mutating func beginComparing() {
         comparisons += 1
-        state = comparisons > limits.mostComparisons ? .ended(.stopped(.changesTooMuch)) : .comparing
+        if comparisons > limits.mostComparisons { stop(.changesTooMuch) } else { state = .comparing }
     }
 
     /// Whether the changes become fewer, every so many rounds.
     private mutating func look(_ round: Round) {
+        slowRounds = 0
         rounds += 1
         guard rounds % max(1, limits.roundsPerLook) == 0 else { return }
         if round.waiting > limits.shortLog, round.waiting >= waitingBefore {
-            state = .ended(.stopped(.writesAreFaster(waiting: round.waiting)))
+            stop(.writesAreFaster(waiting: round.waiting))
         }
         waitingBefore = round.waiting
     }
+
+    private mutating func stop(_ reason: Reason) { state = .ended(.stopped(reason)) }
 
     package mutating func compared(_ differences: [RangeDifference]) {
         guard state == .comparing else { return }
         isCompared = differences.isEmpty
         touched = []
-        state = differences.isEmpty ? .catchingUp : .ended(.stopped(.differs(differences)))
+        if differences.isEmpty { state = .catchingUp } else { stop(.differs(differences)) }
     }
 
     // MARK: Under the fence
@@ -277,9 +286,9 @@ package struct ReshardMachine: Sendable {
         record.phase = .catchUp
         fences += 1
         if let reason {
-            state = .ended(.stopped(reason))
+            stop(reason)
         } else if fences >= limits.mostFences {
-            state = .ended(.stopped(.pauseTooShort(fences: fences)))
+            stop(.pauseTooShort(fences: fences))
         } else {
             state = .pausing
         }

@@ -330,6 +330,14 @@ struct ReshardRun {
     // MARK: The switch
 
     private func switchOver() async throws(ReshardProblem) {
+        if fencedAt == nil {
+            // Another process has fenced the old tables; a failover since then may have lost that.
+            for site in sources {
+                try await site.changeLocking([ReshardStatements.raiseFence(on: layout.old.quoted)])
+            }
+            var round: ReshardMachine.Round
+            repeat { round = try await self.round(.distantFuture) } while !round.ids.isEmpty || round.waiting > 0
+        }
         let others = targets.filter { target in !sources.contains { $0.shard == target.shard } }
         for site in sources + others {
             try connector.checkLeader(site)

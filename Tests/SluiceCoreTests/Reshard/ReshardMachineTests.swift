@@ -102,7 +102,7 @@ import Testing
         var machine = Self.machine(.catchUp)
         machine.caughtUp(Self.quick([1], waiting: 5_000), now: Self.at(0))
         #expect(machine.step == .catchUp)
-        machine.caughtUp(Round(ids: [1], waiting: 0, took: .seconds(1)), now: Self.at(0))
+        machine.caughtUp(Round(ids: [1], waiting: 0, took: .seconds(2)), now: Self.at(0))
         #expect(machine.step == .catchUp)
         machine.caughtUp(Self.quick(Array(0..<999), waiting: 1), now: Self.at(0))
         #expect(machine.step == .compare)
@@ -197,6 +197,17 @@ import Testing
         }
         machine.caughtUp(Self.quick([1], waiting: 9_000), now: Self.at(0))
         #expect(machine.step == .end(.stopped(.writesAreFaster(waiting: 9_000))))
+    }
+
+    /// Servers so slow that the pause would never be long enough.
+    @Test func roundsThatStaySlowStopIt() {
+        var machine = Self.machine(.catchUp) { $0.roundsPerLook = 3 }
+        for _ in 0..<2 {
+            machine.caughtUp(Round(ids: [], waiting: 2, took: .seconds(2)), now: Self.at(0))
+            #expect(machine.step == .catchUp)
+        }
+        machine.caughtUp(Round(ids: [], waiting: 2, took: .seconds(2)), now: Self.at(0))
+        #expect(machine.step == .end(.stopped(.writesAreFaster(waiting: 2))))
     }
 
     @Test func aLogThatBecomesShorterIsWaitedFor() {
