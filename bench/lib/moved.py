@@ -177,7 +177,7 @@ class Load:
         if struct.unpack(">d", fields[3][0])[0] < 1:
             self.tally.add("missing", "a search whose coverage is not whole")
             return None
-        return hits(fields[2][0])
+        return hits(fields[2][0]) if 2 in fields else []
 
     # Writes
 

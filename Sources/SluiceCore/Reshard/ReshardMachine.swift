@@ -203,6 +203,7 @@ package struct ReshardMachine: Sendable {
                 slowRounds += 1
                 if slowRounds >= limits.roundsPerLook { stop(.writesAreFaster(waiting: round.waiting)) }
             } else {
+                slowRounds = 0
                 isCompared ? beginFence(now) : beginComparing()
             }
         case .draining(let until):

@@ -153,7 +153,7 @@ struct ReshardRun {
             let name = layout.new.quoted
             guard try await site.value(ReshardStatements.isThere, [name]) != "t" else { continue }
             let roles = try await site.rows("SELECT rolname FROM pg_roles").compactMap { $0.first ?? nil }
-            try await site.change(shape.makeNew(layout) + shape.grants(layout, roles: Set(roles)))
+            try await site.change(shape.makeNew(layout) + shape.makeGrants(layout, roles: Set(roles)))
         }
         for site in sources {
             let there = try await site.rows(ReshardStatements.triggers, [layout.old.quoted])

@@ -90,7 +90,7 @@ package struct ReshardShape: Hashable, Sendable {
     }
 
     /// - Parameter roles: those that the server has.
-    package func grants(_ layout: ReshardLayout, roles: Set<String>) -> [String] {
+    package func makeGrants(_ layout: ReshardLayout, roles: Set<String>) -> [String] {
         grants.filter { $0.role.map(roles.contains) ?? true }.map { grant in
             "GRANT \(grant.privilege) ON \(layout.new.quoted) TO "
                 + (grant.role.map(SearchShape.quoted) ?? "PUBLIC")

@@ -189,7 +189,7 @@ package struct ReshardSurvey: Hashable, Sendable {
 extension ReshardSurvey {
     private static let serverQuestion = """
         SELECT current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
-            - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+            - (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL),
             CASE WHEN to_regclass('\(ReshardStatements.layouts)') IS NULL
                 THEN has_schema_privilege(to_regnamespace('public'), 'CREATE')
                 ELSE has_table_privilege(to_regclass('\(ReshardStatements.layouts)'), 'INSERT')

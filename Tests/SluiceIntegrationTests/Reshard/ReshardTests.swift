@@ -19,7 +19,7 @@ extension PostgreSQL {
             }
 
             func expectDone() {
-                #expect(left.withLock(\.keys).isEmpty)
+                #expect(left.withLock { $0.isEmpty })
                 #expect(failures.withLock(\.self).isEmpty)
             }
         }
