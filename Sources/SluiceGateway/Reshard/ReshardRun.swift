@@ -240,7 +240,7 @@ struct ReshardRun {
     static let begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
     /// As a parameter.
-    static func array(_ ids: some Collection<Int64>) -> String {
+    static func array(_ ids: some Sequence<Int64>) -> String {
         "{\(ids.map(String.init).joined(separator: ","))}"
     }
 

@@ -49,7 +49,8 @@ import Testing
         let placement = try #require(HashPlacement(shardCount: 3))
         var split = RowSplit(placement)
         for id in 1...20 as ClosedRange<UInt8> {
-            #expect(split.add(Int64(id), record: Self.hexadecimal(Self.record(id))))
+            let isAdded = split.add(Int64(id), record: Self.hexadecimal(Self.record(id)))
+            #expect(isAdded)
         }
         split.addMissing(21)
         #expect(split.parts.map(\.count).reduce(0, +) == 20)
@@ -66,15 +67,16 @@ import Testing
     @Test func whatIsNoRecordIsRefusedWhole() throws {
         var split = RowSplit(try #require(HashPlacement(shardCount: 1)))
         let whole = Self.hexadecimal(Self.record(1))
-        #expect(split.add(1, record: whole))
+        let isAdded = split.add(1, record: whole)
+        #expect(isAdded)
         let before = split.parts
-        for length in 0..<whole.count {
-            #expect(!split.add(2, record: String(whole.prefix(length))), "\(length) digits")
+        let broken =
+            (0..<whole.count).map { String(whole.prefix($0)) }
+            + [whole + "00", String(whole.dropLast(2)) + "XY", "7fffffff", "ffffffff"]
+        for record in broken {
+            let isTaken = split.add(2, record: record)
+            #expect(!isTaken, "\(record.count) digits")
         }
-        #expect(!split.add(2, record: whole + "00"))
-        #expect(!split.add(2, record: String(whole.dropLast(2)) + "XY"))
-        #expect(!split.add(2, record: "7fffffff"))
-        #expect(!split.add(2, record: "ffffffff"))
         #expect(split.parts == before)
     }
 }
