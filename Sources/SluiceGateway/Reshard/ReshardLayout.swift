@@ -123,7 +123,8 @@ extension ReshardLayout {
             throw ReshardProblem(
                 .wrong, "\(collection.name): its rows lie anywhere (placement: any), so that their ids say nothing")
         }
-        var new = collection.reshardTarget
+        var new = Side(schema: "public", table: "", shards: [])
+        if let next = collection.next { new = Side(schema: next.schema, table: next.table, shards: next.shards) }
         if let table = request.table {
             let parts = table.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
             guard parts.count <= 2, parts.allSatisfy({ (1...63).contains($0.utf8.count) }) else {
@@ -153,14 +154,6 @@ extension ReshardLayout {
         self.init(
             collection: collection.name, idColumn: collection.idColumn,
             old: Side(schema: collection.schema, table: collection.table, shards: collection.shards), new: new,
-            epoch: collection.layoutEpoch + 1)
+            epoch: collection.epoch + 1)
     }
-}
-
-extension GatewayConfig.Collection {
-    /// Where the configuration says that it moves to; empty if it does not.
-    fileprivate var reshardTarget: ReshardLayout.Side { .init(schema: "public", table: "", shards: []) }
-
-    /// Of the layout that the configuration has.
-    fileprivate var layoutEpoch: Int { 1 }
 }
