@@ -4,23 +4,48 @@ public struct SeedRun: Sendable {
     private let bug: PlantedBug?
 
     public init(from first: UInt64, count: UInt64, bug: PlantedBug? = nil) {
-        seeds = first..<(first.addingReportingOverflow(count).overflow ? .max : first &+ count)
+        seeds = .seeds(from: first, count: count)
         self.bug = bug
     }
 
     /// The seeds that broke a rule, in their order.
     /// - Parameter limit: stop soon after this many.
     public func run(stoppingAfter limit: Int = .max) async -> [(seed: UInt64, violation: Violation)] {
-        let chunk: UInt64 = 25
         let bug = bug
-        return await withTaskGroup(of: [(UInt64, Violation)].self) { group in
-            var next = seeds.lowerBound
+        return await seeds.run(inChunksOf: 25, stoppingAfter: limit) { seed in
+            var simulation = Simulation(seed: seed, bug: bug)
+            do throws(Violation) {
+                try simulation.run()
+                return nil
+            } catch {
+                return error
+            }
+        }
+    }
+}
+
+extension Range<UInt64> {
+    static func seeds(from first: UInt64, count: UInt64) -> Self {
+        first..<(first.addingReportingOverflow(count).overflow ? .max : first &+ count)
+    }
+
+    /// - Parameter violation: runs one seed.
+    func run(
+        inChunksOf chunk: UInt64, stoppingAfter limit: Int,
+        _ violation: @escaping @Sendable (_ seed: UInt64) async -> Violation?
+    ) async -> [(seed: UInt64, violation: Violation)] {
+        await withTaskGroup(of: [(UInt64, Violation)].self) { group in
+            var next = lowerBound
             var broken: [(seed: UInt64, violation: Violation)] = []
             func addChunk() {
-                guard next < seeds.upperBound else { return }
-                let part = next..<min(next &+ chunk, seeds.upperBound)
+                guard next < upperBound else { return }
+                let part = next..<Swift.min(next &+ chunk, upperBound)
                 next = part.upperBound
-                group.addTask { part.compactMap { seed in Self.violation(seed, bug).map { (seed, $0) } } }
+                group.addTask {
+                    var found: [(UInt64, Violation)] = []
+                    for seed in part { if let broken = await violation(seed) { found.append((seed, broken)) } }
+                    return found
+                }
             }
             for _ in 0..<8 { addChunk() }
             while let found = await group.next() {
@@ -28,16 +53,6 @@ public struct SeedRun: Sendable {
                 if broken.count < limit { addChunk() }
             }
             return broken.sorted { $0.seed < $1.seed }
-        }
-    }
-
-    private static func violation(_ seed: UInt64, _ bug: PlantedBug?) -> Violation? {
-        var simulation = Simulation(seed: seed, bug: bug)
-        do throws(Violation) {
-            try simulation.run()
-            return nil
-        } catch {
-            return error
         }
     }
 }
