@@ -42,22 +42,21 @@ struct FleetCheckers {
     private(set) var problem: Violation?
     var tally = FleetTally()
     /// By gateway and shard: the highest timeline that the source, or a server that said it is a primary, has told.
-    private var heard: [UInt32]
-    private var seen: [UInt32]
+    private var told: [UInt32]
+    private var shown: [UInt32]
     private var acknowledged: [Int: Int] = [:]
     /// Measured legs, by shard and the gateway's zone, and by shard and the server.
-    private var legs: [Int]
-    private var served: [Int]
-    private var failedWhileMeasured = 0
+    private var measuredLegs: [Int]
+    private var servedLegs: [Int]
 
     init(_ scenario: FleetScenario) {
         self.scenario = scenario
         let scale = scenario.scale
         tally.isSynchronous = scenario.isSynchronous
-        heard = Array(repeating: 0, count: scale.gateways * scale.shards)
-        seen = heard
-        legs = Array(repeating: 0, count: scale.shards * scale.zones)
-        served = Array(repeating: 0, count: scale.shards * scale.replicas)
+        told = Array(repeating: 0, count: scale.gateways * scale.shards)
+        shown = told
+        measuredLegs = Array(repeating: 0, count: scale.shards * scale.zones)
+        servedLegs = Array(repeating: 0, count: scale.shards * scale.replicas)
     }
 
     mutating func complain(_ rule: String, at now: Instant) {
@@ -67,15 +66,15 @@ struct FleetCheckers {
     // MARK: Writes
 
     /// A process that begins knows what its state file has, which is what the source has said.
-    mutating func restarted(at place: Int) { seen[place] = 0 }
+    mutating func restarted(at place: Int) { shown[place] = 0 }
 
-    mutating func heard(of timeline: UInt32, at place: Int) { heard[place] = max(heard[place], timeline) }
+    mutating func heard(of timeline: UInt32, at place: Int) { told[place] = max(told[place], timeline) }
 
-    mutating func saw(_ timeline: UInt32, at place: Int) { seen[place] = max(seen[place], timeline) }
+    mutating func saw(_ timeline: UInt32, at place: Int) { shown[place] = max(shown[place], timeline) }
 
     private func visible(_ write: SimulatedWrite) -> UInt32 {
         let place = write.life.gateway * scenario.scale.shards + write.shard
-        return max(heard[place], seen[place])
+        return max(told[place], shown[place])
     }
 
     mutating func writeSent(
@@ -133,10 +132,10 @@ struct FleetCheckers {
 
     mutating func legBegan(zone: Int, shard: Int, isMeasured: Bool) {
         tally.legs += 1
-        if isMeasured { legs[shard * scenario.scale.zones + zone] += 1 }
+        if isMeasured { measuredLegs[shard * scenario.scale.zones + zone] += 1 }
     }
 
-    mutating func served(_ shard: Int, _ member: Int) { served[shard * scenario.scale.replicas + member] += 1 }
+    mutating func served(_ shard: Int, _ member: Int) { servedLegs[shard * scenario.scale.replicas + member] += 1 }
 
     mutating func legFailed(_ leg: SimulatedLeg, at now: Instant) {
         tally.failedLegs += 1
@@ -151,10 +150,12 @@ struct FleetCheckers {
             for zone in 0..<scale.zones {
                 let near = (0..<scale.replicas).filter { (shard + $0) % scale.zones == zone }
                 let servers = near.isEmpty ? Array(0..<scale.replicas) : near
-                for server in servers { even[server] += Double(legs[shard * scale.zones + zone]) / Double(servers.count) }
+                for server in servers {
+                    even[server] += Double(measuredLegs[shard * scale.zones + zone]) / Double(servers.count)
+                }
             }
             for server in 0..<scale.replicas where even[server] >= 100 {
-                let share = Double(served[shard * scale.replicas + server]) / even[server]
+                let share = Double(servedLegs[shard * scale.replicas + server]) / even[server]
                 tally.spread = max(tally.spread, share)
                 if share > Self.spread {
                     complain("n\(server) of shard s\(shard) served \(share) times its even share", at: now)

@@ -1,5 +1,3 @@
-internal import Synchronization
-
 /// Fleets of many seeds on all cores.
 public struct FleetRun: Sendable {
     private let seeds: Range<UInt64>
@@ -23,19 +21,34 @@ public struct FleetRun: Sendable {
     /// - Parameter limit: stop soon after so many have broken a rule.
     public func run(stoppingAfter limit: Int = .max) async -> Result {
         let (scale, bug) = (scale, bug)
-        let tallies = Mutex((synchronous: FleetTally(), asynchronous: FleetTally()))
-        let broken = await seeds.run(inChunksOf: 1, stoppingAfter: limit) { seed in
-            var fleet = FleetSimulation(seed: seed, scale: scale, bug: bug)
-            var violation: Violation?
-            do throws(Violation) { try fleet.run() } catch { violation = error }
-            let tally = fleet.tally
-            tallies.withLock { tallies in
-                if tally.isSynchronous { tallies.synchronous += tally } else { tallies.asynchronous += tally }
-            }
-            return violation
+        let runs = await seeds.run(inChunksOf: 1, stoppingAfter: limit, isCounted: { $0.violation != nil }) { seed in
+            Self.outcome(seed, scale, bug)
         }
-        let (synchronous, asynchronous) = tallies.withLock { $0 }
-        return Result(broken: broken, synchronous: synchronous, asynchronous: asynchronous)
+        var result = Result(broken: [])
+        for (seed, outcome) in runs {
+            if let violation = outcome.violation { result.broken.append((seed, violation)) }
+            if outcome.tally.isSynchronous {
+                result.synchronous += outcome.tally
+            } else {
+                result.asynchronous += outcome.tally
+            }
+        }
+        return result
+    }
+
+    private struct Outcome: Sendable {
+        var violation: Violation?
+        var tally: FleetTally
+    }
+
+    private static func outcome(_ seed: UInt64, _ scale: FleetScale, _ bug: FleetBug?) -> Outcome {
+        var fleet = FleetSimulation(seed: seed, scale: scale, bug: bug)
+        do throws(Violation) {
+            try fleet.run()
+            return Outcome(violation: nil, tally: fleet.tally)
+        } catch {
+            return Outcome(violation: error, tally: fleet.tally)
+        }
     }
 }
 

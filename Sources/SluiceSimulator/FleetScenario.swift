@@ -69,7 +69,8 @@ struct FleetScenario: Sendable {
     private mutating func add(
         _ kind: FleetFault.Kind, _ begin: ClosedRange<Int>, for time: ClosedRange<Int>, using random: inout SplitMix64
     ) {
-        let begin = Duration.milliseconds(.random(in: begin.lowerBound * 1_000...begin.upperBound * 1_000, using: &random))
+        let begin = Duration.milliseconds(
+            .random(in: begin.lowerBound * 1_000...begin.upperBound * 1_000, using: &random))
         let end = begin + .milliseconds(.random(in: time.lowerBound * 1_000...time.upperBound * 1_000, using: &random))
         faults.append(FleetFault(kind: kind, begin: begin, end: min(end, Self.calm)))
     }
@@ -108,13 +109,14 @@ struct FleetScenario: Sendable {
             let gateway = Int.random(in: 0..<scale.gateways, using: &random)
             switch Int.random(in: 0..<6, using: &random) {
             case 0, 1:
-                let begin = max(Int.random(in: 12...60, using: &random), lastJoin - 2)
-                guard begin < 85 else { continue }
-                let time = Int.random(in: 3...10, using: &random)
-                lastJoin = max(lastJoin + 3, begin + time)
-                let stays = lastJoin - begin...lastJoin - begin
+                let begin = Int.random(in: 12...60, using: &random)
+                let end = max(lastJoin + 3, begin + Int.random(in: 3...10, using: &random))
+                guard end < 95 else { continue }
+                lastJoin = end
                 let isKilled = Bool.random(using: &random)
-                add(isKilled ? .gatewayKilled(gateway) : .gatewayLeft(gateway), begin...begin, for: stays, using: &random)
+                add(
+                    isKilled ? .gatewayKilled(gateway) : .gatewayLeft(gateway), begin...begin,
+                    for: end - begin...end - begin, using: &random)
             case 2, 3: add(.gatewayCut(gateway), 12...60, for: 4...40, using: &random)
             case 4: add(.gatewayFrozen(gateway), 12...80, for: 1...8, using: &random)
             default: add(.lookEnded(gateway), 12...80, for: 0...0, using: &random)

@@ -318,7 +318,8 @@ extension FleetSimulation {
         let parts = gateways.indices.filter { gateways[$0].isAlive }.map { seats[index($0, server)] }
         let member = "n\(budgets[server].member)"
         guard parts.allSatisfy({ $0.share.gateways == parts.count && $0.up == $0.limit }) else {
-            return checkers.complain("gateways do not see each other at \(member), or do not use their shares", at: timeline.now)
+            return checkers.complain(
+                "gateways do not see each other at \(member), or do not use their shares", at: timeline.now)
         }
         let free = scenario.share.budget - scenario.share.reserve
         let wanted = parts.reduce(0) { $0 + $1.share.want }
@@ -326,7 +327,8 @@ extension FleetSimulation {
         guard parts.reduce(0, { $0 + $1.limit + 1 }) == min(free, wanted),
             (hungry.max() ?? 0) - (hungry.min() ?? 0) <= 1
         else {
-            return checkers.complain("the connections of \(member) are not divided evenly: \(parts.map(\.limit))", at: timeline.now)
+            return checkers.complain(
+                "the connections of \(member) are not divided evenly: \(parts.map(\.limit))", at: timeline.now)
         }
     }
 }

@@ -61,7 +61,10 @@ extension FleetSimulation {
 
     mutating func legDue(_ id: Int, _ kind: AttemptKind) {
         guard let leg = legs[id] else { return }
-        guard lives(leg.life) else { return legs[id] = nil }
+        guard lives(leg.life) else {
+            legs[id] = nil
+            return
+        }
         let gateway = leg.life.gateway
         let choice = routes[place(gateway, leg.shard)].attemptRequested(
             kind, tried: leg.machine.tried, mayRepeat: leg.failure?.advice == .anywhere, now: clock(gateway),
@@ -85,7 +88,10 @@ extension FleetSimulation {
 
     mutating func attemptEnded(_ id: Int) {
         guard let leg = legs[id], let pick = leg.pick else { return }
-        guard lives(leg.life) else { return legs[id] = nil }
+        guard lives(leg.life) else {
+            legs[id] = nil
+            return
+        }
         let gateway = leg.life.gateway
         let now = clock(gateway)
         let took = leg.began.duration(to: timeline.now)
@@ -93,8 +99,11 @@ extension FleetSimulation {
             pick, leg.failure.map { .failed($0, took: took) } ?? .rows(took: took), now: now, using: &random)
         if leg.failure?.questionsRole == true { lookAgain(leg.life, leg.shard) }
         let action =
-            leg.failure.map { legs[id]?.machine.attemptFailed($0, now: now, using: &random) }
-            ?? legs[id]?.machine.attemptSucceeded()
+            if let failure = leg.failure {
+                legs[id]?.machine.attemptFailed(failure, now: now, using: &random)
+            } else {
+                legs[id]?.machine.attemptSucceeded()
+            }
         if let action { follow(action, id) }
     }
 }

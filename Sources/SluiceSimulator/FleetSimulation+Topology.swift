@@ -54,7 +54,7 @@ extension FleetSimulation {
     mutating func round(_ life: Life) {
         guard lives(life) else { return }
         let interval = FleetScenario.sourceInterval * (bug == .sourceIsAskedRarely ? 12 : 1)
-        timeline.plan(.round(life), in: interval * .random(in: 0.9...1.1, using: &random))
+        timeline.plan(.round(life), in: interval * Double.random(in: 0.9...1.1, using: &random))
         let asked = clock(life.gateway)
         for shard in clusters.indices {
             let place = place(life.gateway, shard)
@@ -129,7 +129,7 @@ extension FleetSimulation {
 
     mutating func looks(_ life: Life) {
         guard lives(life) else { return }
-        timeline.plan(.looks(life), in: FleetScenario.roleInterval * .random(in: 0.9...1.1, using: &random))
+        timeline.plan(.looks(life), in: FleetScenario.roleInterval * Double.random(in: 0.9...1.1, using: &random))
         for shard in clusters.indices { lookAtServers(life.gateway, shard) }
     }
 

@@ -16,6 +16,7 @@ struct SimulatedWrite {
 /// Writes: who leads is asked when a connection is chosen, right before the write is sent, and when it is answered.
 extension FleetSimulation {
     private static let patience = Duration.seconds(2)
+    private static let fencePause = Duration.milliseconds(100)
 
     mutating func writeComes() {
         let pause = 1_000_000 / (2 * clusters.count)
@@ -51,12 +52,21 @@ extension FleetSimulation {
         case .writable(let named): leader = named
         }
         let member = SimulatedCluster.member(at: leader)
-        guard case .found(_, let timeline) = routes[place].primary(namedAs: member) else {
+        guard let found = timelineOfPrimary(write, member) else {
             lookAgain(write.life, write.shard)
             return tryAgain(id)
         }
-        guard refusal(write, member, timeline) == nil else { return tryAgain(id) }
-        lease(id, member, timeline)
+        guard refusal(write, member, found) == nil else { return tryAgain(id) }
+        lease(id, member, found)
+    }
+
+    /// Nil if the named leader does not say, as far as is known, that it is the primary.
+    private func timelineOfPrimary(_ write: SimulatedWrite, _ member: Int) -> UInt32? {
+        let server = clusters[write.shard].servers[member]
+        if bug == .timelinesAreForgotten { return server.isPrimary ? server.timeline : nil }
+        let choice = routes[place(write.life.gateway, write.shard)].primary(namedAs: member)
+        guard case .found(_, let timeline) = choice else { return nil }
+        return timeline
     }
 
     /// Now and then it takes long until a connection is free.
@@ -90,7 +100,18 @@ extension FleetSimulation {
         guard refusal(write, write.member, write.timeline) == nil else { return tryAgain(id) }
         let isMisled = gateways[write.life.gateway].misledUntil > timeline.now
         checkers.writeSent(write, to: clusters[write.shard], isMisled: isMisled, at: timeline.now)
-        timeline.plan(.writeMet(id), in: .microseconds(.random(in: 200...3_000, using: &random)))
+        // Now and then a row's lock is in the way.
+        let isLong = Int.random(in: 0..<10, using: &random) == 0
+        timeline.plan(.writeMet(id), in: .microseconds(.random(in: 200...(isLong ? 1_500_000 : 3_000), using: &random)))
+        if bug != .supersededIsAcknowledged { timeline.plan(.writeWatched(id), in: Self.fencePause) }
+    }
+
+    /// While it is under way its gateway looks whether its server may still be written to, and stops it if not.
+    mutating func writeWatched(_ id: Int) {
+        guard let write = writes[id] else { return }
+        guard lives(write.life) else { return end(id, .unanswered) }
+        guard refusal(write, write.member, write.timeline) == nil else { return end(id, .unknown) }
+        timeline.plan(.writeWatched(id), in: Self.fencePause)
     }
 
     /// The server takes it, if it is what the write's own transaction asks it to be.

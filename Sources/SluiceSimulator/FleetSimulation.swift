@@ -28,6 +28,7 @@ public struct FleetSimulation {
         case writeComes
         case writeDue(Int)
         case writeSent(Int)
+        case writeWatched(Int)
         case writeMet(Int)
         case writeReplicated(Int)
         case writeAnswered(Int)
@@ -147,7 +148,8 @@ public struct FleetSimulation {
             case .round(let life), .looks(let life): life.gateway
             case .readingDue(let life, _), .reading(let life, _, _, _), .changed(let life, _, _), .look(let life, _):
                 life.gateway
-            case .writeDue(let write), .writeSent(let write), .writeAnswered(let write): writes[write]?.life.gateway
+            case .writeDue(let write), .writeSent(let write), .writeWatched(let write), .writeAnswered(let write):
+                writes[write]?.life.gateway
             case .legDue(let leg, _), .attemptEnded(let leg): legs[leg]?.life.gateway
             case .seat(let seat, _): seat.gateway
             default: nil
@@ -173,6 +175,7 @@ public struct FleetSimulation {
         case .writeComes: writeComes()
         case .writeDue(let write): writeDue(write)
         case .writeSent(let write): writeSent(write)
+        case .writeWatched(let write): writeWatched(write)
         case .writeMet(let write): writeMet(write)
         case .writeReplicated(let write): writeReplicated(write)
         case .writeAnswered(let write): writeAnswered(write)

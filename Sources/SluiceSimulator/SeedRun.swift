@@ -12,14 +12,19 @@ public struct SeedRun: Sendable {
     /// - Parameter limit: stop soon after this many.
     public func run(stoppingAfter limit: Int = .max) async -> [(seed: UInt64, violation: Violation)] {
         let bug = bug
-        return await seeds.run(inChunksOf: 25, stoppingAfter: limit) { seed in
-            var simulation = Simulation(seed: seed, bug: bug)
-            do throws(Violation) {
-                try simulation.run()
-                return nil
-            } catch {
-                return error
-            }
+        let runs = await seeds.run(inChunksOf: 25, stoppingAfter: limit, isCounted: { $0 != nil }) { seed in
+            Self.violation(seed, bug)
+        }
+        return runs.compactMap { run in run.outcome.map { (seed: run.seed, violation: $0) } }
+    }
+
+    private static func violation(_ seed: UInt64, _ bug: PlantedBug?) -> Violation? {
+        var simulation = Simulation(seed: seed, bug: bug)
+        do throws(Violation) {
+            try simulation.run()
+            return nil
+        } catch {
+            return error
         }
     }
 }
@@ -29,30 +34,31 @@ extension Range<UInt64> {
         first..<(first.addingReportingOverflow(count).overflow ? .max : first &+ count)
     }
 
-    /// - Parameter violation: runs one seed.
-    func run(
-        inChunksOf chunk: UInt64, stoppingAfter limit: Int,
-        _ violation: @escaping @Sendable (_ seed: UInt64) async -> Violation?
-    ) async -> [(seed: UInt64, violation: Violation)] {
-        await withTaskGroup(of: [(UInt64, Violation)].self) { group in
+    /// - Parameters:
+    ///   - limit: stop soon after so many outcomes that count.
+    ///   - outcome: runs one seed.
+    /// - Returns: in the order of the seeds.
+    func run<Outcome: Sendable>(
+        inChunksOf chunk: UInt64, stoppingAfter limit: Int, isCounted: (Outcome) -> Bool,
+        _ outcome: @escaping @Sendable (_ seed: UInt64) -> Outcome
+    ) async -> [(seed: UInt64, outcome: Outcome)] {
+        await withTaskGroup(of: [(seed: UInt64, outcome: Outcome)].self) { group in
             var next = lowerBound
-            var broken: [(seed: UInt64, violation: Violation)] = []
+            var all: [(seed: UInt64, outcome: Outcome)] = []
+            var counted = 0
             func addChunk() {
                 guard next < upperBound else { return }
                 let part = next..<Swift.min(next &+ chunk, upperBound)
                 next = part.upperBound
-                group.addTask {
-                    var found: [(UInt64, Violation)] = []
-                    for seed in part { if let broken = await violation(seed) { found.append((seed, broken)) } }
-                    return found
-                }
+                group.addTask { part.map { (seed: $0, outcome: outcome($0)) } }
             }
             for _ in 0..<8 { addChunk() }
             while let found = await group.next() {
-                broken += found.map { (seed: $0.0, violation: $0.1) }
-                if broken.count < limit { addChunk() }
+                all += found
+                counted += found.count { isCounted($0.outcome) }
+                if counted < limit { addChunk() }
             }
-            return broken.sorted { $0.seed < $1.seed }
+            return all.sorted { $0.seed < $1.seed }
         }
     }
 }

@@ -8,8 +8,8 @@ struct SimulatorCommand: AsyncParsableCommand {
         commandName: "sluice-sim",
         abstract: "Run the gateway's decisions against a virtual clock and a faulty world, and check them.",
         discussion: """
-            A seed that breaks a rule is printed, and replays exactly with --seed S --trace. With --fleet many gateways \
-            run in front of clusters whose leaders change, and a failing seed's line says what to run again.
+            A seed that breaks a rule is printed, and replays exactly with --seed S --trace. With --fleet gateways run \
+            in front of clusters whose leaders change, and a failing seed's line says what to run again.
             """)
 
     @Option(help: "How many seeds to run (default: 2000; of fleets 200).")
@@ -24,7 +24,7 @@ struct SimulatorCommand: AsyncParsableCommand {
     @Flag(help: "Print every event of --seed.")
     var trace = false
 
-    @Option(help: "Plant a bug, to see that it is found: \(Self.names(PlantedBug.self)).")
+    @Option(help: "Plant a bug, to see that it is found: \(names(of: PlantedBug.self)).")
     var bug: PlantedBug?
 
     @Flag(help: "Run fleets: topology sources, fences, connection budgets, zones.")
@@ -32,13 +32,8 @@ struct SimulatorCommand: AsyncParsableCommand {
 
     @OptionGroup var scale: FleetScaleOptions
 
-    @Option(help: "Plant a bug in a fleet: \(Self.names(FleetBug.self)).")
+    @Option(help: "Plant a bug in a fleet: \(names(of: FleetBug.self)).")
     var fleetBug: FleetBug?
-
-    private static func names<Bug: CaseIterable & RawRepresentable>(_ type: Bug.Type) -> String
-    where Bug.RawValue == String {
-        Bug.allCases.map(\.rawValue).joined(separator: ", ")
-    }
 
     func validate() throws {
         if trace, seed == nil { throw ValidationError("--trace needs --seed S") }
@@ -128,6 +123,10 @@ struct FleetScaleOptions: ParsableArguments {
         ]
         return given.compactMap { name, value in value.map { " --\(name) \($0)" } }.joined()
     }
+}
+
+private func names<Bug: CaseIterable & RawRepresentable>(of _: Bug.Type) -> String where Bug.RawValue == String {
+    Bug.allCases.map(\.rawValue).joined(separator: ", ")
 }
 
 extension PlantedBug: ExpressibleByArgument {}
