@@ -143,7 +143,7 @@ struct FleetCheckers {
     }
 
     /// What gateways of a zone are asked is spread evenly over the servers of that zone, or over all if it has none.
-    mutating func checkLoad(_ gateways: [SimulatedGateway], at now: Instant) {
+    mutating func checkLoad(at now: Instant) {
         let scale = scenario.scale
         for shard in 0..<scale.shards {
             var even = Array(repeating: 0.0, count: scale.replicas)

@@ -65,7 +65,7 @@ struct SimulatedCluster {
         servers = (0..<replicas).map { member in
             SimulatedServer(
                 incarnation: random.next(), upstream: member == 0 ? nil : 0,
-                lag: .milliseconds(.random(in: 1...200, using: &random)))
+                lag: .milliseconds(Int.random(in: 1...200, using: &random)))
         }
         servers[0].isPrimary = true
         agents = Array(repeating: SimulatedAgent(), count: replicas)

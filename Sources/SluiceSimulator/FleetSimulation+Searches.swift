@@ -29,7 +29,7 @@ extension FleetSimulation {
             isMeasured
             ? window * 1_000 / (servers * Int64(Self.measuredLegs))
             : 1_000_000_000 / Int64(Self.usualLegs * scenario.scale.shards)
-        timeline.plan(.searchComes, in: .nanoseconds(.random(in: 0...2 * pause, using: &random)))
+        timeline.plan(.searchComes, in: .nanoseconds(Int64.random(in: 0...2 * pause, using: &random)))
         let gateway = Int.random(in: gateways.indices, using: &random)
         guard gateways[gateway].isAlive else { return }
         let shard = Int.random(in: clusters.indices, using: &random)

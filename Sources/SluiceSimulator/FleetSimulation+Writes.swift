@@ -11,6 +11,8 @@ struct SimulatedWrite {
     /// The server it goes to, and the timeline that is to be on.
     var member = 0
     var timeline: UInt32 = 0
+    /// Counts how often it was sent or taken back.
+    var attempt = 0
 }
 
 /// Writes: who leads is asked when a connection is chosen, right before the write is sent, and when it is answered.
@@ -20,7 +22,7 @@ extension FleetSimulation {
 
     mutating func writeComes() {
         let pause = 1_000_000 / (2 * clusters.count)
-        timeline.plan(.writeComes, in: .microseconds(.random(in: 0...2 * pause, using: &random)))
+        timeline.plan(.writeComes, in: .microseconds(Int.random(in: 0...2 * pause, using: &random)))
         let gateway = Int.random(in: gateways.indices, using: &random)
         let shard = Int.random(in: clusters.indices, using: &random)
         guard gateways[gateway].isAlive else { return }
@@ -79,6 +81,7 @@ extension FleetSimulation {
 
     private mutating func tryAgain(_ id: Int) {
         guard let write = writes[id] else { return }
+        writes[id]?.attempt += 1
         askAgain(write.life, write.shard, in: .milliseconds(250))
         timeline.plan(.writeDue(id), in: write.pause)
         writes[id]?.pause = min(write.pause * 2, .milliseconds(200))
@@ -102,29 +105,33 @@ extension FleetSimulation {
         checkers.writeSent(write, to: clusters[write.shard], isMisled: isMisled, at: timeline.now)
         // Now and then a row's lock is in the way.
         let isLong = Int.random(in: 0..<10, using: &random) == 0
-        timeline.plan(.writeMet(id), in: .microseconds(.random(in: 200...(isLong ? 1_500_000 : 3_000), using: &random)))
-        if bug != .supersededIsAcknowledged { timeline.plan(.writeWatched(id), in: Self.fencePause) }
+        let time = Int.random(in: 200...(isLong ? 1_500_000 : 3_000), using: &random)
+        timeline.plan(.writeMet(id), in: .microseconds(time))
+        if bug != .supersededIsAcknowledged { watch(id, write.attempt) }
+    }
+
+    private mutating func watch(_ id: Int, _ attempt: Int) {
+        timeline.plan(.writeWatched(id, attempt: attempt), in: Self.fencePause)
     }
 
     /// While it is under way its gateway looks whether its server may still be written to, and stops it if not.
-    mutating func writeWatched(_ id: Int) {
-        guard let write = writes[id] else { return }
+    mutating func writeWatched(_ id: Int, _ attempt: Int) {
+        guard let write = writes[id], write.attempt == attempt else { return }
         guard lives(write.life) else { return end(id, .unanswered) }
         guard refusal(write, write.member, write.timeline) == nil else { return end(id, .unknown) }
-        timeline.plan(.writeWatched(id), in: Self.fencePause)
+        watch(id, attempt)
     }
 
     /// The server takes it, if it is what the write's own transaction asks it to be.
     mutating func writeMet(_ id: Int) {
         guard let write = writes[id] else { return }
-        let server = clusters[write.shard].servers[write.member]
-        guard server.isUp else { return end(id, .unknown) }
-        guard server.isPrimary, server.timeline == write.timeline else {
+        guard clusters[write.shard].servers[write.member].isUp else { return end(id, .unknown) }
+        guard isPrimary(write) else {
             lookAgain(write.life, write.shard)
             return tryAgain(id)
         }
         clusters[write.shard].servers[write.member].log.append(.init(write: id, at: timeline.now))
-        if let standby = server.waitsFor, bug != .standbyIsNotWaitedFor {
+        if let standby = clusters[write.shard].servers[write.member].waitsFor, bug != .standbyIsNotWaitedFor {
             let lag = clusters[write.shard].servers[standby].lag
             timeline.plan(.writeReplicated(id), in: lag + .milliseconds(1))
         } else {
@@ -132,11 +139,15 @@ extension FleetSimulation {
         }
     }
 
+    private func isPrimary(_ write: SimulatedWrite) -> Bool {
+        let server = clusters[write.shard].servers[write.member]
+        return server.isUp && server.isPrimary && server.timeline == write.timeline
+    }
+
     /// Without its standby a commit waits for ever.
     mutating func writeReplicated(_ id: Int) {
         guard let write = writes[id] else { return }
-        let server = clusters[write.shard].servers[write.member]
-        guard server.isUp, server.isPrimary, server.timeline == write.timeline, let standby = server.waitsFor,
+        guard isPrimary(write), let standby = clusters[write.shard].servers[write.member].waitsFor,
             clusters[write.shard].streams(standby, from: write.member)
         else { return end(id, .unknown) }
         clusters[write.shard].receive(standby, now: timeline.now)

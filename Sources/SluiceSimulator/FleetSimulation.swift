@@ -28,7 +28,7 @@ public struct FleetSimulation {
         case writeComes
         case writeDue(Int)
         case writeSent(Int)
-        case writeWatched(Int)
+        case writeWatched(Int, attempt: Int)
         case writeMet(Int)
         case writeReplicated(Int)
         case writeAnswered(Int)
@@ -129,7 +129,7 @@ public struct FleetSimulation {
     }
 
     mutating func soon(_ milliseconds: ClosedRange<Int>) -> Duration {
-        .milliseconds(.random(in: milliseconds, using: &random))
+        .milliseconds(Int.random(in: milliseconds, using: &random))
     }
 
     func place(_ gateway: Int, _ shard: Int) -> Int { gateway * scenario.scale.shards + shard }
@@ -148,7 +148,7 @@ public struct FleetSimulation {
             case .round(let life), .looks(let life): life.gateway
             case .readingDue(let life, _), .reading(let life, _, _, _), .changed(let life, _, _), .look(let life, _):
                 life.gateway
-            case .writeDue(let write), .writeSent(let write), .writeWatched(let write), .writeAnswered(let write):
+            case .writeDue(let write), .writeSent(let write), .writeWatched(let write, _), .writeAnswered(let write):
                 writes[write]?.life.gateway
             case .legDue(let leg, _), .attemptEnded(let leg): legs[leg]?.life.gateway
             case .seat(let seat, _): seat.gateway
@@ -175,7 +175,7 @@ public struct FleetSimulation {
         case .writeComes: writeComes()
         case .writeDue(let write): writeDue(write)
         case .writeSent(let write): writeSent(write)
-        case .writeWatched(let write): writeWatched(write)
+        case .writeWatched(let write, let attempt): writeWatched(write, attempt)
         case .writeMet(let write): writeMet(write)
         case .writeReplicated(let write): writeReplicated(write)
         case .writeAnswered(let write): writeAnswered(write)
@@ -198,6 +198,6 @@ public struct FleetSimulation {
             checkers.clusterEnded(shard, log: cluster.servers[leader].log, at: timeline.now)
         }
         for server in budgets.indices { checkShares(server) }
-        checkers.checkLoad(gateways, at: timeline.now)
+        checkers.checkLoad(at: timeline.now)
     }
 }
