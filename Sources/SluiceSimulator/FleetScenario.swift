@@ -71,7 +71,8 @@ struct FleetScenario: Sendable {
     ) {
         let begin = Duration.milliseconds(
             .random(in: begin.lowerBound * 1_000...begin.upperBound * 1_000, using: &random))
-        let end = begin + .milliseconds(Int.random(in: time.lowerBound * 1_000...time.upperBound * 1_000, using: &random))
+        let end =
+            begin + .milliseconds(Int.random(in: time.lowerBound * 1_000...time.upperBound * 1_000, using: &random))
         faults.append(FleetFault(kind: kind, begin: begin, end: min(end, Self.calm)))
     }
 

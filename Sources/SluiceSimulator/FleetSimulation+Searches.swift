@@ -13,7 +13,7 @@ struct SimulatedLeg {
 }
 
 extension FleetSimulation {
-    private static let patience = Duration.seconds(1)
+    private static let legPatience = Duration.seconds(1)
     /// Of each server, while the load is measured: chance makes some of them 1.1 times as many at the most.
     private static let measuredLegs = 800
     /// Of each shard a second, before.
@@ -31,13 +31,13 @@ extension FleetSimulation {
             : 1_000_000_000 / Int64(Self.usualLegs * scenario.scale.shards)
         timeline.plan(.searchComes, in: .nanoseconds(Int64.random(in: 0...2 * pause, using: &random)))
         let gateway = Int.random(in: gateways.indices, using: &random)
-        guard gateways[gateway].isAlive else { return }
+        guard gateways[gateway].isAlive, gateways[gateway].frozenUntil <= timeline.now else { return }
         let shard = Int.random(in: clusters.indices, using: &random)
         nextLeg += 1
         let now = clock(gateway)
         var leg = SimulatedLeg(
             life: life(gateway), shard: shard, isMeasured: isMeasured,
-            machine: LegMachine(policy: .init(), deadline: now.advanced(by: Self.patience)))
+            machine: LegMachine(policy: .init(), deadline: now.advanced(by: Self.legPatience)))
         let action = leg.machine.started(now: now)
         legs[nextLeg] = leg
         checkers.legBegan(zone: gateways[gateway].zone, shard: shard, isMeasured: isMeasured)

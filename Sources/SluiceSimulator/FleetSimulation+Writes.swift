@@ -17,7 +17,7 @@ struct SimulatedWrite {
 
 /// Writes: who leads is asked when a connection is chosen, right before the write is sent, and when it is answered.
 extension FleetSimulation {
-    private static let patience = Duration.seconds(2)
+    private static let writePatience = Duration.seconds(2)
     private static let fencePause = Duration.milliseconds(100)
 
     mutating func writeComes() {
@@ -29,9 +29,9 @@ extension FleetSimulation {
         nextWrite += 1
         writes[nextWrite] = SimulatedWrite(
             life: life(gateway), shard: shard, arrived: timeline.now,
-            deadline: timeline.now.advanced(by: Self.patience))
+            deadline: timeline.now.advanced(by: Self.writePatience))
         checkers.tally.writes += 1
-        writeDue(nextWrite)
+        timeline.plan(.writeDue(nextWrite), in: .zero)
     }
 
     /// A connection to the leader is to be had.

@@ -87,8 +87,8 @@ public struct FleetSimulation {
             gateways.append(
                 SimulatedGateway(
                     zone: number % scale.zones,
-                    clockOrigin: .random(in: -1_000_000_000_000_000...1_000_000_000_000_000, using: &random),
-                    clockDrift: .random(in: -1_000...1_000, using: &random)))
+                    clockOrigin: Int64.random(in: -1_000_000_000_000_000...1_000_000_000_000_000, using: &random),
+                    clockDrift: Int64.random(in: -1_000...1_000, using: &random)))
             for shard in 0..<scale.shards {
                 views.append(SimulatedView(ShardTopology(topology)))
                 routes.append(route(number, shard))
@@ -106,7 +106,7 @@ public struct FleetSimulation {
         let end = Instant(nanoseconds: 0).advanced(by: FleetScenario.end)
         while let event = timeline.next(), timeline.now < end {
             trace?("\(Duration.nanoseconds(timeline.now.nanoseconds)) \(event)")
-            if let thaw = thaw(of: event) { timeline.plan(event, at: thaw) } else { handle(event) }
+            if let end = endOfStandstill(for: event) { timeline.plan(event, at: end) } else { handle(event) }
             if let problem = checkers.problem { throw problem }
         }
         checkEnd()
@@ -142,7 +142,7 @@ public struct FleetSimulation {
     func lives(_ life: Life) -> Bool { gateways[life.gateway].isAlive && gateways[life.gateway].life == life.number }
 
     /// When a gateway goes on that stands still, and was to do this.
-    private func thaw(of event: Event) -> Instant? {
+    private func endOfStandstill(for event: Event) -> Instant? {
         let gateway: Int? =
             switch event {
             case .round(let life), .looks(let life): life.gateway
