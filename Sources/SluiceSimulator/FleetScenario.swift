@@ -69,8 +69,7 @@ struct FleetScenario: Sendable {
     private mutating func add(
         _ kind: FleetFault.Kind, _ begin: ClosedRange<Int>, for time: ClosedRange<Int>, using random: inout SplitMix64
     ) {
-        let begin = Duration.milliseconds(
-            .random(in: begin.lowerBound * 1_000...begin.upperBound * 1_000, using: &random))
+        let begin = Duration.milliseconds(Int.random(in: begin.lowerBound * 1_000...begin.upperBound * 1_000, using: &random))
         let end =
             begin + .milliseconds(Int.random(in: time.lowerBound * 1_000...time.upperBound * 1_000, using: &random))
         faults.append(FleetFault(kind: kind, begin: begin, end: min(end, Self.calm)))
