@@ -9,7 +9,7 @@ struct SimulatedGateway {
     let clockDrift: Int64
     /// Counts its starts.
     var life = 0
-    var isAlive = true
+    var isAlive = false
     var frozenUntil = Instant(nanoseconds: .min)
     /// How many faults keep it from the source.
     var cuts = 0

@@ -40,6 +40,8 @@ struct FleetScenario: Sendable {
     static let lease = Duration.seconds(3)
     static let sourceInterval = Duration.seconds(1)
     static let roleInterval = Duration.seconds(5)
+    /// After some gateways have started until others do.
+    static let startPause = Duration.seconds(2.5)
     /// The last fault has ended by then.
     static let calm = Duration.seconds(100)
     /// All is well again: a key that was left behind has ended, the agents have looked, and a server was promoted.
@@ -53,7 +55,8 @@ struct FleetScenario: Sendable {
         isSynchronous = scale.replicas > 1 && Bool.random(using: &random)
         let losesZone = scale.zones > 1 && Int.random(in: 0..<6, using: &random) == 0
         // Those that may start within a few seconds, and at least the floor.
-        let reserve = 5 + (losesZone ? (scale.gateways + scale.zones - 1) / scale.zones : 0)
+        let reserve =
+            max(5, (scale.gateways + 3) / 4) + (losesZone ? (scale.gateways + scale.zones - 1) / scale.zones : 0)
         let part = Int.random(in: 4...9, using: &random)
         share = FleetShare.Configuration(
             budget: scale.gateways * part + reserve, reserve: reserve, floor: 2, overhead: 1)
@@ -69,23 +72,24 @@ struct FleetScenario: Sendable {
     private mutating func add(
         _ kind: FleetFault.Kind, _ begin: ClosedRange<Int>, for time: ClosedRange<Int>, using random: inout SplitMix64
     ) {
-        let begin = Duration.milliseconds(Int.random(in: begin.lowerBound * 1_000...begin.upperBound * 1_000, using: &random))
+        let begin = Duration.milliseconds(
+            Int.random(in: begin.lowerBound * 1_000...begin.upperBound * 1_000, using: &random))
         let end =
             begin + .milliseconds(Int.random(in: time.lowerBound * 1_000...time.upperBound * 1_000, using: &random))
         faults.append(FleetFault(kind: kind, begin: begin, end: min(end, Self.calm)))
     }
 
     private mutating func drawClusterFaults(using random: inout SplitMix64) {
-        let most = max(3, scale.shards / 3)
+        if Int.random(in: 0..<3, using: &random) == 0 { add(.sourceOut, 12...60, for: 2...40, using: &random) }
+        let most = max(4, scale.shards / 2)
         for _ in 0..<Int.random(in: most / 2...most, using: &random) {
             let shard = Int.random(in: 0..<scale.shards, using: &random)
             // Nil is whoever leads then.
             let member = Bool.random(using: &random) ? nil : Int.random(in: 0..<scale.replicas, using: &random)
-            switch Int.random(in: 0..<6, using: &random) {
+            switch Int.random(in: 0..<5, using: &random) {
             case 0, 1: freezeAgent(of: shard, using: &random)
             case 2: add(.serverKilled(shard, member), 12...70, for: 3...8, using: &random)
             case 3: add(.nodeLost(shard, member), 12...60, for: 15...40, using: &random)
-            case 4: add(.sourceOut, 12...60, for: 2...40, using: &random)
             default: add(.switchover(shard), 12...80, for: 0...1, using: &random)
             }
         }

@@ -15,7 +15,7 @@ struct SimulatedLeg {
 extension FleetSimulation {
     private static let legPatience = Duration.seconds(1)
     /// Of each server, while the load is measured: chance makes some of them 1.1 times as many at the most.
-    private static let measuredLegs = 800
+    private static let measuredLegs = 400
     /// Of each shard a second, before.
     private static let usualLegs = 6
 

@@ -87,14 +87,17 @@ extension FleetSimulation {
         writes[id]?.pause = min(write.pause * 2, .milliseconds(200))
     }
 
-    /// What the server says of itself is taken note of first, as the gateway's fence does.
+    /// What the server says of itself is taken note of first, as the gateway's fence does. What others of the shard have
+    /// said counts, too.
     private mutating func refusal(_ write: SimulatedWrite, _ member: Int, _ timeline: UInt32) -> WriteRefusal? {
         if bug == .fenceTrustsRecovery { return nil }
         let place = place(write.life.gateway, write.shard)
         views[place].settle(clusters[write.shard], now: self.timeline.now)
         let server = SimulatedCluster.place(write.shard, member)
         _ = views[place].machine.serverSaid(server, timeline: timeline)
-        return views[place].machine.refusal(of: server, on: timeline, now: clock(write.life.gateway))
+        let refusal = views[place].machine.refusal(of: server, on: timeline, now: clock(write.life.gateway))
+        guard refusal == nil, bug != .timelinesAreForgotten else { return refusal }
+        return timeline < routes[place].latestTimeline ? .timelineBack : nil
     }
 
     mutating func writeSent(_ id: Int) {
@@ -105,7 +108,7 @@ extension FleetSimulation {
         checkers.writeSent(write, to: clusters[write.shard], isMisled: isMisled, at: timeline.now)
         // Now and then a row's lock is in the way.
         let isLong = Int.random(in: 0..<10, using: &random) == 0
-        let time = Int.random(in: 200...(isLong ? 1_500_000 : 3_000), using: &random)
+        let time = Int.random(in: 200...(isLong ? 4_000_000 : 3_000), using: &random)
         timeline.plan(.writeMet(id), in: .microseconds(time))
         if bug != .supersededIsAcknowledged { watch(id, write.attempt) }
     }

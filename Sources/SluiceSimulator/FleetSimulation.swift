@@ -12,6 +12,7 @@ public struct FleetSimulation {
     enum Event {
         case faultBegan(Int)
         case faultEnded(Int)
+        case gatewayStarts(Int)
         // Agents and servers
         case agentDue(Int, Int, epoch: Int)
         case keyExpired(Int, epoch: Int)
@@ -70,6 +71,8 @@ public struct FleetSimulation {
     var checkers: FleetCheckers
     private let trace: ((String) -> Void)?
 
+    private static let mostSeats = 30
+
     public var tally: FleetTally { checkers.tally }
 
     public init(
@@ -94,8 +97,10 @@ public struct FleetSimulation {
                 routes.append(route(number, shard))
             }
         }
-        // One shard's servers have budgets: those of the others would be the same again.
-        for member in 0..<scale.replicas { budgets.append(SimulatedBudget(member: member)) }
+        // Some of one shard's servers have budgets: those of the others would be the same again.
+        for member in 0..<min(scale.replicas, max(1, Self.mostSeats / scale.gateways)) {
+            budgets.append(SimulatedBudget(member: member))
+        }
         for gateway in gateways.indices { for server in budgets.indices { seats.append(seat(gateway, server)) } }
     }
 
@@ -119,13 +124,17 @@ public struct FleetSimulation {
             for member in clusters[shard].agents.indices { planAgent(shard, member, in: soon(1...5_000)) }
             renew(shard)
         }
-        for gateway in gateways.indices { startGateway(gateway) }
+        // No more at a time than the reserve is for.
+        for gateway in gateways.indices {
+            timeline.plan(
+                .gatewayStarts(gateway), in: FleetScenario.startPause * (gateway / scenario.share.reserve))
+        }
         for (number, fault) in scenario.faults.enumerated() {
             timeline.plan(.faultBegan(number), in: fault.begin)
             timeline.plan(.faultEnded(number), in: fault.end)
         }
-        timeline.plan(.writeComes, in: .seconds(5))
-        timeline.plan(.searchComes, in: .seconds(5))
+        timeline.plan(.writeComes, in: .seconds(3))
+        timeline.plan(.searchComes, in: .seconds(3))
     }
 
     mutating func soon(_ milliseconds: ClosedRange<Int>) -> Duration {
@@ -162,6 +171,7 @@ public struct FleetSimulation {
         switch event {
         case .faultBegan(let fault): begin(fault)
         case .faultEnded(let fault): end(fault)
+        case .gatewayStarts(let gateway): startGateway(gateway)
         case .agentDue(let shard, let member, let epoch): agentDue(shard, member, epoch)
         case .keyExpired(let shard, let epoch): keyExpired(shard, epoch)
         case .promoted(let shard, let member, let epoch): promoted(shard, member, epoch)
