@@ -166,10 +166,10 @@ struct FleetCheckers {
 
     // MARK: Budgets
 
-    mutating func connected(_ connections: Int, to member: Int, at now: Instant) {
+    mutating func connected(_ connections: Int, of most: Int, to member: Int, at now: Instant) {
         tally.fill = max(tally.fill, Double(connections) / Double(scenario.share.budget))
-        if connections > scenario.share.budget {
-            complain("n\(member) has \(connections) connections of \(scenario.share.budget)", at: now)
+        if connections > most {
+            complain("n\(member) has \(connections) connections of \(most)", at: now)
         }
     }
 }

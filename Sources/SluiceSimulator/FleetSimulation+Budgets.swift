@@ -14,6 +14,8 @@ struct SimulatedBudget {
     let member: Int
     var presences: [Presence] = []
     var connections = 0
+    /// When it went up again.
+    var upSince = Instant(nanoseconds: .min)
     /// Who may let its claim grow.
     var lock: (presence: Int, grant: Int)?
     var grants = 0
@@ -63,6 +65,7 @@ extension FleetSimulation {
     }
 
     private static let interval = Duration.seconds(1)
+    private static let returning = Duration.seconds(6)
     private static let connectTimeout = Duration.seconds(3)
     private static let lockTimeout = Duration.seconds(1)
     /// A session that does nothing in a transaction is ended.
@@ -88,7 +91,12 @@ extension FleetSimulation {
     private mutating func count(_ change: Int, _ server: Int, _ presence: Int) {
         budgets[server].presences[presence].connections += change
         budgets[server].connections += change
-        checkers.connected(budgets[server].connections, to: budgets[server].member, at: timeline.now)
+        // To a server that was down all come back at once, with one connection each, which is more than a reserve is for.
+        let share = scenario.share
+        let isReturning = budgets[server].upSince.advanced(by: Self.returning) > timeline.now
+        let most = isReturning ? max(share.budget, share.budget - share.reserve + gateways.count) : share.budget
+        checkers.connected(
+            budgets[server].connections, of: most, to: budgets[server].member, at: timeline.now)
     }
 
     // MARK: Who comes and goes
@@ -147,6 +155,11 @@ extension FleetSimulation {
     mutating func lockTimedOut(_ server: Int, _ grant: Int) {
         guard let lock = budgets[server].lock, lock.grant == grant else { return }
         endLook(server, presence: lock.presence)
+    }
+
+    mutating func serverReturned(_ member: Int) {
+        guard let server = budgets.firstIndex(where: { $0.member == member }) else { return }
+        budgets[server].upSince = timeline.now
     }
 
     /// A server goes down, and all connections to it end.

@@ -157,6 +157,7 @@ extension FleetSimulation {
         guard clusters[shard].servers[member].epoch == epoch, clusters[shard].agents[member].isAlive else { return }
         clusters[shard].servers[member].isUp = true
         clusters[shard].servers[member].incarnation = random.next()
+        if shard == 0 { serverReturned(member) }
         if clusters[shard].agents[member].isAwake { planAgent(shard, member, in: soon(50...500)) }
         tellGateways(of: shard)
         noteWellness(shard)
