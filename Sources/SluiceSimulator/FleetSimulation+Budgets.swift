@@ -91,7 +91,7 @@ extension FleetSimulation {
     private mutating func count(_ change: Int, _ server: Int, _ presence: Int) {
         budgets[server].presences[presence].connections += change
         budgets[server].connections += change
-        // To a server that was down all come back at once, with one connection each, which is more than a reserve is for.
+        // To a server that was down all come back at once, with one connection each: more than a reserve is for.
         let share = scenario.share
         let isReturning = budgets[server].upSince.advanced(by: Self.returning) > timeline.now
         let most = isReturning ? max(share.budget, share.budget - share.reserve + gateways.count) : share.budget

@@ -87,7 +87,7 @@ extension FleetSimulation {
         writes[id]?.pause = min(write.pause * 2, .milliseconds(200))
     }
 
-    /// What the server says of itself is taken note of first, as the gateway's fence does. What others of the shard have
+    /// What the server says of itself is taken note of first, as the gateway's fence does. What the shard's others have
     /// said counts, too.
     private mutating func refusal(_ write: SimulatedWrite, _ member: Int, _ timeline: UInt32) -> WriteRefusal? {
         if bug == .fenceTrustsRecovery { return nil }
