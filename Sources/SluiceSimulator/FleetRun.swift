@@ -21,9 +21,8 @@ public struct FleetRun: Sendable {
     /// - Parameter limit: stop soon after so many have broken a rule.
     public func run(stoppingAfter limit: Int = .max) async -> Result {
         let (scale, bug) = (scale, bug)
-        let runs = await seeds.run(inChunksOf: 1, stoppingAfter: limit, isCounted: { $0.violation != nil }) { seed in
-            Self.outcome(seed, scale, bug)
-        }
+        let runs = await seeds.run(
+            inChunksOf: 1, stoppingAfter: limit, isCounted: { $0.violation != nil }, { Self.outcome($0, scale, bug) })
         var result = Result(broken: [])
         for (seed, outcome) in runs {
             if let violation = outcome.violation { result.broken.append((seed, violation)) }

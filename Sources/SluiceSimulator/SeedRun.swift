@@ -12,9 +12,8 @@ public struct SeedRun: Sendable {
     /// - Parameter limit: stop soon after this many.
     public func run(stoppingAfter limit: Int = .max) async -> [(seed: UInt64, violation: Violation)] {
         let bug = bug
-        let runs = await seeds.run(inChunksOf: 25, stoppingAfter: limit, isCounted: { $0 != nil }) { seed in
-            Self.violation(seed, bug)
-        }
+        let runs = await seeds.run(
+            inChunksOf: 25, stoppingAfter: limit, isCounted: { $0 != nil }, { Self.violation($0, bug) })
         return runs.compactMap { run in run.outcome.map { (seed: run.seed, violation: $0) } }
     }
 
