@@ -96,7 +96,8 @@ extension SearchLane {
         let lease = try await lease(replica.backend, until: limit, for: nil)
         let primary = PrimaryLease(
             lease: lease, shard: known.name, replica: replica.name, backend: replica.backend, timeline: timeline,
-            fenced: FencedPlace(fence: fence, place: leader, systemIdentifier: systemIdentifier))
+            fenced: FencedPlace(
+                fence: fence, place: leader, systemIdentifier: systemIdentifier, servers: topology.shards[place]))
         do throws(BackendFailure) { try primary.checkFence(now: executor.now()) } catch {
             giveBack(primary)
             throw error

@@ -32,9 +32,12 @@ struct FencedPlace: Sendable {
     let place: MemberPlace
     /// Of the cluster that its server says that it is of.
     let systemIdentifier: UInt64?
+    let servers: ShardState
 
+    /// Also if another server has said meanwhile that it was promoted, and the source does not know yet.
     func refusal(on timeline: UInt32, now: Instant) -> WriteRefusal? {
         fence.refusal(of: place, on: timeline, systemIdentifier: systemIdentifier, now: now)
+            ?? (timeline < servers.latestTimeline ? .timelineBack : nil)
     }
 
     func check(on timeline: UInt32, now: Instant) throws(BackendFailure) {
