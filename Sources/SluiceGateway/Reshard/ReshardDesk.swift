@@ -25,10 +25,11 @@ struct ReshardDesk: Sendable {
 
     // MARK: The record
 
-    /// What the first of these shards that has one has kept of the collection's move.
+    /// What these shards have kept of the collection's last move.
     static func find(
         _ collection: String, at sites: [ReshardSite]
     ) async throws(ReshardProblem) -> (site: ReshardSite, state: ReshardState)? {
+        var last: (site: ReshardSite, state: ReshardState)?
         for site in sites {
             guard try await site.value(ReshardStatements.isThere, [ReshardStatements.state]) == "t",
                 let text = try await site.value(ReshardStatements.readState, [collection])
@@ -37,9 +38,10 @@ struct ReshardDesk: Sendable {
                 throw ReshardProblem(
                     .wrong, "\(site.name): what \(ReshardStatements.state) keeps of \(collection) cannot be understood")
             }
-            return (site, state)
+            // One that is done, and whose old tables are kept, may be on another shard.
+            if state.layout.epoch > last?.state.layout.epoch ?? 0 { last = (site, state) }
         }
-        return nil
+        return last
     }
 
     func save(_ layout: ReshardLayout, _ record: ReshardRecord) async throws(ReshardProblem) {

@@ -19,8 +19,8 @@ extension PostgreSQL {
             }
 
             func expectDone() {
-                #expect(left.withLock { $0.isEmpty })
-                #expect(failures.withLock(\.self).isEmpty)
+                let (isDone, failed) = (left.withLock { $0.isEmpty }, failures.withLock { $0 })
+                #expect(isDone && failed.isEmpty, "\(failed)")
             }
         }
 
@@ -235,7 +235,8 @@ extension PostgreSQL {
                     script.note(progress)
                 }
                 script.expectDone()
-                #expect(fences.withLock(\.self) > 1)
+                let tries = fences.withLock { $0 }
+                #expect(tries > 1)
                 #expect(summary.verdict == .fine, "\(summary.messages)")
                 try table.expectMoved()
             }
@@ -255,7 +256,8 @@ extension PostgreSQL {
                 ])
                 #expect(try await table.run { script.note($0) }.verdict == .fine)
                 script.expectDone()
-                let refused = try #require(second.withLock(\.self))
+                let outcome = second.withLock { $0 }
+                let refused = try #require(outcome)
                 #expect(refused.code == 78 && refused.errors.contains("another `sluice reshard` works on"))
             }
         }
