@@ -13,7 +13,7 @@ package struct ReshardStatements: Sendable {
     /// The gateway's own room in every database.
     private static let house = JournalTable.schema
     /// Gateways read it: which layout of a collection is the true one.
-    package static let layouts = "public.sluice_layouts"
+    package static let layouts = "\(LayoutTable.schema).\(LayoutTable.table)"
     package static let state = "\(house).sluice_reshard_state"
     static let fence = "\(house).sluice_reshard_fence"
     package static let fenceTrigger = "sluice_reshard_fence"
@@ -66,7 +66,7 @@ package struct ReshardStatements: Sendable {
                 SET search_path = pg_catalog, pg_temp AS $$
                 BEGIN
                     IF coalesce(current_setting('sluice.resharding', true), '') <> 'on' THEN
-                        RAISE EXCEPTION 'the collection is being moved; retry' USING ERRCODE = 'SL001';
+                        RAISE EXCEPTION 'the collection is being moved; retry' USING ERRCODE = '\(LayoutTable.fencedState)';
                     END IF;
                     RETURN NULL;
                 END $$
