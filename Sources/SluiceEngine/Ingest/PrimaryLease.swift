@@ -17,7 +17,7 @@ struct PrimaryLease: Sendable {
 
     /// What has been answered there just now may be lost: it may not be written to any more, whatever the reason.
     func isSuperseded(now: Instant) -> Bool {
-        fenced.map { $0.fence.refusal(of: $0.place, on: timeline, now: now) != nil } ?? false
+        fenced.map { $0.refusal(on: timeline, now: now) != nil } ?? false
     }
 }
 
@@ -94,7 +94,7 @@ extension SearchLane {
         let lease = try await lease(replica.backend, until: limit, for: nil)
         let primary = PrimaryLease(
             lease: lease, shard: known.name, replica: replica.name, backend: replica.backend, timeline: timeline,
-            fenced: FencedPlace(fence: fence, place: leader))
+            fenced: FencedPlace(fence: fence, place: leader, servers: topology.shards[place]))
         do throws(BackendFailure) { try primary.checkFence(now: executor.now()) } catch {
             giveBack(primary)
             throw error

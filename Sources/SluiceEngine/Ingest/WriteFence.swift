@@ -27,9 +27,16 @@ public final class FenceBook: Sendable {
 struct FencedPlace: Sendable {
     let fence: any WriteFence
     let place: MemberPlace
+    let servers: ShardState
+
+    /// Also if another server has said meanwhile that it was promoted, and the source does not know yet.
+    func refusal(on timeline: UInt32, now: Instant) -> WriteRefusal? {
+        fence.refusal(of: place, on: timeline, now: now)
+            ?? (timeline < servers.latestTimeline ? .timelineBack : nil)
+    }
 
     func check(on timeline: UInt32, now: Instant) throws(BackendFailure) {
-        guard let refusal = fence.refusal(of: place, on: timeline, now: now) else { return }
+        guard let refusal = refusal(on: timeline, now: now) else { return }
         fence.noteRefusal(refusal)
         throw .fenced(refusal)
     }

@@ -136,6 +136,9 @@ public final class ShardState: Sendable {
     /// The same where something else says which replica is the leader.
     func primary(namedAs replica: Int) -> PrimaryChoice { state.withLock { $0.machine.primary(namedAs: replica) } }
 
+    /// The highest that a server which said that it is a primary was ever on.
+    var latestTimeline: UInt32 { state.withLock { $0.machine.latestTimeline } }
+
     /// A copy of what is known, for reports.
     public var snapshot: ShardMachine { state.withLock { $0.machine } }
 }
