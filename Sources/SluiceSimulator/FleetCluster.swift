@@ -165,6 +165,8 @@ struct SimulatedCluster {
 
     func isWell(isSynchronous: Bool) -> Bool {
         guard let leader, servers[leader].isUp, servers[leader].isPrimary, agents[leader].isAlive else { return false }
+        // A leader's agent that stops right after the promotion has not said on which timeline that is; others have.
+        guard keys[leader].timeline == servers[leader].timeline else { return false }
         guard isSynchronous else { return true }
         guard let standby = synchronousStandby, keys[standby].isRunning else { return false }
         return servers[leader].waitsFor == standby && streams(standby, from: leader)
