@@ -147,9 +147,6 @@ public final class ShardState: Sendable {
     /// The highest that a server which said that it is a primary was ever on.
     var latestTimeline: UInt32 { state.withLock { $0.machine.latestTimeline } }
 
-    /// The highest that a server which said that it is a primary was ever on.
-    var latestTimeline: UInt32 { state.withLock { $0.machine.latestTimeline } }
-
     /// A copy of what is known, for reports.
     public var snapshot: ShardMachine { state.withLock { $0.machine } }
 }
