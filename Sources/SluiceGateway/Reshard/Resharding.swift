@@ -1,5 +1,6 @@
 internal import Logging
 internal import SluiceCore
+internal import SluicePostgres
 internal import SluiceReactor
 
 /// What `sluice reshard` does, on connections that it opens and closes.
