@@ -97,10 +97,11 @@ let package = Package(
                 metrics, lifecycle, tracing,
             ],
             swiftSettings: house),
+        .target(name: "SluiceDNS", dependencies: [nio("NIOCore"), nio("NIOPosix")], swiftSettings: house),
         .target(
             name: "SluiceTopology",
             dependencies: [
-                "SluiceCore", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), tls, logging,
+                "SluiceCore", "SluiceDNS", "SluiceHTTP", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), tls, logging,
             ],
             swiftSettings: house),
         .target(
@@ -124,7 +125,7 @@ let package = Package(
             swiftSettings: house),
         .target(
             name: "SluiceClient",
-            dependencies: ["SluiceWire", nio("NIOCore"), nio("NIOPosix"), tls, tracing],
+            dependencies: ["SluiceWire", "SluiceDNS", nio("NIOCore"), nio("NIOPosix"), tls, tracing],
             swiftSettings: house),
 
         // The machines against a virtual clock and a faulty world.
@@ -179,10 +180,17 @@ let package = Package(
                 lifecycle, logging, tracing,
             ],
             swiftSettings: house),
+        .target(
+            name: "DNSTestKit", dependencies: [nio("NIOCore"), nio("NIOPosix")], path: "Tests/DNSTestKit",
+            swiftSettings: house),
+        .testTarget(
+            name: "SluiceDNSTests", dependencies: ["SluiceDNS", "DNSTestKit", "SluiceCore", nio("NIOCore")],
+            swiftSettings: house),
         .testTarget(
             name: "SluiceTopologyTests",
             dependencies: [
-                "SluiceTopology", "SluiceCore", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), logging,
+                "SluiceTopology", "SluiceCore", "SluiceDNS", "DNSTestKit", "SluiceGateway", "SluiceAdmin",
+                "SluiceMetrics", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), logging,
             ],
             swiftSettings: house),
         .testTarget(name: "SluiceMetricsTests", dependencies: ["SluiceMetrics", metrics], swiftSettings: house),
@@ -203,7 +211,8 @@ let package = Package(
         .testTarget(
             name: "SluiceClientTests",
             dependencies: [
-                "SluiceClient", "SluiceWire", nio("NIOCore"), nio("NIOPosix"), nio("NIOEmbedded"),
+                "SluiceClient", "SluiceWire", "SluiceDNS", "DNSTestKit", nio("NIOCore"), nio("NIOPosix"),
+                nio("NIOEmbedded"),
             ],
             swiftSettings: house),
         .testTarget(
@@ -233,7 +242,8 @@ let package = Package(
             name: "SluiceFuzz",
             dependencies: [
                 "SluiceTools", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine", "SluicePostgres",
-                "SluiceTopology", "SluiceCore", "CLibpq", nio("NIOCore"), nio("NIOEmbedded"), collections, logging,
+                "SluiceTopology", "SluiceDNS", "SluiceCore", "CLibpq", nio("NIOCore"), nio("NIOEmbedded"), collections,
+                logging,
             ],
             path: "Tests/SluiceFuzz", exclude: ["Crashes"], swiftSettings: house),
         .testTarget(name: "SluiceFuzzTests", dependencies: ["SluiceFuzz"], swiftSettings: house),

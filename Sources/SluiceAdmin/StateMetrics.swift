@@ -56,6 +56,9 @@ extension GatewayState {
             MetricFamily(
                 "sluice_collection_ready", .gauge, "1 if every shard of the collection can answer.",
                 collections.map { .init($0.isReady ? 1 : 0, [.init("collection", $0.name)]) }),
+            MetricFamily(
+                "sluice_collection_layout_epoch", .gauge, "Of the layout that is served; 0 if that is not known.",
+                collections.map { .init(Double($0.epoch ?? 0), [.init("collection", $0.name)]) }),
         ]
     }
 

@@ -1,20 +1,25 @@
-internal import SluiceGateway
-internal import SluiceMetrics
+package import SluiceGateway
+package import SluiceMetrics
 
-extension GatewayState {
-    /// Of shards whose replicas a source names.
-    var topologyFamilies: [MetricFamily] {
+/// Of shards whose replicas a source names.
+package enum TopologyMetrics {
+    private typealias Sample = MetricFamily.Sample
+
+    package static func families(_ shards: [(name: String, topology: GatewayState.Topology)]) -> [MetricFamily] {
         func family(
-            _ name: String, _ help: String, _ value: (Topology) -> Double?
+            _ name: String, _ help: String, _ value: (GatewayState.Topology) -> Double?
         ) -> MetricFamily {
             MetricFamily(
                 name, .gauge, help,
-                shards.flatMap { shard -> [MetricFamily.Sample] in
-                    shard.topology.flatMap(value).map { [.init($0, [.init("shard", shard.name)])] } ?? []
-                })
+                shards.compactMap { shard in value(shard.topology).map { Sample($0, [.init("shard", shard.name)]) } })
         }
         return [
-            family("sluice_topology_age_seconds", "Since the source of the shard's topology was heard.") { $0.age },
+            family("sluice_topology_source_age_seconds", "Since the source of the shard's topology was heard.") {
+                $0.age
+            },
+            family("sluice_topology_source_up", "1 if the source of the shard's topology is heard as it should be.") {
+                $0.isUp ? 1 : 0
+            },
             family("sluice_topology_writable", "1 if the source names a leader that may be written to.") {
                 $0.isFenced ? ($0.writable == nil ? 0 : 1) : nil
             },
@@ -23,13 +28,48 @@ extension GatewayState {
             family("sluice_topology_complaints", "What is wrong with what the source says.") {
                 Double($0.complaints.count)
             },
+        ] + events(shards)
+    }
+
+    private static func events(_ shards: [(name: String, topology: GatewayState.Topology)]) -> [MetricFamily] {
+        func family(
+            _ name: String, _ kind: MetricFamily.Kind, _ help: String, label: String,
+            _ values: (GatewayState.Topology) -> [(String, Double)]
+        ) -> MetricFamily {
             MetricFamily(
-                "sluice_topology_refused", .counter, "How often a write was held up, by the reason.",
+                name, kind, help,
                 shards.flatMap { shard in
-                    (shard.topology?.isFenced == true ? shard.topology?.refusals ?? [] : []).map {
-                        .init(Double($0.count), [.init("shard", shard.name), .init("reason", $0.reason)])
+                    values(shard.topology).map { of, value in
+                        Sample(value, [.init("shard", shard.name), .init(label, of)])
                     }
-                }),
+                })
+        }
+        return [
+            family(
+                "sluice_topology_endpoint_up", .gauge, "1 if it answered when it was asked last.", label: "endpoint"
+            ) { topology in
+                // One that was never asked is neither.
+                topology.endpoints.filter { $0.age != nil || $0.error != nil }
+                    .map { ($0.name, $0.isAnswering ? 1 : 0) }
+            },
+            family(
+                "sluice_topology_changes", .counter, "How often there was another leader, or other members.",
+                label: "kind"
+            ) { topology in
+                let members = ("members", Double(topology.memberChanges))
+                return topology.isFenced ? [("leader", Double(topology.leaderChanges)), members] : [members]
+            },
+            family(
+                "sluice_topology_refusals", .counter, "How often a write was held up, by the reason.", label: "cause"
+            ) { topology in
+                topology.isFenced ? topology.refusals.map { ($0.reason, Double($0.count)) } : []
+            },
         ]
+    }
+}
+
+extension GatewayState {
+    var topologyFamilies: [MetricFamily] {
+        TopologyMetrics.families(shards.compactMap { shard in shard.topology.map { (shard.name, $0) } })
     }
 }

@@ -48,13 +48,34 @@ package struct BenchSession: Sendable {
 
     /// What is going on, for a line on a terminal.
     package struct Status: Sendable {
+        package enum Phase: Sendable {
+            /// So many of the answers are there that recall is measured against.
+            case comparing(done: Int, of: Int)
+            case measuring
+        }
+
+        package var phase = Phase.measuring
         /// Like "3 of 9: 1200/s".
         package var title: String
         /// Negative during the warm-up.
         package var elapsed: Duration
+        /// How long it is to be measured.
+        package var planned: Duration
         package var answered: Int
         package var failed: Int
         package var recent: Measurement.Tick?
+
+        package init(
+            title: String, elapsed: Duration, planned: Duration, answered: Int, failed: Int,
+            recent: Measurement.Tick? = nil
+        ) {
+            self.title = title
+            self.elapsed = elapsed
+            self.planned = planned
+            self.answered = answered
+            self.failed = failed
+            self.recent = recent
+        }
     }
 
     private let plan: Plan
@@ -121,7 +142,10 @@ package struct BenchSession: Sendable {
             workload, on: target, faults: await fault?(), until: interruption
         ) { elapsed, tally in
             let (answered, failed, recent) = tally.progress
-            show(Status(title: title, elapsed: elapsed, answered: answered, failed: failed, recent: recent))
+            show(
+                Status(
+                    title: title, elapsed: elapsed, planned: plan.seconds, answered: answered, failed: failed,
+                    recent: recent))
         }
         outcome.runs.append(run)
         outcome.latencies.append(latencies)
@@ -150,7 +174,12 @@ package struct BenchSession: Sendable {
     private func measureRecall(_ outcome: inout Outcome) async throws(BenchFailure) {
         let probe = try await RecallProbe(
             workload, isMulti: plan.mix.has(.multi), count: plan.recallQueries, on: target,
-            until: interruption)
+            until: interruption
+        ) { done in
+            var status = Status(title: "", elapsed: .zero, planned: plan.seconds, answered: 0, failed: 0)
+            status.phase = .comparing(done: done, of: plan.recallQueries)
+            show(status)
+        }
         var current = workload
         for (step, efSearch) in plan.recallWith.enumerated() where !interruption.isWanted {
             let (mean, least) = try await probe.recall(efSearch: efSearch, on: target, until: interruption)

@@ -147,26 +147,14 @@ package final class LinkPool: Sendable {
     /// The dial goes on without a caller that is cancelled or runs out of time: others may wait for it, or come.
     private func dialled(_ place: Int, until limit: TimeLimit?) async -> Result<Link, SluiceError> {
         let ticket = number()
-        var timer: Scheduled<Void>?
-        let result = await withTaskCancellationHandler {
-            await withCheckedContinuation { (waiter: Waiter) in
-                enlist(waiter, ticket, at: place)
-                timer = limit.map { limit in
-                    MultiThreadedEventLoopGroup.singleton.next().scheduleTask(deadline: limit.deadline) {
-                        self.timeIsUp(ticket, at: place, limit)
-                    }
-                }
-                // A cancel that came before the line above found nobody to tell: say it again.
-                if Task.isCancelled { dismiss(ticket, at: place, Self.cancelled) }
-            }
-        } onCancel: {
-            dismiss(ticket, at: place, Self.cancelled)
+        return await awaitEvent(until: limit) { (waiter: Waiter) in
+            enlist(waiter, ticket, at: place)
+        } timeIsUp: {
+            self.timeIsUp(ticket, at: place, $0)
+        } cancelled: {
+            self.dismiss(ticket, at: place, .callCancelled)
         }
-        timer?.cancel()
-        return result
     }
-
-    private static var cancelled: SluiceError { SluiceError(.cancelled, "the call was cancelled") }
 
     private enum Step {
         case resume(Result<Link, SluiceError>)

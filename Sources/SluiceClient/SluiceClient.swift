@@ -1,4 +1,5 @@
 internal import NIOCore
+package import SluiceDNS
 internal import SluiceWire
 public import Tracing
 
@@ -99,10 +100,7 @@ public final class SluiceClient: Sendable {
     /// What can be searched, sorted by name.
     /// - Parameter timeout: how long to wait for the answer; then the call fails with `deadlineExceeded`.
     public func collections(timeout: Duration? = nil) async throws(SluiceError) -> [CollectionDescription] {
-        let (frame, _) = try await call(.collections, until: limit(timeout), answeredBy: .collectionList) { _ in }
-        return try decoded { () throws(WireError) in
-            try CollectionList(decoding: frame.payload).collections.map(CollectionDescription.init)
-        }
+        try await list(timeout: timeout).collections.map(CollectionDescription.init)
     }
 
     /// The time for a message to the gateway and back.

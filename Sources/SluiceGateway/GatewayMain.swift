@@ -108,10 +108,14 @@ public enum GatewayMain {
             return CheckSummary(error)
         }
         _ = DescriptorLimit.raise()
-        let (resolved, findings) = await config.resolvingSources(within: config.pool.connectTimeout)
+        let isThorough = scope == .everything
+        async let words = isThorough ? await SourceExamination.ask(config) : [:]
+        let (resolved, findings) = await config.resolvingSources(
+            within: config.pool.connectTimeout, isProbed: isThorough)
         var summary = CheckSummary(resolved)
         var examination = try await Examination.run(resolved, scope)
-        examination.findings = findings + examination.findings
+        let sources = SourceExamination.findings(resolved, await words, servers: examination.servers)
+        examination.findings = findings + sources + examination.findings
         summary.add(examination, of: resolved, file: path)
         return summary
     }

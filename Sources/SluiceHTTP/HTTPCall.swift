@@ -39,44 +39,64 @@ package struct HTTPCall: Sendable {
     package func send(
         _ method: HTTPMethod, _ path: String, _ headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer()
     ) async throws(Failure) -> Answer {
-        let eventLoop = MultiThreadedEventLoopGroup.singleton.next()
-        let answer = eventLoop.makePromise(of: Answer.self)
         var head = HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)
-        head.headers.add(name: "Host", value: "\(host.contains(":") ? "[\(host)]" : host):\(port)")
         head.headers.add(name: "Connection", value: "close")
+        let mostBytes = mostBytes
+        return try await exchange(head, body, within: timeout, ifBroken: "did not answer") { answer in
+            [NIOHTTPClientResponseAggregator(maxContentLength: mostBytes), AnswerHandler(answer)]
+        }
+    }
+
+    /// Connects, and sends a request. The connection closes when the promise that the handlers have is kept.
+    /// - Parameters:
+    ///   - limit: from when it is connected; nil for none.
+    ///   - words: what is said of a connection that was made and failed.
+    ///   - handlers: what the answer goes through, made on the connection's event loop.
+    func exchange<End: Sendable>(
+        _ head: HTTPRequestHead, _ body: ByteBuffer, within limit: TimeAmount?, ifBroken words: String,
+        _ handlers: @escaping @Sendable (EventLoopPromise<End>) -> [any ChannelHandler]
+    ) async throws(Failure) -> End {
+        let eventLoop = MultiThreadedEventLoopGroup.singleton.next()
+        let end = eventLoop.makePromise(of: End.self)
+        var head = head
+        head.headers.add(name: "Host", value: "\(host.contains(":") ? "[\(host)]" : host):\(port)")
         head.headers.add(name: "Content-Length", value: String(body.readableBytes))
         ClientBootstrap(group: eventLoop)
             .connectTimeout(.seconds(3))
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try prepare(channel, answer) }
+                channel.eventLoop.makeCompletedFuture {
+                    try addCodec(to: channel)
+                    try channel.pipeline.syncOperations.addHandlers(handlers(end))
+                }
             }
             .connect(host: host, port: port)
             .whenComplete { [head] result in
                 switch result {
-                case .success(let channel): write(head, body, to: channel, until: answer.futureResult)
-                case .failure(let error): answer.fail(Unreached(cause: error))
+                case .success(let channel): Self.write(head, body, to: channel, until: end.futureResult, within: limit)
+                case .failure(let error): end.fail(Unreached(cause: error))
                 }
             }
         do {
             return try await withTaskCancellationHandler {
-                try await answer.futureResult.get()
+                try await end.futureResult.get()
             } onCancel: {
-                answer.fail(Failure(description: "the call was given up"))
+                end.fail(Failure(description: "the call was given up"))
             }
         } catch let error as Unreached {
             throw Failure(description: "\(host):\(port) cannot be reached: \(error.cause)")
         } catch {
-            throw Failure(description: "\(host):\(port) did not answer: \(error)")
+            throw Failure(description: "\(host):\(port) \(words): \(error)")
         }
     }
 
-    /// Sends the request on a connection that closes when there is an answer, or none is wanted any more.
-    private func write(
-        _ head: HTTPRequestHead, _ body: ByteBuffer, to channel: any Channel, until answer: EventLoopFuture<Answer>
+    /// Sends the request on a connection that closes at the end, or when its time is over.
+    private static func write(
+        _ head: HTTPRequestHead, _ body: ByteBuffer, to channel: any Channel,
+        until end: EventLoopFuture<some Sendable>, within limit: TimeAmount?
     ) {
-        let end = channel.eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
-        answer.whenComplete { _ in
-            end.cancel()
+        let timer = limit.map { channel.eventLoop.scheduleTask(in: $0) { channel.close(promise: nil) } }
+        end.whenComplete { _ in
+            timer?.cancel()
             channel.close(promise: nil)
         }
         channel.write(HTTPClientRequestPart.head(head), promise: nil)
@@ -84,7 +104,7 @@ package struct HTTPCall: Sendable {
         channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
     }
 
-    private func prepare(_ channel: any Channel, _ answer: EventLoopPromise<Answer>) throws {
+    private func addCodec(to channel: any Channel) throws {
         let pipeline = channel.pipeline.syncOperations
         if let tls {
             // A certificate is of a name; where there is only an address, no name is asked for.
@@ -92,8 +112,6 @@ package struct HTTPCall: Sendable {
             try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: isAddress ? nil : host))
         }
         try pipeline.addHTTPClientHandlers()
-        try pipeline.addHandler(NIOHTTPClientResponseAggregator(maxContentLength: mostBytes))
-        try pipeline.addHandler(AnswerHandler(answer))
     }
 }
 

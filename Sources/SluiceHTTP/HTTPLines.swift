@@ -1,7 +1,5 @@
 package import NIOCore
 package import NIOHTTP1
-internal import NIOPosix
-internal import NIOSSL
 
 extension HTTPCall {
     /// Sends a request whose answer is lines that come over time, as an event stream's.
@@ -10,55 +8,20 @@ extension HTTPCall {
     /// given up at once.
     /// - Parameters:
     ///   - mostLineBytes: a longer line ends it.
+    ///   - idle: as does this time without a byte: a connection whose other end has gone without a word says nothing.
     ///   - take: called for each line, without its end, on an event loop's thread; false for no more.
     /// - Throws: `Failure`, which tells nothing of headers and body, if it does not begin, or breaks.
     package func lines(
         _ method: HTTPMethod, _ path: String, _ headers: HTTPHeaders = [:], body: ByteBuffer = ByteBuffer(),
-        mostLineBytes: Int, _ take: @escaping @Sendable ([UInt8]) -> Bool
+        mostLineBytes: Int, idle: TimeAmount? = nil, _ take: @escaping @Sendable ([UInt8]) -> Bool
     ) async throws(Failure) {
-        let eventLoop = MultiThreadedEventLoopGroup.singleton.next()
-        let end = eventLoop.makePromise(of: Void.self)
-        var head = HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)
-        head.headers.add(name: "Host", value: "\(host.contains(":") ? "[\(host)]" : host):\(port)")
-        head.headers.add(name: "Content-Length", value: String(body.readableBytes))
-        ClientBootstrap(group: eventLoop)
-            .connectTimeout(.seconds(3))
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try addCodec(to: channel)
-                    try channel.pipeline.syncOperations.addHandler(
-                        LineHandler(end, mostBytes: mostLineBytes, take))
-                }
-            }
-            .connect(host: host, port: port)
-            .whenComplete { [head] result in
-                switch result {
-                case .success(let channel):
-                    end.futureResult.whenComplete { _ in channel.close(promise: nil) }
-                    channel.write(HTTPClientRequestPart.head(head), promise: nil)
-                    channel.write(HTTPClientRequestPart.body(.byteBuffer(body)), promise: nil)
-                    channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
-                case .failure(let error): end.fail(error)
-                }
-            }
-        do {
-            try await withTaskCancellationHandler {
-                try await end.futureResult.get()
-            } onCancel: {
-                end.fail(Failure(description: "the call was given up"))
-            }
-        } catch {
-            throw Failure(description: "\(host):\(port) broke off: \(error)")
+        let head = HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)
+        try await exchange(head, body, within: nil, ifBroken: "broke off") { (end: EventLoopPromise<Void>) in
+            var handlers: [any ChannelHandler] = []
+            if let idle { handlers.append(IdleStateHandler(readTimeout: idle)) }
+            handlers.append(LineHandler(end, mostBytes: mostLineBytes, take))
+            return handlers
         }
-    }
-
-    private func addCodec(to channel: any Channel) throws {
-        let pipeline = channel.pipeline.syncOperations
-        if let tls {
-            let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
-            try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: isAddress ? nil : host))
-        }
-        try pipeline.addHTTPClientHandlers()
     }
 }
 
@@ -101,6 +64,11 @@ private final class LineHandler: ChannelInboundHandler {
             return finish(.failure(HTTPCall.Failure(description: "a line is too long")), context)
         }
         buffer.discardReadBytes()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event is IdleStateHandler.IdleStateEvent else { return context.fireUserInboundEventTriggered(event) }
+        finish(.failure(HTTPCall.Failure(description: "nothing has come for too long")), context)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { finish(.failure(error), context) }

@@ -174,6 +174,19 @@ extension PostgresConnection {
     public func inspect(
         _ tables: [(schema: String, table: String)], deadline: Int64
     ) async throws(PostgresFailure) -> ServerState {
+        do throws(PostgresFailure) {
+            return try await inspectOnce(tables, deadline: deadline)
+        } catch {
+            // Who may not ask which cluster it is, is still told the rest.
+            guard mayAskForCluster, error.sqlState == "42501" || error.sqlState == "42883" else { throw error }
+            mayAskForCluster = false
+            return try await inspectOnce(tables, deadline: deadline)
+        }
+    }
+
+    private func inspectOnce(
+        _ tables: [(schema: String, table: String)], deadline: Int64
+    ) async throws(PostgresFailure) -> ServerState {
         let asked = tables.prefix(100)
         let estimates = asked.indices.map { place in
             """
@@ -191,7 +204,8 @@ extension PostgresConnection {
             THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, '0/0'),
             CASE WHEN NOT pg_catalog.pg_is_in_recovery()
             THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END,
-            pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
+            pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()),
+            \(mayAskForCluster ? "(SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)" : "NULL")
             """ + estimates.joined()
         let texts = asked.flatMap { [$0.schema, $0.table] }
         let types = Array(repeating: Self.textType, count: texts.count)
@@ -203,16 +217,20 @@ extension PostgresConnection {
                 })
             operation.expect(.texts)
         }
-        guard case .texts(let values) = outcome, values.count == asked.count + 4 else {
+        guard case .texts(let values) = outcome, values.count == asked.count + 5 else {
             throw violation("another number of values")
         }
         // A table that was never analyzed has -1.
-        let rows = values.dropFirst(4).map { Double($0).flatMap { $0 >= 0 ? $0 : nil } }
+        let rows = values.dropFirst(5).map { Double($0).flatMap { $0 >= 0 ? $0 : nil } }
         return ServerState(
             isStandby: values[0] == "t", timeline: UInt32(values[2].prefix(8), radix: 16),
             position: UInt64(values[1]), incarnation: Self.incarnation(values[3]),
+            systemIdentifier: Self.systemIdentifier(values[4]),
             estimatedRows: rows + Array(repeating: nil, count: tables.count - asked.count))
     }
+
+    /// PostgreSQL has it as a signed number.
+    private static func systemIdentifier(_ text: String) -> UInt64? { Int64(text).map(UInt64.init(bitPattern:)) }
 
     // MARK: Sending
 

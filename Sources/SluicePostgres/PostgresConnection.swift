@@ -44,6 +44,8 @@ public actor PostgresConnection: DescriptorOwner {
     /// Closed, and let go of by the server or given up.
     var isGone = false
     private var goneWaiters: [CheckedContinuation<Void, Never>] = []
+    /// False once the server has refused to say which cluster it is of.
+    var mayAskForCluster = true
     /// What the server is, read when the connection was made.
     public private(set) var facts = ServerFacts()
     /// How the server is reached, read when the connection was made.
@@ -214,6 +216,7 @@ public actor PostgresConnection: DescriptorOwner {
         guard state == .idle else { throw PostgresFailure(.unreachable, "the connection broke as it was made") }
         self.facts = facts
         settings.transports.note(transport)
+        settings.versions.note(facts)
         isEstablished = true
     }
 
@@ -278,6 +281,8 @@ public struct ConnectionSettings: Sendable {
     public var dials: DialAllowance
     /// Where it is noted how the server was reached.
     public var transports = TransportRecord()
+    /// Where it is noted what the server runs.
+    public var versions = VersionRecord()
     /// A server without pgvector is of no use.
     public var needsVector = true
     /// It leads to a pooler's console, which has no facts and runs only what `show` asks.

@@ -4,31 +4,17 @@ public struct SeedRun: Sendable {
     private let bug: PlantedBug?
 
     public init(from first: UInt64, count: UInt64, bug: PlantedBug? = nil) {
-        seeds = first..<(first.addingReportingOverflow(count).overflow ? .max : first &+ count)
+        seeds = .seeds(from: first, count: count)
         self.bug = bug
     }
 
     /// The seeds that broke a rule, in their order.
     /// - Parameter limit: stop soon after this many.
     public func run(stoppingAfter limit: Int = .max) async -> [(seed: UInt64, violation: Violation)] {
-        let chunk: UInt64 = 25
         let bug = bug
-        return await withTaskGroup(of: [(UInt64, Violation)].self) { group in
-            var next = seeds.lowerBound
-            var broken: [(seed: UInt64, violation: Violation)] = []
-            func addChunk() {
-                guard next < seeds.upperBound else { return }
-                let part = next..<min(next &+ chunk, seeds.upperBound)
-                next = part.upperBound
-                group.addTask { part.compactMap { seed in Self.violation(seed, bug).map { (seed, $0) } } }
-            }
-            for _ in 0..<8 { addChunk() }
-            while let found = await group.next() {
-                broken += found.map { (seed: $0.0, violation: $0.1) }
-                if broken.count < limit { addChunk() }
-            }
-            return broken.sorted { $0.seed < $1.seed }
-        }
+        let runs = await seeds.run(
+            inChunksOf: 25, stoppingAfter: limit, isCounted: { $0 != nil }, { Self.violation($0, bug) })
+        return runs.compactMap { run in run.outcome.map { (seed: run.seed, violation: $0) } }
     }
 
     private static func violation(_ seed: UInt64, _ bug: PlantedBug?) -> Violation? {
@@ -38,6 +24,40 @@ public struct SeedRun: Sendable {
             return nil
         } catch {
             return error
+        }
+    }
+}
+
+extension Range<UInt64> {
+    static func seeds(from first: UInt64, count: UInt64) -> Self {
+        first..<(first.addingReportingOverflow(count).overflow ? .max : first &+ count)
+    }
+
+    /// - Parameters:
+    ///   - limit: stop soon after so many outcomes that count.
+    ///   - outcome: runs one seed.
+    /// - Returns: in the order of the seeds.
+    func run<Outcome: Sendable>(
+        inChunksOf chunk: UInt64, stoppingAfter limit: Int, isCounted: (Outcome) -> Bool,
+        _ outcome: @escaping @Sendable (_ seed: UInt64) -> Outcome
+    ) async -> [(seed: UInt64, outcome: Outcome)] {
+        await withTaskGroup(of: [(seed: UInt64, outcome: Outcome)].self) { group in
+            var next = lowerBound
+            var all: [(seed: UInt64, outcome: Outcome)] = []
+            var counted = 0
+            func addChunk() {
+                guard next < upperBound else { return }
+                let part = next..<Swift.min(next &+ chunk, upperBound)
+                next = part.upperBound
+                group.addTask { part.map { (seed: $0, outcome: outcome($0)) } }
+            }
+            for _ in 0..<8 { addChunk() }
+            while let found = await group.next() {
+                all += found
+                counted += found.count { isCounted($0.outcome) }
+                if counted < limit { addChunk() }
+            }
+            return all.sorted { $0.seed < $1.seed }
         }
     }
 }

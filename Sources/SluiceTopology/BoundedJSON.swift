@@ -26,9 +26,21 @@ package indirect enum JSONValue: Hashable, Sendable {
 
 /// Why a text of a source's cannot be used.
 package struct UnreadableAnswer: Error, Hashable, Sendable, CustomStringConvertible {
-    package var description: String
+    package enum Kind: Hashable, Sendable {
+        case unreachable
+        case late
+        /// Of HTTP, and not 200.
+        case status(Int)
+        case unusable
+    }
 
-    package init(_ description: String) { self.description = description }
+    package var description: String
+    package var kind: Kind
+
+    package init(_ description: String, _ kind: Kind = .unusable) {
+        self.description = description
+        self.kind = kind
+    }
 }
 
 /// A small reader of JSON (RFC 8259). A key that is there twice has its last value.

@@ -8,6 +8,7 @@ package enum EtcdAnswer {
 
     package struct Range: Hashable, Sendable {
         package var revision: Int64
+        /// etcd's own, not PostgreSQL's.
         package var cluster: String
         /// By the key without the prefix.
         package var values: [String: [UInt8]]
@@ -69,6 +70,22 @@ package enum EtcdAnswer {
         return .events(events, revision: max(revision, events.map(\.revision).max() ?? 0))
     }
 
+    /// The token of an answer to a user's password. It ends up in a header.
+    package static func token(_ bytes: [UInt8]) throws(UnreadableAnswer) -> String {
+        guard let token = try JSONReader.read(bytes)["token"]?.text, (1...mostTokenBytes).contains(token.utf8.count),
+            token.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+        else { throw UnreadableAnswer("the answer has no usable token") }
+        return token
+    }
+
+    /// Of an answer that is none.
+    package static func refusal(_ status: Int, _ bytes: [UInt8]) -> UnreadableAnswer {
+        let words = (try? JSONReader.read(bytes)).flatMap(problem)
+        return UnreadableAnswer("status \(status)" + (words.map { ": \($0)" } ?? ""), .status(status))
+    }
+
+    private static let mostTokenBytes = 8_192
+
     /// What etcd says is wrong: its words, shortened.
     private static func problem(_ answer: JSONValue) -> String? {
         let error = answer["error"]
@@ -89,6 +106,11 @@ package enum EtcdAnswer {
         return value.text.flatMap { Data(base64Encoded: $0) }.map(Array.init)
     }
 
+    /// What a user and its password are sent as.
+    static func authentication(_ user: String, _ password: String) -> [UInt8] {
+        (try? JSONEncoder().encode(["name": user, "password": password])).map(Array.init) ?? []
+    }
+
     static func base64(_ text: String) -> String { Data(text.utf8).base64EncodedString() }
 
     /// The first key after all that begin with the prefix, whose last byte is `/`.
@@ -101,16 +123,32 @@ package struct EtcdView: Sendable {
     /// Of the last change that is in it.
     package private(set) var revision: Int64 = 0
     private var cluster: String?
-    private var hasGoneBack = false
+    /// The last time that the store was not what it had been.
+    private var setBack: (words: String, at: Instant)?
 
     private static let mostKeys = 2_048
+    /// A store that was put back is spoken of for so long.
+    private static let memory: Duration = .seconds(600)
 
     package init() {}
 
     /// What etcd has, read with a quorum: it cannot be older than what is known, unless the store was put back.
-    package mutating func replace(_ range: EtcdAnswer.Range) {
-        hasGoneBack = cluster != nil && (range.revision < revision || range.cluster != cluster)
+    /// - Returns: true if it was: revisions of before mean nothing any more, nor does a watch that counts in them.
+    @discardableResult
+    package mutating func replace(_ range: EtcdAnswer.Range, now: Instant) -> Bool {
+        var change: String?
+        if let cluster, range.cluster != cluster {
+            change = "etcd is another cluster than before: its cluster_id is another"
+        } else if cluster != nil, range.revision < revision {
+            change = "etcd was put back to an earlier state: its revision was \(revision), and is \(range.revision)"
+        }
+        if let change {
+            setBack = ("\(change). The watch has begun anew; timelines still never go back", now)
+        } else if let known = setBack, known.at.duration(to: now) > Self.memory {
+            setBack = nil
+        }
         (values, revision, cluster) = (range.values, range.revision, range.cluster)
+        return change != nil
     }
 
     /// Events in the order in which they came; those that a range had already are skipped.
@@ -127,7 +165,11 @@ package struct EtcdView: Sendable {
     /// What Patroni's agents have written there, as a report.
     package var report: ClusterReport {
         var report = ClusterReport(members: [], leaders: [])
-        if hasGoneBack { report.complaints.append("its store has been put back or replaced by another") }
+        if let setBack { report.complaints.append(setBack.words) }
+        // Empty while the cluster is being made.
+        report.systemIdentifier = values["initialize"].flatMap {
+            UInt64(String(decoding: $0.prefix(32), as: UTF8.self))
+        }
         if let leader { report.leaders.append(MemberText.shown(leader)) }
         let optime = (json("status")?["optime"]?.integer(UInt64.self)).flatMap { $0 }
         let synchronous = synchronousStandbys

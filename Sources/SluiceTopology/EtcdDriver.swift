@@ -16,6 +16,8 @@ struct EtcdDriver: Sendable {
 
     private enum End {
         case failed(String)
+        /// Revisions of before mean nothing any more.
+        case setBack
         case cancelled
     }
 
@@ -29,17 +31,21 @@ struct EtcdDriver: Sendable {
     let watch: ShardWatch
     let endpoints: [HTTPEndpoint]
     let prefix: String
+    let session: EtcdSession
 
     private static let mostWaiting = 256
     private static let mostLineBytes = EtcdAnswer.mostBytes
 
     func run() async {
+        // Over all endpoints: what one of them had, the others have.
+        var view = EtcdView()
         var turn = Int.random(in: 0..<max(1, endpoints.count))
         while !Task.isCancelled, !endpoints.isEmpty {
             let began = watch.now()
             let place = turn % endpoints.count
-            switch await follow(endpoints[place], HTTPEndpoint.name(place)) {
+            switch await follow(endpoints[place], HTTPEndpoint.name(place), &view) {
             case .cancelled: return
+            case .setBack: continue
             case .failed(let reason):
                 watch.take([], silences: [.init(HTTPEndpoint.name(place), reason)], asked: watch.now())
                 turn = (turn + 1) % endpoints.count
@@ -50,10 +56,9 @@ struct EtcdDriver: Sendable {
     }
 
     /// As long as an endpoint answers.
-    private func follow(_ endpoint: HTTPEndpoint, _ name: String) async -> End {
-        var view = EtcdView()
+    private func follow(_ endpoint: HTTPEndpoint, _ name: String, _ view: inout EtcdView) async -> End {
         var asked = watch.now()
-        do throws(UnreadableAnswer) { view.replace(try await range(endpoint)) } catch {
+        do throws(UnreadableAnswer) { view.replace(try await range(endpoint), now: asked) } catch {
             return .failed(error.description)
         }
         say(view, name, asked)
@@ -75,11 +80,15 @@ struct EtcdDriver: Sendable {
                     fallthrough
                 case .read:
                     let began = watch.now()
-                    do throws(UnreadableAnswer) { view.replace(try await range(endpoint)) } catch {
+                    let isSetBack: Bool
+                    do throws(UnreadableAnswer) {
+                        isSetBack = view.replace(try await range(endpoint), now: began)
+                    } catch {
                         return .failed(error.description)
                     }
                     asked = began
                     say(view, name, asked)
+                    if isSetBack { return .setBack }
                 }
                 mark.revision.store(view.revision, ordering: .relaxed)
             }
@@ -97,12 +106,8 @@ struct EtcdDriver: Sendable {
 
     // MARK: Questions
 
-    private func range(_ endpoint: HTTPEndpoint) async throws(UnreadableAnswer) -> EtcdAnswer.Range {
-        let body = ByteBuffer(string: "{\(keys)}")
-        let answer = try await watch.call(endpoint, mostBytes: EtcdAnswer.mostBytes) {
-            call throws(HTTPCall.Failure) in
-            try await call.send(.POST, "/v3/kv/range", Self.headers, body: body)
-        }
+    func range(_ endpoint: HTTPEndpoint) async throws(UnreadableAnswer) -> EtcdAnswer.Range {
+        let answer = try await session.ask(endpoint, "/v3/kv/range", ByteBuffer(string: "{\(keys)}"))
         return try EtcdAnswer.range(answer, prefix: prefix)
     }
 
@@ -114,17 +119,28 @@ struct EtcdDriver: Sendable {
         repeat {
             let known = mark.revision.load(ordering: .relaxed)
             let began = watch.now()
-            let body = ByteBuffer(
-                string: "{\"create_request\":{\(keys),\"start_revision\":\"\(known == .max ? known : known + 1)\"}}")
-            // Why it broke, the next reading finds out, if it matters.
-            try? await watch.httpCall(to: endpoint).lines(
-                .POST, "/v3/watch", Self.headers, body: body, mostLineBytes: Self.mostLineBytes
-            ) {
-                Self.pass($0, of: prefix, to: inputs)
+            do { try await watchOnce(endpoint, from: known == .max ? known : known + 1, inputs) } catch {
+                // Why it broke, the next reading finds out, if it matters.
+                inputs.yield(.read)
             }
             let isSteady = began.duration(to: watch.now()) > .seconds(5)
             pause = isSteady ? Self.shortestPause : min(pause * 2, .seconds(1))
         } while (try? await Task.sleep(for: pause)) != nil
+    }
+
+    /// As long as the watch says anything: etcd may send a sign of life now and then, and a connection that is dead
+    /// sends nothing.
+    private func watchOnce(
+        _ endpoint: HTTPEndpoint, from revision: Int64, _ inputs: AsyncStream<Input>.Continuation
+    ) async throws {
+        let request = "{\"create_request\":{\(keys),\"start_revision\":\"\(revision)\",\"progress_notify\":true}}"
+        try await watch.httpCall(to: endpoint).lines(
+            .POST, "/v3/watch", EtcdSession.headers(try await session.token(endpoint)),
+            body: ByteBuffer(string: request), mostLineBytes: Self.mostLineBytes,
+            idle: TimeAmount(watch.settings.watchIdle)
+        ) {
+            Self.pass($0, of: prefix, to: inputs)
+        }
     }
 
     private static let shortestPause = Duration.milliseconds(50)
@@ -148,8 +164,6 @@ struct EtcdDriver: Sendable {
             return false
         }
     }
-
-    private static var headers: HTTPHeaders { HTTPHeaders([("Content-Type", "application/json")]) }
 
     private var keys: String {
         "\"key\":\"\(EtcdAnswer.base64(prefix))\",\"range_end\":\"\(EtcdAnswer.base64(EtcdAnswer.end(of: prefix)))\""

@@ -1,7 +1,7 @@
 package import SluiceCore
 
-/// What Patroni's REST API says of a cluster (`GET /cluster`, `GET /config`), as a report. Pure; nothing of it is
-/// believed: a member that nothing can be made of is left out and said so.
+/// What Patroni's REST API says of a cluster (`GET /cluster`, `GET /config`, `GET /patroni`), as a report. Pure;
+/// nothing of it is believed: a member that nothing can be made of is left out and said so.
 package enum PatroniAnswer {
     package static let mostBytes = 1 << 20
 
@@ -33,6 +33,11 @@ package enum PatroniAnswer {
         report.isSynchronous = config.flatMap { try? JSONReader.read($0) }.flatMap(Self.isSynchronous)
         if report.members.contains(where: { $0.role == .synchronousStandby }) { report.isSynchronous = true }
         return report
+    }
+
+    /// Of which cluster the asked member's server is, of the answer to `/patroni`; nil before there is one.
+    package static func systemIdentifier(_ status: [UInt8]) -> UInt64? {
+        (try? JSONReader.read(status))?["database_system_identifier"]?.integer()
     }
 
     private static func member(_ value: JSONValue) throws(UnreadableAnswer) -> (ClusterMember, role: String) {

@@ -12,15 +12,19 @@ package final class ShardWatch: Sendable {
         /// Nil before the source was heard.
         package var age: Duration?
         package var highestTimeline: UInt32
+        /// Of which cluster that is; nil while it is not known.
+        package var systemIdentifier: UInt64?
         package var members: [ClusterMember]
         package var complaints: [String]
         package var refusals: [WriteRefusal: UInt64]
         /// Who may be written to is the source's to say.
         package var isFenced: Bool
+        package var source: SourceReport
     }
 
     private struct State {
         var machine: ShardTopology
+        var ledger: SourceLedger
         var refusals: [WriteRefusal: UInt64] = [:]
         /// What is wrong with the state file.
         var fileComplaint: String?
@@ -37,12 +41,10 @@ package final class ShardWatch: Sendable {
     let names: NameLookUp
     let logger: Logger
     let tls: SourceTLS
-    private let file: StateFile?
+    private let file: StateWriter?
     private let keepsState: Atomic<Bool>
     private let onRound: @Sendable (_ hasOtherPlaces: Bool) -> Void
     private let state: Mutex<State>
-    /// One writes at a time.
-    private let writing = Mutex<StateFile.Content?>(nil)
 
     /// - Parameters:
     ///   - memory: what was known of the shard before, by whatever source: its timeline and members are kept.
@@ -65,7 +67,7 @@ package final class ShardWatch: Sendable {
         tls = SourceTLS(settings.certificates, logger: logger)
         self.onRound = onRound
         let file = settings.stateFile.map { StateFile(path: $0, shard: shard) }
-        self.file = file
+        self.file = file.map { StateWriter($0) }
         self.keepsState = Atomic(keepsState)
         var content = StateFile.Content()
         var complaint: String?
@@ -73,20 +75,20 @@ package final class ShardWatch: Sendable {
             complaint = "the state file cannot be used, earlier timelines are not known: \(error)"
             logger.error("\(complaint ?? "")")
         }
-        if let memory {
-            content.timeline = max(content.timeline, memory.timeline)
-            if !memory.members.isEmpty { content.members = memory.members }
-        }
+        if let memory, !memory.members.isEmpty { content.members = memory.members }
+        var machine = ShardTopology(
+            settings.machine, highestTimeline: content.timeline, systemIdentifier: content.systemIdentifier,
+            members: content.members)
+        if let memory { machine.remembered(timeline: memory.timeline, systemIdentifier: memory.systemIdentifier) }
         state = Mutex(
-            State(
-                machine: ShardTopology(
-                    settings.machine, highestTimeline: content.timeline, members: content.members),
-                fileComplaint: complaint))
+            State(machine: machine, ledger: SourceLedger(settings.witnesses), fileComplaint: complaint))
     }
 
     /// What is known by what followed the shard before.
     package func remember(_ memory: StateFile.Content) {
-        state.withLock { $0.machine.remembered(timeline: memory.timeline) }
+        state.withLock {
+            $0.machine.remembered(timeline: memory.timeline, systemIdentifier: memory.systemIdentifier)
+        }
     }
 
     /// From now on this keeps the shard's state file.
@@ -108,13 +110,16 @@ package final class ShardWatch: Sendable {
     package var named: MemberPlace? { state.withLock(\.machine.named) }
 
     /// As `ShardTopology.refusal`; what the server says of itself is taken note of.
-    package func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
-        let (refusal, hasRisen) = state.withLock { state in
-            let hasRisen = state.machine.serverSaid(place, timeline: timeline)
-            return (state.machine.refusal(of: place, on: timeline, now: now), hasRisen)
+    package func refusal(
+        of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64? = nil, now: Instant
+    ) -> WriteRefusal? {
+        let (refusal, hasNews) = state.withLock { state in
+            let hasNews = state.machine.serverSaid(place, timeline: timeline, systemIdentifier: systemIdentifier)
+            let refusal = state.machine.refusal(
+                of: place, on: timeline, systemIdentifier: systemIdentifier, now: now)
+            return (refusal, hasNews)
         }
-        // A lane's thread does not wait for a disk.
-        if hasRisen { Task.detached { self.keep() } }
+        if hasNews { keep() }
         return refusal
     }
 
@@ -124,10 +129,12 @@ package final class ShardWatch: Sendable {
         state.withLock { state in
             Report(
                 verdict: state.machine.verdict(now: now), age: state.machine.age(now: now),
-                highestTimeline: state.machine.highestTimeline, members: state.machine.members,
+                highestTimeline: state.machine.highestTimeline,
+                systemIdentifier: state.machine.systemIdentifier, members: state.machine.members,
                 complaints: (state.fileComplaint.map { [$0] } ?? [])
                     + state.machine.complaints(now: now, isFenced: false),
-                refusals: state.refusals, isFenced: settings.namesLeader)
+                refusals: state.refusals, isFenced: settings.namesLeader,
+                source: SourceReport(settings, state.machine, state.ledger, now: now))
         }
     }
 
@@ -144,14 +151,20 @@ package final class ShardWatch: Sendable {
 
     // MARK: What the source says
 
+    func isSettled(_ statements: [ShardTopology.Statement], of witnesses: Int) -> Bool {
+        state.withLock { $0.machine.isSettled(statements, of: witnesses) }
+    }
+
     /// A round has ended.
     func take(_ statements: [ShardTopology.Statement], silences: [ShardTopology.Silence], asked: Instant) {
         let (change, lines) = state.withLock { state in
             let change = state.machine.observed(statements, silences: silences, asked: asked)
+            state.ledger.roundEnded(statements, silences: silences, asked: asked)
+            state.ledger.followed(leader: state.machine.leader, hasOtherPlaces: change.hasOtherPlaces)
             return (change, news(&state))
         }
         for line in lines { logger.log(level: line.level, "\(line.text)") }
-        if change.hasOtherPlaces || change.hasRisenTimeline { keep() }
+        if change.hasOtherPlaces || change.hasRisenTimeline || change.hasLearnedCluster { keep() }
         // Whoever asks for the members from now on has the new ones.
         onRound(change.hasOtherPlaces)
         release()
@@ -187,25 +200,24 @@ package final class ShardWatch: Sendable {
         return lines
     }
 
-    /// Writes down what must survive a restart.
+    /// Has what must survive a restart written down, soon.
     private func keep() {
         guard let file, keepsState.load(ordering: .relaxed) else { return }
-        let problem = writing.withLock { written -> String? in
-            let content = memory
-            guard content != written else { return nil }
-            do throws(UnreadableAnswer) { try file.write(content) } catch {
-                return "\(error); a restart would not know timeline \(content.timeline)"
-            }
-            written = content
-            return nil
-        }
-        state.withLock { $0.fileComplaint = problem }
-        if let problem { logger.error("\(problem)") }
+        file.write(
+            { self.memory },
+            ended: { problem in
+                self.state.withLock { $0.fileComplaint = problem }
+                if let problem { self.logger.error("\(problem)") }
+            })
     }
+
+    /// Returns when all that was to be written down has been, or could not be.
+    func awaitKept() async { await file?.awaitIdle() }
 }
 
 extension StateFile.Content {
     fileprivate init(_ machine: ShardTopology) {
-        self.init(timeline: machine.highestTimeline, members: machine.places)
+        self.init(
+            timeline: machine.highestTimeline, systemIdentifier: machine.systemIdentifier, members: machine.places)
     }
 }

@@ -1,14 +1,17 @@
 internal import Glibc
 package import SluiceCore
 
-/// What survives a restart: the highest timeline, and where the members were. One file for a shard.
+/// What survives a restart: the highest timeline, of which cluster, and where the members were. One file for a shard.
 package struct StateFile: Sendable {
     package struct Content: Hashable, Sendable {
         package var timeline: UInt32
+        /// The cluster's; nil if it is not known.
+        package var systemIdentifier: UInt64?
         package var members: [MemberPlace]
 
-        package init(timeline: UInt32 = 0, members: [MemberPlace] = []) {
+        package init(timeline: UInt32 = 0, systemIdentifier: UInt64? = nil, members: [MemberPlace] = []) {
             self.timeline = timeline
+            self.systemIdentifier = systemIdentifier
             self.members = members
         }
     }
@@ -61,17 +64,26 @@ package struct StateFile: Sendable {
             try? MemberText.place(
                 name: member["name"]?.text, host: member["host"]?.text, port: member["port"]?.integer())
         }
-        return Content(timeline: timeline, members: members)
+        return Content(
+            timeline: timeline, systemIdentifier: value["system_identifier"]?.integer(), members: members)
     }
 
-    /// Replaces the file at once and for good. A timeline that it has already is not lowered.
+    /// Replaces the file at once and for good. A timeline that it has already is not lowered, and one of another
+    /// cluster's not replaced.
     package func write(_ content: Content) throws(UnreadableAnswer) {
         let known = (try? read()) ?? nil
         let timeline = max(content.timeline, known?.timeline ?? 0)
+        let system = content.systemIdentifier ?? known?.systemIdentifier
+        if let before = known?.systemIdentifier, before != system {
+            throw UnreadableAnswer(
+                "\(path) is of another cluster, and is kept: its system identifier is \(before), the shard's is "
+                    + "\(system ?? 0)")
+        }
         // Names and hosts have no character that would have to be escaped.
         let members = content.members.map { "{\"name\":\"\($0.name)\",\"host\":\"\($0.host)\",\"port\":\($0.port)}" }
         let text =
             "{\"version\":1,\"shard\":\"\(shard)\",\"timeline\":\(timeline),"
+            + (system.map { "\"system_identifier\":\"\($0)\"," } ?? "")
             + "\"members\":[\(members.joined(separator: ","))]}\n"
         let draft = path + ".new"
         let descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)

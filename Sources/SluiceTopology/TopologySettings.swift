@@ -1,4 +1,5 @@
 package import SluiceCore
+package import SluiceDNS
 
 /// Where a shard's topology comes from, and how it is asked.
 package struct TopologySettings: Hashable, Sendable {
@@ -27,6 +28,18 @@ package struct TopologySettings: Hashable, Sendable {
         }
     }
 
+    /// Whom etcd knows this gateway as.
+    package struct Credentials: Hashable, Sendable {
+        package var user: String
+        /// Its first line is the password; it is read again whenever that is needed.
+        package var passwordFile: String
+
+        package init(user: String, passwordFile: String) {
+            self.user = user
+            self.passwordFile = passwordFile
+        }
+    }
+
     package var source: Source
     /// Between the beginnings of two rounds.
     package var interval: Duration = .seconds(1)
@@ -35,6 +48,12 @@ package struct TopologySettings: Hashable, Sendable {
     package var machine = ShardTopology.Configuration(leaderLease: .seconds(3))
     package var stateFile: String?
     package var certificates = Certificates()
+    /// Nil for an etcd that asks for none.
+    package var credentials: Credentials?
+    /// A watch that says nothing for so long is begun anew: its connection may be dead.
+    package var watchIdle: Duration = .seconds(30)
+    /// Whom to ask for SRV records; nil for the servers of /etc/resolv.conf.
+    package var nameServers: NameServers?
 
     package init(_ source: Source) { self.source = source }
 
@@ -50,4 +69,7 @@ package struct TopologySettings: Hashable, Sendable {
 extension TopologySettings {
     /// A name or a numeric address.
     package static func isHost(_ text: String) -> Bool { MemberText.isHost(text) }
+
+    /// A name that may have SRV records.
+    package static func isService(_ text: String) -> Bool { ServiceName(text, anyLabels: true) != nil }
 }

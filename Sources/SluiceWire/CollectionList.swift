@@ -100,19 +100,28 @@ public struct CollectionDescription: Hashable, Sendable {
 /// The answer to COLLECTIONS.
 public struct CollectionList: Hashable, Sendable {
     public var collections: [CollectionDescription]
+    /// Of the replicas of the collections' shards, those that the gateway has had a connection to.
+    public var servers: [ServerDescription]
 
-    public init(collections: [CollectionDescription]) { self.collections = collections }
+    public init(collections: [CollectionDescription], servers: [ServerDescription] = []) {
+        self.collections = collections
+        self.servers = servers
+    }
 
     public init(decoding payload: ByteBuffer) throws(WireError) {
         self.init(collections: [])
         var reader = FieldReader(payload, of: "COLLECTION_LIST", once: [])
         while let field = try reader.next() {
-            guard field.tag == 1 else { continue }
-            collections.append(try CollectionDescription(decoding: field.value))
+            switch field.tag {
+            case 1: collections.append(try CollectionDescription(decoding: field.value))
+            case 2: servers.append(try ServerDescription(decoding: field.value))
+            default: break
+            }
         }
     }
 
     public func encode(into buffer: inout ByteBuffer) {
         for collection in collections { buffer.writeField(1) { collection.encode(into: &$0) } }
+        for server in servers { buffer.writeField(2) { server.encode(into: &$0) } }
     }
 }

@@ -17,7 +17,11 @@ struct PaceOptions: ParsableArguments {
     @Option(help: "How many requests are in flight on each connection.")
     var concurrency = 16
 
-    @Option(help: "How many connections; with --direct to each shard.")
+    @Option(
+        help: """
+            How many connections (default: 1); with --direct to each shard (default: as many as requests in flight, at \
+            most 64).
+            """)
     var connections: Int?
 
     @Option(help: "Requests a second, begun on time whatever has been answered, instead of a closed loop.")

@@ -30,11 +30,8 @@ struct BenchRun: AsyncParsableCommand {
             throw ValidationError("give --gateway or --direct, not both")
         }
         let requests = try ask.requests()
-        guard !direct || !(requests.has(.ping) || requests.has(.load)) else {
-            throw ValidationError("ping and load only go through a gateway, not with --direct")
-        }
-        guard !direct || !requests.has(.filtered) || ask.filter != nil else {
-            throw ValidationError("with --direct, the kind filtered needs --filter")
+        guard !direct || !requests.has(.ping) else {
+            throw ValidationError("ping only goes through a gateway, not with --direct")
         }
         guard faults.fault == nil || faults.from < pace.seconds else {
             throw ValidationError("--fault-at must be below --seconds")
@@ -58,16 +55,19 @@ struct BenchRun: AsyncParsableCommand {
             }
             await target.close()
         } else {
-            try await withClient(gateway, connections: pace.connections ?? 1) { client in
+            try await withClient(gateway, connections: connections) { client in
                 // Calls take the connections in turn: each is made before the clock runs.
-                for _ in 0..<(pace.connections ?? 1) { try await client.ping() }
+                for _ in 0..<connections { try await client.ping() }
                 try await measure(GatewayTarget(client), interruption)
             }
         }
     }
 
+    /// Without a gateway as many as may be in flight, unless it is said otherwise: nobody waits for one.
+    private var connections: Int { pace.connections ?? (direct ? min(pace.concurrency, 64) : 1) }
+
     /// How many workers a closed loop has.
-    private var workers: Int { direct ? pace.concurrency : pace.concurrency * (pace.connections ?? 1) }
+    private var workers: Int { direct ? pace.concurrency : pace.concurrency * connections }
 
     private func directTarget() async throws -> DirectTarget {
         let configuration: GatewayConfig
@@ -79,8 +79,8 @@ struct BenchRun: AsyncParsableCommand {
             throw Exit.config
         }
         do throws(BenchFailure) {
-            // As many connections as may be in flight, unless it is said otherwise: nobody waits for one.
-            return try await DirectTarget(configuration, connections: pace.connections ?? min(pace.concurrency, 64))
+            return try await DirectTarget(
+                configuration, connections: connections, loadingInto: ask.loadCollection)
         } catch {
             Output.complain("sluice: \(error)")
             throw error.isUnreached ? Exit.unreachable : Exit.config
@@ -90,14 +90,14 @@ struct BenchRun: AsyncParsableCommand {
     private func measure(_ target: any BenchTarget, _ interruption: Interruption) async throws {
         let outcome: BenchSession.Outcome
         try await checkFault()
-        let versions = await target.versions().merging(["sluice": Version.withCommit]) { $1 }
+        var versions = await target.versions().merging(["sluice": Version.withCommit]) { $1 }
         let (started, machine) = (Date.now, SluiceBench.Measurement.Machine.current())
         let meter = ProgressMeter(total: nil)
         do {
             let workload = try await workload(target)
             let session = try BenchSession(
                 plan(), workload, on: target, interruption: interruption, fault: injection()
-            ) { status in meter.show { BenchSummary.line(status) } }
+            ) { status in meter.show { status.line } }
             outcome = try await session.run()
         } catch let failure as BenchFailure {
             meter.end()
@@ -105,10 +105,14 @@ struct BenchRun: AsyncParsableCommand {
             throw failure.isUnreached ? Exit.unreachable : Exit.software
         }
         meter.end()
+        // A gateway knows those of servers that it has had a connection to, which may have been made meanwhile.
+        versions.merge(await target.versions()) { $1 }
+        var settings = try self.settings()
+        settings["data"] = await data(of: target)
         for warning in outcome.warnings { Output.complain("sluice: \(warning)") }
-        let measurement = try SluiceBench.Measurement(
+        let measurement = SluiceBench.Measurement(
             started: started.formatted(.iso8601), command: BenchSummary.command(), machine: machine,
-            versions: versions, settings: settings(), runs: outcome.runs, knee: outcome.knee,
+            versions: versions, settings: settings, runs: outcome.runs, knee: outcome.knee,
             recall: outcome.recall)
         try BenchSummary(measurement: measurement, outcome: outcome, flat: flat(outcome)).deliver(results)
         if outcome.runs.reduce(0, { $0 + $1.answered }) == 0 { throw Exit.software }
@@ -141,6 +145,11 @@ struct BenchRun: AsyncParsableCommand {
         if !ask.recall { terms.efSearch = try ask.efSearches().first }
         guard requests.parts.contains(where: { $0.kind != .ping }) else { return Workload(subjects: [], terms: terms) }
         let known = try await target.collections()
+        let together = known.filter { ask.collection.contains($0.name) }.map { "\($0.vectorType) \($0.dimensions)" }
+        guard Set(together).count <= 1 || !(requests.has(.multi) || requests.has(.batch)) else {
+            throw BenchFailure(
+                "invalid_argument", "multi and batch send a vector to all collections, whose vectors are not alike")
+        }
         var names = ask.collection
         var subjects: [Workload.Subject] = []
         let filters = try ask.parsedFilter().map { [$0] } ?? []
@@ -233,6 +242,16 @@ struct BenchRun: AsyncParsableCommand {
 
     // MARK: What is said of it
 
+    /// What is behind the collections' names.
+    private func data(of target: any BenchTarget) async -> String? {
+        guard !ask.collection.isEmpty, let known = try? await target.collections() else { return nil }
+        let words = known.filter { ask.collection.contains($0.name) }.map { collection in
+            "\(collection.name): \(collection.dimensions) dimensions, \(collection.vectorType), \(collection.metric), "
+                + "on \(collection.shards.joined(separator: ", "))"
+        }
+        return words.isEmpty ? nil : words.joined(separator: "; ")
+    }
+
     private func settings() throws -> [String: String] {
         var settings = [
             "target": direct ? "direct" : "gateway", "mix": try ask.requests().description,
@@ -252,7 +271,7 @@ struct BenchRun: AsyncParsableCommand {
         settings["knee_p99"] = pace.kneeP99
         settings["id_range"] = ask.idRange
         settings["sweep"] = pace.sweep
-        settings["connections"] = pace.connections.map { "\($0)" }
+        settings["connections"] = "\(connections)" + (direct ? " to each shard" : "")
         if let rate = pace.rate { settings["rate"] = "\(rate)" }
         if pace.rate == nil, pace.sweep == nil {
             settings["in_flight"] = "\(workers)"
@@ -272,7 +291,7 @@ struct BenchRun: AsyncParsableCommand {
         guard let place = outcome.representative else { return nil }
         let run = outcome.runs[place]
         return BenchFlatReport(
-            run, concurrency: pace.concurrency, connections: pace.connections ?? 1, collections: ask.collection,
+            run, concurrency: pace.concurrency, connections: connections, collections: ask.collection,
             k: ask.k, ping: ask.ping)
     }
 }

@@ -135,6 +135,7 @@ private enum Report {
             try Output.json(summary)
         } else {
             for problem in summary.problems { Output.complain(problem.text) }
+            for move in summary.moves { print("\(config): \(move.line)") }
             for finding in summary.findings ?? [] { Output.complain(finding.text) }
             if summary.verdict == .fine {
                 print("\(config): \(summary.line)")

@@ -14,7 +14,7 @@ struct Sluice: AsyncParsableCommand {
         subcommands: [
             Serve.self, Check.self, Doctor.self, TokenCommand.self, CreateCollection.self, Adopt.self,
             SearchCommand.self, GetCommand.self, CountCommand.self, LoadCommand.self, DeleteCommand.self, Ping.self,
-            Collections.self, Bench.self, Top.self, PoolPlanCommand.self,
+            Collections.self, Bench.self, Top.self, PoolPlanCommand.self, ReshardCommand.self,
             ConfigReferenceCommand.self,
         ])
 }

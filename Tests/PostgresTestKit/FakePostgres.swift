@@ -14,6 +14,8 @@ public final class FakePostgres: Sendable {
         /// After a ReadyForQuery.
         public var idle: @Sendable (Peer) throws -> Void = { _ in }
         public var tls: FakeTLS?
+        /// Its cluster's; nil if the gateway may not ask for it.
+        public var systemIdentifier: String? = "7268616322854375442"
 
         public init() {}
 

@@ -199,10 +199,12 @@ public final class Peer {
 
     private func execute() throws {
         let sql = question.sql
-        if sql.contains("pg_walfile_name") {
+        if sql.contains("pg_control_system"), script.systemIdentifier == nil {
+            write(.error([("S", "ERROR"), ("C", "42501"), ("M", "permission denied for function pg_control_system")]))
+        } else if sql.contains("pg_walfile_name") {
             let tables = sql.components(separatedBy: "c.reltuples").count - 1
             let wal = ["f", "1000", "000000010000000000000001", "1700000000"]
-            texts([wal + Array(repeating: "100", count: tables)])
+            texts([wal + [script.systemIdentifier ?? ""] + Array(repeating: "100", count: tables)])
         } else if sql.contains("pg_catalog.pg_extension") {
             try script.facts(self)
         } else if sql.contains("AS token") {

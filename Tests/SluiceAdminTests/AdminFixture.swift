@@ -18,12 +18,24 @@ struct AdminFixture: Sendable {
           - {name: programs, table: programs, metric: cosine, dimensions: 3}
         """
 
+    /// The same with one more shard, whose source cannot be reached, and which is in no collection's way.
+    static let shardsWithSource = shards.replacing(
+        "collections:",
+        with: """
+              - name: s1
+                source: {type: patroni, endpoints: ["http://127.0.0.1:1"], replica: {dsn: dbname=x user=x}}
+            collections:
+            """
+    ).replacing("dimensions: 3", with: "dimensions: 3, shards: [s0]")
+
     var client: AdminClient
     var gateway: Gateway
     var registry: MetricsRegistry
     var levels: LogLevels
 
-    static func with(_ more: String = "", _ body: (AdminFixture) async throws -> Void) async throws {
+    static func with(
+        _ more: String = "", shards: String = AdminFixture.shards, _ body: (AdminFixture) async throws -> Void
+    ) async throws {
         let text = "listen: {tcp: \"127.0.0.1:0\"}\n\(shards)\n\(more)\n"
         let config = try GatewayConfig.parse(text, file: "test.yaml", environment: [:])
         var logger = Logger(label: "test")

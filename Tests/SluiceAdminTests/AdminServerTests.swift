@@ -50,7 +50,7 @@ import Testing
 
     /// Each family once, each with help, and no series twice.
     @Test func metricsAreWellFormed() async throws {
-        try await AdminFixture.with { (fixture: AdminFixture) async throws in
+        try await AdminFixture.with(shards: AdminFixture.shardsWithSource) { (fixture: AdminFixture) async throws in
             var described: [String: String] = [:]
             var series: Set<String> = []
             for line in try await fixture.client.get("/metrics").body.split(separator: "\n") {

@@ -39,12 +39,13 @@ import Testing
         let words = try Self.text(file).matches(of: /(?:sluice|process)_[a-z_]+/).map { String($0.0) }
         let used = Set(words)
         #expect(used.count > 10)
-        try await AdminFixture.with { (fixture: AdminFixture) async throws in
+        try await AdminFixture.with(shards: AdminFixture.shardsWithSource) { (fixture: AdminFixture) async throws in
             let scraped = try await fixture.client.get("/metrics").body
             var known = Set(scraped.matches(of: /[#] TYPE (\S+)/).map { String($0.1) })
-            // Of servers that have been reached, and those here never are.
+            // Of servers and sources that have been reached, and those here never are.
             known.formUnion([
                 "sluice_replica_lag_seconds", "sluice_replica_certificate_expiry_timestamp_seconds",
+                "sluice_topology_source_age_seconds",
             ])
             for name in used {
                 let family = name.replacing(/_(?:bucket|count|sum)$/, with: "")

@@ -5,12 +5,13 @@ import Testing
 
 @Suite struct TopScreenTests {
     /// As the gateway writes it.
-    private static func replica(
+    static func replica(
         _ name: String, role: String = "standby", leases: Int = 0, leased: Int = 0, latency: String = "0.0012",
         lag: String = "0.5"
     ) -> String {
         """
         {"name": "\(name)", "role": "\(role)", "is_reachable": true, "is_drained": false, "breaker": "closed",
+         "versions": {"postgresql": "16.10", "pgvector": "0.8.5"},
          "lag": \(lag), "latency": \(latency), "in_flight": \(leased), "settling": 0,
          "pool": {"idle": 0, "leased": \(leased), "dialling": 0, "closing": 0, "backing_off": 0, "waiting": 0,
                   "limit": 8, "leases": \(leases), "waits": 0, "dials": 0, "dial_failures": 0, "expired": 0,
@@ -18,7 +19,9 @@ import Testing
         """
     }
 
-    private static func frame(_ at: Double, _ replicas: [String], ok: Double = 0) throws -> LiveFrame {
+    static func frame(
+        _ at: Double, _ replicas: [String], ok: Double = 0, topology: String? = nil, collection: String = ""
+    ) throws -> LiveFrame {
         let text = """
             {"at": \(at), "state": {
                "is_ready": true, "is_draining": false,
@@ -29,9 +32,10 @@ import Testing
                            "paused_sessions": 0},
                "admission": {"running": 2, "limit": 16, "waiting": 0}, "reactors": [{"lag": 0}],
                "collections": [{"name": "programs", "metric": "cosine", "dimensions": 3, "shards": ["s0"],
-                                "is_ready": true}],
+                                "is_ready": true\(collection)}],
                "shards": [{"name": "s0", "primary": "a", "is_in_conflict": false, "conflicts": 0, "extra_attempts": 0,
-                           "refused_extra_attempts": 0, "replicas": [\(replicas.joined(separator: ","))]}],
+                           "refused_extra_attempts": 0, "replicas": [\(replicas.joined(separator: ","))],
+                           "topology": \(topology ?? "null")}],
                "integrity_failures": 0},
              "requests": {"results": {"ok": \(ok), "deadline_exceeded": \(ok / 10)}, "bounds": [0.001, 0.01],
                           "counts": [\(ok), \(ok / 10), 0]},
@@ -55,6 +59,18 @@ import Testing
                     replica("c", leases: 20, latency: "null", lag: "null"),
                 ], ok: 2_000))
         return screen
+    }
+
+    @Test(arguments: [("\"epoch\": 3, ", "moving programs (epoch 3)"), ("", "moving programs (epoch ?)")])
+    func aCollectionThatIsBeingMovedIsShown(epoch: String, words: String) throws {
+        var screen = TopScreen()
+        screen.take(
+            try Self.frame(
+                1, [Self.replica("a")],
+                collection: ", \(epoch)\"move\": {\"next_epoch\": 4, \"next_shards\": [\"s0\"]}"))
+        #expect(screen.lines[1].hasSuffix(words), "\(screen.lines)")
+        screen.take(try Self.frame(2, [Self.replica("a")]))
+        #expect(!screen.lines[1].contains("moving"))
     }
 
     @Test func ratesAreOfTheTimeBetweenTheFrames() throws {
@@ -123,6 +139,7 @@ import Testing
         screen.press(.enter)
         let text = screen.lines.joined(separator: "\n")
         #expect(text.contains("s0/b: standby, serving") && text.contains("01:01:01 is a primary now"))
+        #expect(text.contains("PostgreSQL 16.10, pgvector 0.8.5"))
         screen.press(.down)
         #expect(screen.lines.joined(separator: "\n").contains("s0/c: standby"))
         #expect(!screen.lines.joined(separator: "\n").contains("is a primary now"))

@@ -45,7 +45,7 @@ import Testing
         #expect(KneeRule().objection(to: Self.run(rate: 100, throughput: 100, errors: ["busy": 1])) == nil)
         let slow = Self.run(rate: 100, throughput: 100, p99: 20_001)
         #expect(KneeRule().objection(to: slow) == nil)
-        #expect(KneeRule(mostP99: 20_000).objection(to: slow) == "p99 was 20001 us, above 20000 us")
+        #expect(KneeRule(mostP99: 20_000).objection(to: slow) == "p99 was 20,001 µs, above 20,000 µs")
     }
 
     /// Arrivals are random: fewer than the rate may have been asked for.

@@ -262,6 +262,21 @@ import Testing
         }
     }
 
+    @Test func aListOfCollectionsSaysWhatTheServersRun() async throws {
+        let servers = [
+            ServerDescription(shard: "s0", replica: "a", postgres: "16.10", vector: "0.8.5"),
+            ServerDescription(shard: "s0", replica: "b", postgres: "16.9", vector: nil),
+        ]
+        try await withGateway { session, frame in
+            session.send(.collectionList, frame.requestID) {
+                CollectionList(collections: [], servers: servers).encode(into: &$0)
+            }
+        } _: { client in
+            #expect(try await client.servers() == servers)
+            #expect(try await client.collections().isEmpty)
+        }
+    }
+
     // MARK: Pages
 
     private func page(_ ids: [Int64], more: Bool) -> SearchResult {

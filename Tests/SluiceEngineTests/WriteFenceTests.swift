@@ -17,6 +17,8 @@ import Testing
             /// How many more times the leader may be written to.
             var permits = Int.max
             var refusals: [WriteRefusal] = []
+            /// Of the clusters that the servers said that they are of.
+            var systemIdentifiers: [UInt64?] = []
         }
 
         let state: Mutex<State>
@@ -34,8 +36,11 @@ import Testing
 
         var named: MemberPlace? { state.withLock(\.leader) }
 
-        func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
+        func refusal(
+            of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
+        ) -> WriteRefusal? {
             state.withLock { state in
+                state.systemIdentifiers.append(systemIdentifier)
                 if timeline < state.highestTimeline { return .timelineBack }
                 state.highestTimeline = 0
                 guard state.permits > 0, place == state.leader else { return .notLeader }
@@ -54,7 +59,10 @@ import Testing
         _ name: String, timeline: UInt32, _ step: ScriptedBackend.Step
     ) -> ScriptedBackend {
         ScriptedBackend(
-            replica: name, step, facts: { BackendFacts(role: .primary, timeline: timeline, estimatedRows: []) },
+            replica: name, step,
+            facts: {
+                BackendFacts(role: .primary, timeline: timeline, systemIdentifier: 77, estimatedRows: [])
+            },
             runs: { commands throws(BackendFailure) in
                 switch commands.count {
                 // One with a key, which the journal has.
@@ -132,6 +140,13 @@ import Testing
         let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"))))
         #expect(end.report?.outcome == .committed && end.report?.replica == "n2")
         #expect(end.written == [0, 1])
+    }
+
+    @Test func theFenceIsToldWhichClusterTheServerSaysThatItIsOf() async throws {
+        let fence = ScriptedFence(.init(leader: Self.place("n2")))
+        _ = try await outcome(fence)
+        let told = fence.state.withLock(\.systemIdentifiers)
+        #expect(!told.isEmpty && told.allSatisfy { $0 == 77 })
     }
 
     /// Its server is a primary and is named; a later timeline was seen elsewhere.

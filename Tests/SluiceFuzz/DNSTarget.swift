@@ -1,7 +1,9 @@
 import NIOCore
 import SluiceClient
+import SluiceDNS
 
-/// What a name server answers to a question for SRV records, and what the client makes gateways of.
+/// What a name server answers to a question for SRV records, of a client or a shard's source, and what the client makes
+/// gateways of.
 enum DNSTarget {
     private static let id: UInt16 = 0x0707
     private static let text = "_sluice._tcp.example.org"

@@ -17,9 +17,9 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case rows
     /// What a database answers, and what a client makes of it.
     case results
-    /// What a name server answers to the client.
+    /// What a name server answers.
     case dns
-    /// What Patroni, etcd and nameservers answer.
+    /// What Patroni and etcd answer.
     case topology
 
     /// Returns normally for every input that is dealt with as it should be.

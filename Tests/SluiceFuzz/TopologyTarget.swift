@@ -14,7 +14,7 @@ enum TopologyTarget {
         case 1:
             guard let range = try? EtcdAnswer.range(bytes, prefix: prefix) else { return }
             var view = EtcdView()
-            view.replace(range)
+            view.replace(range, now: Instant(nanoseconds: 0))
             try check(view.report)
         case 2:
             guard case .events(let events, let revision) = try? EtcdAnswer.watchLine(bytes, prefix: prefix) else {
@@ -25,9 +25,9 @@ enum TopologyTarget {
             try expect(view.revision >= 0, "a revision below the first")
             try check(view.report)
         default:
-            let services = (try? DNSMessage.services(bytes, id: 0)) ?? []
-            try expect(services.count <= bytes.count, "more services than bytes")
-            try expect(services.allSatisfy { $0.host.utf8.count <= 3 * 255 }, "a name that is too long")
+            _ = PatroniAnswer.systemIdentifier(bytes)
+            guard let token = try? EtcdAnswer.token(bytes) else { return }
+            try expect(!token.isEmpty && token.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }, "a token of no header")
         }
     }
 
@@ -50,7 +50,8 @@ enum TopologyTarget {
     static let dictionary = [
         "\\\"members\\\"", "\\\"name\\\"", "\\\"role\\\"", "\\\"leader\\\"", "\\\"host\\\"", "\\\"port\\\"",
         "\\\"timeline\\\"", "\\\"header\\\"", "\\\"revision\\\"", "\\\"kvs\\\"", "\\\"result\\\"", "\\\"events\\\"",
-        "L3NlcnZpY2UvczAvbGVhZGVy", "\\xC0\\x0C", "\\x00\\x21",
+        "L3NlcnZpY2UvczAvbGVhZGVy", "L3NlcnZpY2UvczAvaW5pdGlhbGl6ZQ==", "\\\"token\\\"",
+        "\\\"database_system_identifier\\\"",
     ]
 
     static var seeds: [FuzzSeed] {
@@ -64,10 +65,8 @@ enum TopologyTarget {
             FuzzSeed("range", #"\#u{1}{"header":{"revision":"5","cluster_id":"7"},"kvs":[{\#(leader)}],"count":"1"}"#),
             FuzzSeed("watch", #"\#u{2}{"result":{"header":{"revision":"5"},"events":[{"kv":{\#(leader)}}]}}"#),
             FuzzSeed("compacted", #"\#u{2}{"result":{"canceled":true,"compact_revision":"4"}}"#),
-            FuzzSeed(
-                "services",
-                [3, 0, 0, 0x81, 0x80, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0x61, 0, 0, 33, 0, 1, 0, 0, 0, 9, 0, 9]
-                    + [0, 1, 0, 5, 0x15, 0x38, 1, 0x62, 0]),
+            FuzzSeed("token", #"\#u{3}{"header":{"revision":"5"},"token":"abc.7"}"#),
+            FuzzSeed("status", #"\#u{3}{"state":"running","database_system_identifier":"7268616322854375442"}"#),
         ]
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import SluiceCore
 import SluiceGateway
 import SluiceTopology
@@ -44,6 +45,19 @@ import Testing
         )
     }
 
+    @Test func etcdMayAskForAPassword() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "password-\(UUID())").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let source =
+            "type: etcd, endpoints: [\"http://a:2379\"], scope: c, username: u, password_file: \(path), \(Self.replica)"
+        #expect(Self.problems(source).contains { $0.contains("shards[0].source.password_file") })
+        try Data("\n".utf8).write(to: URL(filePath: path))
+        #expect(Self.problems(source).contains { $0.contains("the first line of the file is empty") })
+        try Data("secret\n".utf8).write(to: URL(filePath: path))
+        let settings = try #require(try Self.config(source).shards[0].source?.settings)
+        #expect(settings.credentials == .init(user: "u", passwordFile: path))
+    }
+
     @Test func dnsHasAddressesOrServices() throws {
         let addresses = try Self.config("type: dns, name: db.example, port: 5433, \(Self.replica)")
         #expect(addresses.shards[0].source?.settings.source == .dns(name: "db.example", port: 5_433))
@@ -87,6 +101,12 @@ import Testing
             "leader_lease must not be below interval and timeout together"
         ),
         ("type: patroni, endpoints: [\"http://a:1\"], key: k, \(replica)", "certificate and key go together"),
+        (
+            "type: etcd, endpoints: [\"http://a:1\"], scope: c, username: u, \(replica)",
+            "username and password_file go together"
+        ),
+        ("type: patroni, endpoints: [\"http://a:1\"], username: u, \(replica)", "is not for a source of type patroni"),
+        ("type: dns, name: \"a:1\", record: srv, \(replica)", "shards[0].source.name: is no name that DNS could know"),
         (
             "type: patroni, endpoints: [\"http://a:1\"], replica: {dsn: host=h dbname=v}",
             "shards[0].source.replica.dsn: host and port are the source's to say"

@@ -34,15 +34,15 @@ import Testing
             "SluiceCore", "SluiceWire", "SluiceHTTP", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "CoreMetrics",
             "Logging", "ServiceLifecycle", "Synchronization", "Tracing", "Foundation",
         ],
+        // Glibc and Darwin to read /etc/resolv.conf.
+        "SluiceDNS": ["NIOCore", "NIOPosix", "Glibc", "Darwin"],
         "SluiceTopology": [
-            "SluiceCore", "SluiceHTTP", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "Logging", "Synchronization",
-            "Foundation", "Glibc",
+            "SluiceCore", "SluiceDNS", "SluiceHTTP", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOSSL", "Logging",
+            "Synchronization", "Foundation", "Glibc",
         ],
         "SluiceMetrics": ["CoreMetrics", "Synchronization"],
         "SluiceClient": [
-            "SluiceWire", "NIOCore", "NIOPosix", "NIOSSL", "Synchronization", "Tracing",
-            // To read /etc/resolv.conf.
-            "Glibc", "Darwin",
+            "SluiceWire", "SluiceDNS", "NIOCore", "NIOPosix", "NIOSSL", "Synchronization", "Tracing",
         ],
         "SluiceBench": [
             "SluiceClient", "SluiceGateway", "SluiceEngine", "SluicePostgres", "SluiceReactor", "SluiceWire",

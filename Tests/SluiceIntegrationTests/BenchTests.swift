@@ -57,7 +57,9 @@ extension PostgreSQL {
                 #expect(
                     json["searches"] as? Int == answered(run) && json["qps"] as? Double == run["throughput"] as? Double)
                 #expect(json["ping"] as? Bool == false && json["k"] as? Int == 10 && json["p99_us"] is Int)
-                #expect((json["versions"] as? [String: String])?["gateway"]?.isEmpty == false)
+                let versions = try #require(json["versions"] as? [String: String])
+                #expect(versions["gateway"]?.isEmpty == false && versions["postgresql"]?.hasPrefix("1") == true)
+                #expect(versions["pgvector"]?.hasPrefix("0.") == true)
                 #expect(json["format"] as? Int == 1 && json["machine"] is [String: Any])
             }
         }
@@ -118,14 +120,45 @@ extension PostgreSQL {
             }
         }
 
-        @Test func theReplicasThemselvesAnswerTheSameWithoutAGateway() throws {
+        @Test func whatIsLoadedWithoutAGatewayLiesAsAGatewayWouldPlaceIt() async throws {
+            let replicas = try Replicas()
+            try await LoadTable.with("bench_direct", replicas) { table in
+                try withConfigFile(config(extra: table.text)) { file in
+                    let load = [
+                        "bench", "--direct", "--config", file, "--warmup", "0", "--seconds", "0.5", "--json",
+                        "--collection", "programs", "--mix", "search=1,load=1", "--load-collection", table.name,
+                        "--load-rows", "20", "--load-first-id", "5000", "--concurrency", "3",
+                    ]
+                    let outcome = try Binary.run(load)
+                    #expect(outcome.code == 0, "\(outcome.errors)")
+                    let json = try outcome.json()
+                    let kinds = try #require(try runs(json).first?["kinds"] as? [String: [String: Any]])
+                    #expect(kinds["load"]?["count"] as? Int ?? 0 > 0 && json["errors"] as? [String: Int] == [:])
+                    #expect(try table.counts() == [0, 0])
+                    let versions = try #require(json["versions"] as? [String: String])
+                    #expect(Set(versions.keys) == ["sluice", "postgresql", "pgvector"])
+                    let kept = try Binary.run(load + ["--keep"])
+                    #expect(kept.code == 0, "\(kept.errors)")
+                    let counts = try table.counts()
+                    let rows = Int64(counts.reduce(0, +))
+                    #expect(rows > 0 && rows.isMultiple(of: 20))
+                    #expect(try counts == table.expected(5_000..<5_000 + rows))
+                    // A second load meets the rows of the first.
+                    #expect(try Binary.run(load).code != 0)
+                    #expect(try table.counts() == counts)
+                }
+            }
+        }
+
+        /// Filters of what rows have, and a given one.
+        @Test(arguments: [[], ["--filter", "section = 'net'"]])
+        func theReplicasThemselvesAnswerTheSameWithoutAGateway(filter: [String]) throws {
             try withConfigFile(config()) { file in
                 let outcome = try Binary.run(
                     [
                         "bench", "--direct", "--config", file, "--warmup", "0", "--seconds", "1", "--json",
-                        "--mix", "search=2,multi=2,batch=1,get=2,filtered=1", "--filter", "section = 'net'",
-                        "--concurrency", "4",
-                    ] + Self.both)
+                        "--mix", "search=2,multi=2,batch=1,get=2,filtered=1", "--concurrency", "4",
+                    ] + filter + Self.both)
                 #expect(outcome.code == 0, "\(outcome.errors)")
                 let json = try outcome.json()
                 let run = try #require(try runs(json).first)

@@ -352,7 +352,7 @@ extension PostgreSQL {
                 #expect(reached.replica == name && reached.isMarked && reached.isInView, "\(reached)")
                 #expect(reached.label.hasPrefix("\(name) of ") && reached.label.contains("breaker"), "\(reached)")
                 let more: String = try await browser.value("document.getElementById('chosen').textContent")
-                #expect(more.hasPrefix("\(name): ") && more.contains(" dials"), "\(more)")
+                #expect(more.hasPrefix("\(name): PostgreSQL ") && more.contains(" dials"), "\(more)")
             }
             // It stays where it is when the page is drawn anew.
             let about: String = try await browser.value("document.getElementById('about').textContent")

@@ -36,6 +36,33 @@ extension PostgreSQL {
             }
         }
 
+        @Test func theStateSaysWhatTheServersRun() async throws {
+            let replicas = try Replicas()
+            try await withRealGateway(replicas.text(), hasAdmin: true) { gateway in
+                let admin = try #require(gateway.admin)
+                func known() async throws -> [[String: Any]] {
+                    let body = try await admin.get("/api/v1/state").body
+                    let state = try #require(try JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any])
+                    let shards = try #require(state["shards"] as? [[String: Any]])
+                    return shards.flatMap { $0["replicas"] as? [[String: Any]] ?? [] }
+                }
+                // It looks at all of them as it starts.
+                let limit = ContinuousClock.now.advanced(by: .seconds(15))
+                var servers = try await known()
+                while servers.contains(where: { $0["versions"] == nil }), ContinuousClock.now < limit {
+                    servers = try await known()
+                }
+                #expect(servers.count == replicas.topology.shards.flatMap(\.replicas).count)
+                for server in servers {
+                    let name = try #require(server["name"] as? String)
+                    let postgres = try replicas.query(name, "show server_version")
+                    let vector = try replicas.query(
+                        name, "select extversion from pg_extension where extname = 'vector'")
+                    #expect(server["versions"] as? [String: String] == ["postgresql": postgres, "pgvector": vector])
+                }
+            }
+        }
+
         private static var promtool: URL? {
             let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
             return folders.map { URL(filePath: String($0)).appending(path: "promtool") }

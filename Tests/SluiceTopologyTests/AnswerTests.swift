@@ -110,8 +110,17 @@ import Testing
 
     private func view(_ revision: Int, _ values: [String: String]) throws -> EtcdView {
         var view = EtcdView()
-        view.replace(try EtcdAnswer.range(Self.bytes(Self.range(revision, values)), prefix: "/service/s0/"))
+        try replace(&view, revision, values)
         return view
+    }
+
+    @discardableResult
+    private func replace(
+        _ view: inout EtcdView, _ revision: Int, _ values: [String: String], cluster: Int = 7, at seconds: Int64 = 0
+    ) throws -> Bool {
+        let text = Self.range(revision, values).replacing(#""cluster_id":"7""#, with: #""cluster_id":"\#(cluster)""#)
+        let range = try EtcdAnswer.range(Self.bytes(text), prefix: "/service/s0/")
+        return view.replace(range, now: Instant(nanoseconds: seconds * 1_000_000_000))
     }
 
     @Test func patronisKeysAreAReport() throws {
@@ -151,8 +160,41 @@ import Testing
 
     @Test func aStoreThatWasPutBackIsComplainedAbout() throws {
         var view = try view(9, ["leader": "n1"])
-        view.replace(try EtcdAnswer.range(Self.bytes(Self.range(3, ["leader": "n2"])), prefix: "/service/s0/"))
-        #expect(view.leader == "n2" && view.report.complaints.count == 1)
+        var isSetBack = try replace(&view, 9, ["leader": "n1"], at: 1)
+        #expect(!isSetBack)
+        isSetBack = try replace(&view, 3, ["leader": "n2"], at: 2)
+        #expect(isSetBack)
+        #expect(view.leader == "n2" && view.revision == 3 && view.report.complaints.count == 1)
+        #expect(view.report.complaints[0].contains("its revision was 9, and is 3"))
+        // It is still spoken of when all goes on, for a while.
+        isSetBack = try replace(&view, 4, ["leader": "n2"], at: 600)
+        #expect(!isSetBack)
+        #expect(view.report.complaints.count == 1)
+        try replace(&view, 5, ["leader": "n2"], at: 603)
+        #expect(view.report.complaints == [])
+    }
+
+    @Test func anotherEtcdIsComplainedAboutHoweverFarItIs() throws {
+        var view = try view(9, ["leader": "n1"])
+        let isSetBack = try replace(&view, 90, ["leader": "n2"], cluster: 8)
+        #expect(isSetBack)
+        #expect(view.report.complaints.count == 1 && view.report.complaints[0].contains("another cluster"))
+    }
+
+    @Test(arguments: [("7268616322854375442", 7_268_616_322_854_375_442), ("", nil), ("-1", nil), ("x", nil)])
+    func theClustersIdentifierIsRead(_ text: String, _ identifier: UInt64?) throws {
+        #expect(try view(9, ["initialize": text]).report.systemIdentifier == identifier)
+        let status = #"{"state": "running", "database_system_identifier": "\#(text)"}"#
+        #expect(PatroniAnswer.systemIdentifier(Self.bytes(status)) == identifier)
+        #expect(PatroniAnswer.systemIdentifier(Self.bytes("garbage")) == nil)
+    }
+
+    @Test(arguments: [
+        "{}", #"{"token":""}"#, #"{"token":"a b"}"#, #"{"token":"a\r\nX: y"}"#, #"{"token":7}"#, "garbage",
+    ])
+    func whatIsNoTokenIsAnErrorInWords(_ text: String) throws {
+        #expect(throws: UnreadableAnswer.self) { try EtcdAnswer.token(Self.bytes(text)) }
+        #expect(try EtcdAnswer.token(Self.bytes(#"{"header":{},"token":"abc.7"}"#)) == "abc.7")
     }
 
     @Test func aCompactedWatchSaysSo() throws {
@@ -197,5 +239,19 @@ import Testing
         #expect(throws: UnreadableAnswer.self) { try file.read() }
         try file.write(.init(timeline: 8))
         #expect(try file.read()?.timeline == 8)
+    }
+
+    @Test func theStateFileIsOneClusters() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "state-\(UUID()).json").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let file = StateFile(path: path, shard: "s0")
+        try file.write(.init(timeline: 7))
+        try file.write(.init(timeline: 7, systemIdentifier: .max))
+        #expect(try file.read() == .init(timeline: 7, systemIdentifier: .max))
+        // Whoever does not know it does not take it away.
+        try file.write(.init(timeline: 8))
+        #expect(try file.read() == .init(timeline: 8, systemIdentifier: .max))
+        #expect(throws: UnreadableAnswer.self) { try file.write(.init(timeline: 9, systemIdentifier: 3)) }
+        #expect(try file.read() == .init(timeline: 8, systemIdentifier: .max))
     }
 }

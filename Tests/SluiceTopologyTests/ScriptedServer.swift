@@ -16,6 +16,7 @@ final class ScriptedServer: Sendable {
     struct Request: Sendable {
         var path: String
         var body: String
+        var authorization: String?
         /// How many of this path came before.
         var number: Int
     }
@@ -46,12 +47,12 @@ final class ScriptedServer: Sendable {
 
     func count(of path: String) -> Int { counts.withLock { $0[path] ?? 0 } }
 
-    fileprivate func reply(to path: String, _ body: String) -> Reply {
+    fileprivate func reply(to path: String, _ body: String, _ authorization: String?) -> Reply {
         let number = counts.withLock { counts in
             defer { counts[path, default: 0] += 1 }
             return counts[path] ?? 0
         }
-        return script(Request(path: path, body: body, number: number))
+        return script(Request(path: path, body: body, authorization: authorization, number: number))
     }
 }
 
@@ -61,6 +62,7 @@ private final class Handler: ChannelInboundHandler {
 
     private let server: ScriptedServer
     private var path = ""
+    private var authorization: String?
     private var body = ByteBuffer()
 
     init(_ server: ScriptedServer) { self.server = server }
@@ -69,9 +71,10 @@ private final class Handler: ChannelInboundHandler {
         switch unwrapInboundIn(data) {
         case .head(let head):
             path = head.uri
+            authorization = head.headers.first(name: "Authorization")
             body.clear()
         case .body(var part): body.writeBuffer(&part)
-        case .end: answer(context, server.reply(to: path, String(buffer: body)))
+        case .end: answer(context, server.reply(to: path, String(buffer: body), authorization))
         }
     }
 

@@ -8,16 +8,19 @@ import Testing
 /// The drivers against servers that do as they are told.
 @Suite(.timeLimit(.minutes(1))) struct ShardWatchTests {
     /// A watch that runs, and the ends of its rounds.
-    private struct Followed {
+    struct Followed {
         let watch: ShardWatch
         let task: Task<Void, Never>
         private let rounds: AsyncStream<Void>
 
-        init(_ settings: TopologySettings, names: @escaping ShardWatch.NameLookUp = { _, _ in nil }) {
+        init(
+            _ settings: TopologySettings, names: @escaping ShardWatch.NameLookUp = { _, _ in nil },
+            now: @escaping @Sendable () -> Instant = { ShardWatchTests.now }
+        ) {
             let stream = AsyncStream.makeStream(of: Void.self)
             let watch = ShardWatch(
                 shard: "s0", settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, names: names,
-                now: { ShardWatchTests.now }, onRound: { _ in stream.continuation.yield() })
+                now: now, onRound: { _ in stream.continuation.yield() })
             self.watch = watch
             task = Task { await watch.run() }
             rounds = stream.stream
@@ -38,11 +41,11 @@ import Testing
     }
 
     private static let start = ContinuousClock.now
-    private static var now: Instant {
+    static var now: Instant {
         Instant(nanoseconds: (ContinuousClock.now - start).nanoseconds)
     }
 
-    private static func cluster(leader: String?, timeline: Int) -> String {
+    static func cluster(leader: String?, timeline: Int) -> String {
         let members = ["n1", "n2"].enumerated().map { place, name in
             #"{"name":"\#(name)","role":"\#(name == leader ? "leader" : "replica")","state":"running","#
                 + #""host":"127.0.0.1","port":\#(5_431 + place),"timeline":\#(timeline)}"#
@@ -50,7 +53,7 @@ import Testing
         return #"{"members":[\#(members.joined(separator: ","))]}"#
     }
 
-    private static func settings(
+    static func settings(
         _ servers: [ScriptedServer], timeout: Duration = .seconds(5), interval: Duration = .milliseconds(100)
     ) throws -> TopologySettings {
         var settings = TopologySettings(
@@ -61,7 +64,7 @@ import Testing
         return settings
     }
 
-    private func with(
+    static func with(
         _ scripts: [@Sendable (ScriptedServer.Request) -> ScriptedServer.Reply],
         _ body: ([ScriptedServer]) async throws -> Void
     ) async throws {
@@ -72,7 +75,7 @@ import Testing
     }
 
     @Test func theLeaderOfPatroniIsWrittenToAndItsFailoverFollowed() async throws {
-        try await with([
+        try await Self.with([
             { request in
                 .text(
                     200,
@@ -109,7 +112,7 @@ import Testing
         let authority = FileManager.default.temporaryDirectory.appending(path: "sluice-ca-\(UUID())")
         defer { try? FileManager.default.removeItem(at: authority) }
         try Data("no certificate".utf8).write(to: authority)
-        try await with([{ _ in .silence }]) { servers in
+        try await Self.with([{ _ in .silence }]) { servers in
             var settings = TopologySettings(
                 .patroni([try #require(HTTPEndpoint("https://127.0.0.1:\(servers[0].port)"))]))
             settings.interval = .milliseconds(100)
@@ -125,7 +128,7 @@ import Testing
 
     @Test func aMemberThatHangsDoesNotHoldUpTheOthers() async throws {
         let truth = Self.cluster(leader: "n1", timeline: 3)
-        try await with([{ _ in .text(200, truth) }, { _ in .silence }, { _ in .text(200, truth) }]) { servers in
+        try await Self.with([{ _ in .text(200, truth) }, { _ in .silence }, { _ in .text(200, truth) }]) { servers in
             let followed = Followed(try Self.settings(servers, timeout: .milliseconds(400)))
             defer { followed.task.cancel() }
             await followed.wait { if case .writable = $0.verdict { true } else { false } }
@@ -134,7 +137,7 @@ import Testing
     }
 
     @Test func aMemberThatAnswersTooLateIsSilent() async throws {
-        try await with([{ _ in .silence }]) { servers in
+        try await Self.with([{ _ in .silence }]) { servers in
             let followed = Followed(try Self.settings(servers, timeout: .milliseconds(50)))
             defer { followed.task.cancel() }
             await followed.watch.awaitFirst()
@@ -147,7 +150,9 @@ import Testing
     @Test func aLyingMemberIsOutvoted() async throws {
         let truth = Self.cluster(leader: "n1", timeline: 3)
         let lie = Self.cluster(leader: "n2", timeline: 900)
-        try await with([{ _ in .text(200, lie) }, { _ in .text(200, truth) }, { _ in .text(200, truth) }]) { servers in
+        try await Self.with([
+            { _ in .text(200, lie) }, { _ in .text(200, truth) }, { _ in .text(200, truth) },
+        ]) { servers in
             let followed = Followed(try Self.settings(servers))
             defer { followed.task.cancel() }
             await followed.wait { $0.complaints.contains { $0.hasPrefix("endpoints[0]: contradicts") } }
@@ -170,7 +175,7 @@ import Testing
     ])
     func whatCannotBeStopsTheWrites(_ bad: String, _ refusal: WriteRefusal) async throws {
         let truth = Self.cluster(leader: "n1", timeline: 3)
-        try await with([{ .text(200, $0.number == 0 ? truth : bad) }]) { servers in
+        try await Self.with([{ .text(200, $0.number == 0 ? truth : bad) }]) { servers in
             let followed = Followed(try Self.settings(servers))
             defer { followed.task.cancel() }
             await followed.wait { $0.verdict == .refused(refusal) }
@@ -183,7 +188,7 @@ import Testing
     @Test(arguments: [(200, "garbage"), (200, ""), (503, "{}"), (200, String(repeating: "x", count: 2 << 20))])
     func whatCannotBeReadIsSilence(_ status: Int, _ text: String) async throws {
         let truth = Self.cluster(leader: "n1", timeline: 3)
-        try await with([{ $0.number == 0 ? .text(200, truth) : .text(status, text) }]) { servers in
+        try await Self.with([{ $0.number == 0 ? .text(200, truth) : .text(status, text) }]) { servers in
             let followed = Followed(try Self.settings(servers))
             defer { followed.task.cancel() }
             await followed.wait { !$0.complaints.isEmpty }
@@ -195,7 +200,7 @@ import Testing
     @Test func aTimelineSurvivesARestart() async throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "watch-\(UUID()).json").path
         defer { try? FileManager.default.removeItem(atPath: path) }
-        try await with([{ _ in .text(200, Self.cluster(leader: "n2", timeline: 7)) }]) { servers in
+        try await Self.with([{ _ in .text(200, Self.cluster(leader: "n2", timeline: 7)) }]) { servers in
             var settings = try Self.settings(servers)
             settings.stateFile = path
             let followed = Followed(settings)
@@ -203,7 +208,7 @@ import Testing
             followed.task.cancel()
             await followed.task.value
         }
-        try await with([{ _ in .text(200, Self.cluster(leader: "n1", timeline: 6)) }]) { servers in
+        try await Self.with([{ _ in .text(200, Self.cluster(leader: "n1", timeline: 6)) }]) { servers in
             var settings = try Self.settings(servers)
             settings.stateFile = path
             let followed = Followed(settings)
@@ -218,7 +223,7 @@ import Testing
         let path = FileManager.default.temporaryDirectory.appending(path: "watch-\(UUID()).json").path
         defer { try? FileManager.default.removeItem(atPath: path) }
         try Data("garbage".utf8).write(to: URL(filePath: path))
-        try await with([{ _ in .text(200, Self.cluster(leader: "n2", timeline: 7)) }]) { servers in
+        try await Self.with([{ _ in .text(200, Self.cluster(leader: "n2", timeline: 7)) }]) { servers in
             var settings = try Self.settings(servers)
             settings.stateFile = path
             let look = ShardWatch(
@@ -234,7 +239,7 @@ import Testing
 
     // MARK: etcd
 
-    private static func etcd(_ server: ScriptedServer, interval: Duration) throws -> TopologySettings {
+    static func etcd(_ server: ScriptedServer, interval: Duration) throws -> TopologySettings {
         var settings = TopologySettings(
             .etcd([try #require(HTTPEndpoint("http://127.0.0.1:\(server.port)"))], prefix: "/service/s0/"))
         settings.interval = interval
@@ -243,7 +248,7 @@ import Testing
         return settings
     }
 
-    private static func keys(leader: String, timeline: Int) -> [String: String] {
+    static func keys(leader: String, timeline: Int) -> [String: String] {
         [
             "leader": leader, "members/n1": AnswerTests.member(5_431, timeline: timeline),
             "members/n2": AnswerTests.member(5_432, timeline: timeline),
@@ -255,7 +260,7 @@ import Testing
         let first = AnswerTests.range(5, Self.keys(leader: "n1", timeline: 1))
         let second = AnswerTests.range(6, Self.keys(leader: "n2", timeline: 2))
         let starts = Mutex<[String]>([])
-        try await with([
+        try await Self.with([
             { request in
                 guard request.path == "/v3/watch" else { return .text(200, request.number == 0 ? first : second) }
                 starts.withLock { $0.append(request.body) }
@@ -276,7 +281,7 @@ import Testing
     @Test func aCompactionIsFollowedByAFreshReading() async throws {
         let compacted = #"{"result":{"header":{},"canceled":true,"compact_revision":"90"}}"#
         let starts = Mutex<[String]>([])
-        try await with([
+        try await Self.with([
             { request in
                 if request.path == "/v3/watch" {
                     starts.withLock { $0.append(request.body) }
@@ -298,7 +303,7 @@ import Testing
     }
 
     @Test func garbageFromEtcdKeepsWhatIsKnown() async throws {
-        try await with([
+        try await Self.with([
             { request in
                 if request.path == "/v3/watch" { return .lines(["garbage"], ends: false) }
                 return .text(
@@ -311,25 +316,5 @@ import Testing
             #expect(followed.report.members.count == 2)
             #expect(followed.report.verdict == .writable(.init(name: "n1", host: "127.0.0.1", port: 5_431)))
         }
-    }
-
-    // MARK: DNS
-
-    @Test func addressesOfANameAreMembersAndTheLastOnesAreKept() async throws {
-        let count = Mutex(0)
-        var settings = TopologySettings(.dns(name: "db.example", port: 5_432))
-        settings.interval = .milliseconds(100)
-        let followed = Followed(settings) { _, _ in
-            count.withLock { count in
-                count += 1
-                return count == 1 ? ["10.0.0.1", "fd00::1"] : []
-            }
-        }
-        defer { followed.task.cancel() }
-        await followed.wait { !$0.members.isEmpty }
-        #expect(followed.report.members.map(\.name) == ["10.0.0.1-5432", "fd00--1-5432"])
-        #expect(!followed.report.isFenced)
-        await followed.wait { $0.complaints.contains { $0.contains("no addresses") } }
-        #expect(followed.report.members.count == 2)
     }
 }

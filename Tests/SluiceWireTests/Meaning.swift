@@ -152,6 +152,16 @@ struct Meaning: Decodable, Sendable {
         var listIndex: Int?
         var rows: Double?
         var trace: Trace?
+        var servers: [Server]?
+    }
+
+    struct Server: Decodable, Sendable {
+        var shard, replica, postgres: String
+        var vector: String?
+
+        var description: ServerDescription {
+            ServerDescription(shard: shard, replica: replica, postgres: postgres, vector: vector)
+        }
     }
 
     /// The trace context of a request; of an error, the trace's id alone.

@@ -14,7 +14,7 @@ NAMES = (
     # What the gateway costs.
     "fanout", "overhead", "batch", "load", "ping", "security", "metrics", "sessions", "startup", "growth",
     # What it keeps up.
-    "hostile", "hedging", "overload",
+    "hostile", "hedging", "overload", "reshard",
     # How it compares.
     "pgbouncer", "drivers", "haproxy", "grpc", "redis",
     # What its parts cost.

@@ -1,10 +1,12 @@
-"""A gateway for a benchmark: started on a port of its own ($SLUICE_BENCH_PORT, 7412; the two after it are for TLS and
-the admin address), watched, stopped."""
+"""A gateway for a benchmark: started on a port of its own ($SLUICE_BENCH_PORT, 7412; the three after it are for TLS,
+the admin address and a second gateway), watched, stopped."""
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
+import time
 
 from home import PROJECT, Failure, yaml_path
 from server import wait_for
@@ -13,6 +15,7 @@ PORT = int(os.environ.get("SLUICE_BENCH_PORT") or 7412)
 ADDRESS = "127.0.0.1:%d" % PORT
 TLS_ADDRESS = "127.0.0.1:%d" % (PORT + 1)
 ADMIN_ADDRESS = "127.0.0.1:%d" % (PORT + 2)
+SECOND_ADDRESS = "127.0.0.1:%d" % (PORT + 3)
 URL = "sluice://" + ADDRESS
 
 
@@ -48,9 +51,10 @@ def shard_lines(cluster, primaries_only):
     return lines
 
 
-def write_configuration(cluster, name, settings, collections, primaries_only=False, admin="{enabled: false}"):
+def write_configuration(cluster, name, settings, collections, primaries_only=False, admin="{enabled: false}",
+                        address=ADDRESS):
     """A configuration for one benchmark, with lines of its own; returns its path."""
-    lines = ["listen: {tcp: %s}" % ADDRESS, "admin: " + admin, "log: {level: warning}", *settings]
+    lines = ["listen: {tcp: %s}" % address, "admin: " + admin, "log: {level: warning}", *settings]
     lines += shard_lines(cluster, primaries_only)
     path = os.path.join(cluster.home.path, name + ".yaml")
     with open(path, "w") as file:
@@ -65,17 +69,20 @@ def resident(pid):
 
 
 def cpu_seconds(pid):
-    """User and system time of a process so far."""
-    with open("/proc/%d/stat" % pid) as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """User and system time of a process so far. Its own clock counts nanoseconds, /proc/PID/stat hundredths of a
+    second."""
+    clock = ctypes.c_int()
+    error = ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock))
+    if error:
+        raise Failure("process %d has no clock: %s" % (pid, os.strerror(error)))
+    return time.clock_gettime(clock.value)
 
 
 def run_bench(program, seconds, concurrency, *arguments, warmup=0, errors=()):
-    """`sluice bench`: its JSON. `errors`: the codes of those that may be."""
+    """`sluice bench`: its JSON. `errors`: the codes of those that may be. `concurrency`: None for a fixed rate."""
+    loop = [] if concurrency is None else ["--concurrency", str(concurrency)]
     done = subprocess.run(
-        [program, "bench", "--warmup", "%g" % warmup, "--seconds", "%g" % seconds, "--concurrency", str(concurrency),
-         "--json", *arguments],
+        [program, "bench", "--warmup", "%g" % warmup, "--seconds", "%g" % seconds, *loop, "--json", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     if done.returncode != 0:
         raise Failure("`sluice bench` ended with code %d: %s" % (done.returncode, done.stderr.strip()))
@@ -96,15 +103,16 @@ class Gateway:
     """`with Gateway(cluster) as gateway`: it serves configs/bench.yaml, or another configuration, until the block
     ends, however it ends."""
 
-    def __init__(self, cluster, path=None, client=()):
-        """`client`: options of every command that talks to it, such as its token."""
-        self.client = list(client)
+    def __init__(self, cluster, path=None, client=(), address=ADDRESS):
+        """`client`: options of every command that talks to it, such as its token. `address`: where the configuration
+        has it listen."""
+        self.client, self.address, self.url = list(client), address, "sluice://" + address
         self.command = [binary(), "serve", "--config", path or configuration(cluster)]
-        self.log = os.path.join(cluster.home.logs, "bench-gateway.log")
+        self.log = os.path.join(cluster.home.logs, "bench-gateway-%s.log" % address.rpartition(":")[2])
 
     def __enter__(self):
         if self.answers():
-            raise Failure("something answers on %s already" % ADDRESS)
+            raise Failure("something answers on %s already" % self.address)
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
@@ -128,7 +136,7 @@ class Gateway:
                 self.process.wait()
 
     def answers(self):
-        return subprocess.run([self.command[0], "ping", "--gateway", URL, *self.client], stdout=subprocess.DEVNULL,
+        return subprocess.run([self.command[0], "ping", "--gateway", self.url, *self.client], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL).returncode == 0
 
     def cpu_seconds(self):
@@ -137,18 +145,18 @@ class Gateway:
     def resident(self):
         return resident(self.process.pid)
 
-    def bench(self, seconds, concurrency, *arguments, errors=(), url=URL):
+    def bench(self, seconds, concurrency, *arguments, errors=(), url=None):
         """`sluice bench`: its JSON, plus the gateway's CPU in microseconds per answer as `cpu_us`. `errors`: the codes
         of those that may be."""
         before = self.cpu_seconds()
-        result = run_bench(self.command[0], seconds, concurrency, "--gateway", url, *self.client, *arguments,
-                           errors=errors)
+        result = run_bench(self.command[0], seconds, concurrency, "--gateway", url or self.url, *self.client,
+                           *arguments, errors=errors)
         result["cpu_us"] = (self.cpu_seconds() - before) * 1e6 / result["searches"]
         return result
 
-    def search_bench(self, seconds, concurrency, collection, vectors, *more, k=10):
+    def search_bench(self, seconds, concurrency, collection, vectors, *more, k=10, errors=()):
         return self.bench(seconds, concurrency, "--collection", collection, "--vector-file", vectors, "-k", str(k),
-                          *more)
+                          *more, errors=errors)
 
 
 def pgbench(servers, scripts, clients, seconds, settings="", mode="prepared"):

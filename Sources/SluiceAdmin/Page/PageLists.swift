@@ -87,6 +87,7 @@ extension PageText {
           drawHeader(frame.state);
           drawNumbers(frame, now);
           drawTopology(frame.state, now);
+          drawSources(frame.state);
           drawTraffic(frame.state, now);
           drawLatency(frame.requests.bounds);
           addEvents(frame.events);

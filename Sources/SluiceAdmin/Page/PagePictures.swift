@@ -159,8 +159,13 @@ extension PageText {
           for (const collection of state.collections) fillCollection(collection, now);
           for (const shard of state.shards) {
             const serving = shard.replicas.filter((each) => condition(each)[0] !== "bad" && !each.is_drained).length;
-            boxes[shard.name].fill(serving === 0 ? "bad" : shard.is_in_conflict || !shard.primary ? "warn" : "good",
-              "", [shard.name, serving === 0 ? "nobody serves" : shard.is_in_conflict ? "two primaries!"
+            const topology = shard.topology;
+            const isDoubtful = topology && sourceMood(topology) !== "good";
+            boxes[shard.name].fill(serving === 0 ? "bad"
+              : shard.is_in_conflict || !shard.primary || isDoubtful ? "warn" : "good",
+              topology && topology.state !== "current" ? topology.state : "",
+              [shard.name, serving === 0 ? "nobody serves" : topology?.refused ? "no writes: " + topology.refused
+                : shard.is_in_conflict ? "two primaries!"
                 : shard.primary ? "primary " + shard.primary : "no primary"]);
             for (const replica of shard.replicas) fillReplica(shard, replica);
           }
@@ -185,7 +190,10 @@ extension PageText {
                 + new Date(replica.transport.certificate_expires * 1000).toLocaleDateString() : "")
             : "not encrypted";
           const behind = replica.lag_bytes === undefined ? [] : [bytes(replica.lag_bytes) + " of WAL behind"];
-          place("chosen").textContent = replica.name + ": " + [transport, ...behind, number(pool.leases) + " leases",
+          const versions = !replica.versions ? [] : ["PostgreSQL " + replica.versions.postgresql
+            + (replica.versions.pgvector ? ", pgvector " + replica.versions.pgvector : "")];
+          place("chosen").textContent = replica.name + ": " + [...versions, transport, ...behind,
+            number(pool.leases) + " leases",
             number(pool.waits) + " of them waited", pool.expired + " waited in vain", pool.refused + " refused",
             number(pool.dials) + " dials", number(pool.dial_failures) + " of them failed",
             pool.backing_off + " to be dialled after a pause"].join(" · ");

@@ -1,6 +1,6 @@
 extension PageText {
     /// Takes a frame a second and draws it. Every text comes from the gateway as text, never as markup.
-    static let script = basis + pictures + charts + lists + feed
+    static let script = basis + pictures + sources + charts + lists + feed
 
     /// What the others are made of.
     static let basis = #"""
@@ -77,8 +77,11 @@ extension PageText {
           const missing = state.collections.filter((each) => !each.is_ready).map((each) => each.name);
           const words = state.is_draining ? "draining" : missing.length === 0 ? "ready"
             : "not whole: " + missing.join(", ");
+          const moving = state.collections.filter((each) => each.move)
+            .map((each) => "; " + each.name + " is being moved, epoch " + (each.epoch || "not known"));
           // Said only when it changes: it is read out.
-          if (place("readiness").textContent !== words) place("readiness").textContent = words;
+          const said = words + moving.join("");
+          if (place("readiness").textContent !== said) place("readiness").textContent = said;
           place("readiness").className = state.is_ready ? "good" : "bad";
         }
 

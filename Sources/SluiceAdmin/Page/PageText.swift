@@ -29,6 +29,7 @@ enum PageText {
         <span class="bar other"></span> dialling or closing <span class="bar free"></span> room in the pool</p>
         <div id="topology"></div>
         <p id="chosen" class="legend">Tab or click: more about a replica.</p>
+        <ul id="sources" aria-label="where the shards' replicas come from"></ul>
         </section>
         <section aria-labelledby="traffic-title">
         <h2 id="traffic-title">Traffic</h2>
@@ -116,6 +117,10 @@ enum PageText {
         .replica:focus-visible .box { stroke: var(--focus); stroke-width: 3; }
         .legend { color: var(--dim); font-size: .85rem; margin: 0 0 .5rem; }
         #chosen { margin: .5rem 0 0; }
+        #sources { margin: .5rem 0 0; padding: 0; list-style: none; max-height: 12rem; overflow-y: auto; }
+        #sources:empty { display: none; }
+        #sources li { font-size: .85rem; color: var(--dim); overflow-wrap: anywhere; }
+        #sources .warn { color: var(--warn); } #sources .bad { color: var(--bad); font-weight: 600; }
         .bar { display: inline-block; width: .8em; height: .8em; border-radius: 2px; vertical-align: -.05em; }
         .legend .bar:not(:first-child) { margin-left: .6em; }
         .leased, .execute { background: var(--leased); fill: var(--leased); }

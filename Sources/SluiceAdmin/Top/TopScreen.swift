@@ -104,7 +104,13 @@ package struct TopScreen: Hashable, Sendable {
 
     package var lines: [String] {
         guard let frame else { return [cut("no answer yet")] }
-        let body = isDetailed ? details(frame) : table
+        let sources = frame.state.shards.compactMap(SourceLine.init)
+        // What is wrong stands where nothing can push it out.
+        let body =
+            isDetailed
+            ? details(frame)
+            : sources.filter(\.isDoubtful).map(\.text) + table
+                + sources.filter { !$0.isDoubtful }.map(\.text)
         let room = max(0, height - 4)
         var lines = head(frame) + [""]
         lines += body.prefix(room)
@@ -130,6 +136,11 @@ package struct TopScreen: Hashable, Sendable {
         }
         second += "  sessions \(state.clients.sessions)"
         second += "  memory \(state.process.residentBytes.map(Shown.bytes) ?? "?")"
+        let moving = state.collections.filter { $0.move != nil }
+        if !moving.isEmpty {
+            let names = moving.map { "\($0.name) (epoch \($0.epoch.map(String.init) ?? "?"))" }
+            second += "  moving \(names.joined(separator: ", "))"
+        }
         return [
             "sluice \(state.process.version), up \(Shown.age(state.process.uptime)), \(readiness): \(speed ?? "…")",
             second,
@@ -160,6 +171,11 @@ package struct TopScreen: Hashable, Sendable {
         }
     }
 
+    private static func versions(_ replica: GatewayState.Replica) -> String {
+        guard let versions = replica.versions else { return "not known: it was never connected to" }
+        return "PostgreSQL \(versions.postgresql), " + (versions.pgvector.map { "pgvector \($0)" } ?? "no pgvector")
+    }
+
     private static func columns(_ texts: String...) -> String {
         let widths = [22, 8, 8, 7, 7, 5, 5, 8, 8]
         return zip(texts, widths).enumerated().map { place, pair in
@@ -175,8 +191,9 @@ package struct TopScreen: Hashable, Sendable {
         let (replica, pool) = (row.replica, row.replica.pool)
         let cause = replica.breakerCause.map { " (\($0))" } ?? ""
         let events = frame.events.filter { $0.shard == row.shard && ($0.replica.isEmpty || $0.replica == replica.name) }
-        return [
+        var lines = [
             "\(row.name): \(replica.role), \(Self.condition(replica))",
+            "versions     \(Self.versions(replica))",
             "breaker      \(replica.breaker.rawValue)\(cause)",
             "lag          \(Shown.seconds(replica.lag)), \(replica.lagBytes.map { "\($0) bytes" } ?? "? bytes")",
             "latency      \(Shown.seconds(replica.latency)); \(replica.inFlight) in flight, "
@@ -186,8 +203,11 @@ package struct TopScreen: Hashable, Sendable {
             "waiting      \(pool.waiting) now; \(pool.waits) have waited, \(pool.expired) too long, "
                 + "\(pool.refused) refused",
             "connections  \(pool.dials) dialled, \(pool.dialFailures) in vain; used \(pool.leases) times",
-            "", "events:",
-        ] + (events.isEmpty ? ["  none"] : events.suffix(8).reversed().map { "  \(Shown.clock($0.at)) \($0.text)" })
+        ]
+        lines += SourceLine.details(of: frame.state.shards.first { $0.name == row.shard }?.topology)
+        lines += ["", "events:"]
+        return lines
+            + (events.isEmpty ? ["  none"] : events.suffix(8).reversed().map { "  \(Shown.clock($0.at)) \($0.text)" })
     }
 
     private var foot: String {

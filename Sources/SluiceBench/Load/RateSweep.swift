@@ -59,7 +59,9 @@ package struct KneeRule: Sendable, Equatable {
         if run.throughput < Self.leastAnswered * rate {
             return String(format: "%.0f/s were answered of %.0f/s", run.throughput, rate)
         }
-        if let mostP99, run.latency.p99 > mostP99 { return "p99 was \(run.latency.p99) us, above \(mostP99) us" }
+        if let mostP99, run.latency.p99 > mostP99 {
+            return "p99 was \(Figures.count(run.latency.p99)) µs, above \(Figures.count(mostP99)) µs"
+        }
         return nil
     }
 

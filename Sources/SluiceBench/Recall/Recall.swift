@@ -43,8 +43,10 @@ package struct RecallProbe: Sendable {
     private static let atATime = 2
 
     /// Asks for the exact answers.
+    /// - Parameter show: is told how many there are, as this takes a while.
     package init(
-        _ workload: Workload, isMulti: Bool, count: Int, on target: any BenchTarget, until end: Interruption
+        _ workload: Workload, isMulti: Bool, count: Int, on target: any BenchTarget, until end: Interruption,
+        show: (Int) -> Void = { _ in }
     ) async throws(BenchFailure) {
         queries = (0..<count).map { number in
             let subject = workload.subjects[number % workload.subjects.count]
@@ -61,7 +63,7 @@ package struct RecallProbe: Sendable {
                 query.efSearch = nil
                 query.deadline = .seconds(60)
                 return query
-            }, on: target, until: end)
+            }, on: target, until: end, show: show)
     }
 
     /// The recall of the searches with an ef_search.
@@ -78,9 +80,11 @@ package struct RecallProbe: Sendable {
     }
 
     private static func answers(
-        _ queries: [SearchQuery], on target: any BenchTarget, until end: Interruption
+        _ queries: [SearchQuery], on target: any BenchTarget, until end: Interruption,
+        show: (Int) -> Void = { _ in }
     ) async throws(BenchFailure) -> [[Neighbour]] {
         let answers = await withTaskGroup(of: Answer.self) { group in
+            var done = 0
             var answers: [Result<[Neighbour], BenchFailure>] = Array(repeating: .success([]), count: queries.count)
             var waiting = Array(queries.enumerated().reversed())
             func ask() {
@@ -90,6 +94,8 @@ package struct RecallProbe: Sendable {
             for _ in 0..<atATime { ask() }
             while let answer = await group.next() {
                 answers[answer.number] = answer.result
+                done += 1
+                show(done)
                 // After a failure no more is asked.
                 if case .success = answer.result, !end.isWanted { ask() } else { waiting.removeAll() }
             }

@@ -250,7 +250,7 @@ extension ReportSections {
     }
 
     /// A recall: 0.99 and 0.999 are not the same.
-    private static func fine(_ share: Double) -> String {
+    static func fine(_ share: Double) -> String {
         let tenThousandths = (share * 10_000).rounded()
         return tenThousandths.isFinite ? "\(tenThousandths / 10_000)" : "–"
     }

@@ -116,7 +116,7 @@ enum ReportSections {
             caption: "Means over a run; the median of the runs.",
             head: ["shard", "waiting", "executing", "legs", "attempts", "hedges"], rows: rows)
         return section(
-            "Legs by shard", "Where a search's time goes on each shard, in the mean, as the gateway reports it.",
+            "Legs by shard", "Where a search's time goes on each shard, in the mean.",
             [drawn.markup, table.folded])
     }
 

@@ -6,19 +6,12 @@ internal import SluiceWire
 
 /// Connections to the replicas on one reactor, and the requests that use them.
 actor DirectLane {
-    /// A place for a connection; the connection is made when it is needed, and again when it has been lost.
-    private struct Slot {
-        let backend: Int
-        var connection: (any BackendConnection)?
-    }
+    typealias Slot = DirectPlaces.Slot
 
-    /// The free places of a shard, and who waits for one, first come first served.
-    private struct Shard {
-        var idle: [Slot] = []
-        var waiters: [CheckedContinuation<Slot, Never>] = []
-        /// Those before it have been served.
-        var firstWaiter = 0
-        var size = 0
+    /// Which of its connections to a shard.
+    enum Use {
+        case reading
+        case writing
     }
 
     /// What one statement brought.
@@ -32,66 +25,74 @@ actor DirectLane {
     nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
 
     private let index: Int
-    private let lanes: Int
     private let replicas: DirectReplicas
+    private let numbers: Range<Int>
     private var planner: DirectReplicas.Planner
-    private var shards: [Shard]
+    /// By shard.
+    private var readers: [DirectPlaces] = []
+    /// By shard, to its primary; none where nothing is loaded.
+    private var writers: [DirectPlaces] = []
     private var random: SplitMix64
 
-    /// - Parameter connections: to each shard; they are spread over its replicas, in turn with other lanes'.
-    init(_ replicas: DirectReplicas, index: Int, of lanes: Int, on reactor: Reactor, connections: Int, seed: UInt64) {
+    /// - Parameter connections: the numbers of those to each shard, among all lanes'.
+    init(_ replicas: DirectReplicas, index: Int, on reactor: Reactor, connections: Range<Int>, seed: UInt64) {
         self.index = index
-        self.lanes = lanes
         self.replicas = replicas
         self.reactor = reactor
+        numbers = connections
         planner = replicas.planner()
         random = SplitMix64(seed: seed)
-        shards = replicas.catalogue.shards.map { shard in
-            var places = Shard()
-            for number in 0..<connections {
-                let replica = shard.replicas[(index + number * lanes) % max(1, shard.replicas.count)]
-                places.idle.append(Slot(backend: replica.backend))
-            }
-            places.size = connections
-            return places
-        }
     }
 
     /// Makes all connections.
-    /// - Returns: how many could not be made, and why the last of them.
-    func connect() async -> (missing: Int, reason: BenchFailure?) {
-        var (missing, reason): (Int, BenchFailure?) = (0, nil)
-        for shard in shards.indices {
-            await choosePreferred(of: shard)
-            for place in shards[shard].idle.indices {
-                let backend = shards[shard].idle[place].backend
-                do throws(BenchFailure) { shards[shard].idle[place].connection = try await dial(backend) } catch {
-                    (missing, reason) = (missing + 1, error)
-                }
+    /// - Parameter loaded: the shards that are written to, which get as many connections again, to their primaries.
+    func connect(loaded: Set<Int>) async throws(BenchFailure) {
+        for (place, shard) in replicas.catalogue.shards.enumerated() {
+            var roles: [(backend: Int, role: ReplicaRole)] = []
+            // Roles are known by a connection.
+            if replicas.preferredRoles[place] != nil || loaded.contains(place) { roles = await self.roles(of: shard) }
+            // Those that a gateway would only ask if there were no others are left out.
+            let preferred = roles.filter { $0.role == replicas.preferredRoles[place] }.map(\.backend)
+            let read = preferred.isEmpty ? shard.replicas.map(\.backend) : preferred
+            let primaries = roles.filter { $0.role == .primary }.map(\.backend).prefix(1)
+            if loaded.contains(place), primaries.isEmpty {
+                throw BenchFailure(
+                    "unavailable", "no primary of shard \(shard.name) can be reached", isUnreached: true)
             }
+            readers.append(DirectPlaces(read, numbers))
+            writers.append(DirectPlaces(loaded.contains(place) ? Array(primaries) : [], numbers))
+            try await dialAll(of: place, .reading)
+            try await dialAll(of: place, .writing)
         }
-        return (missing, reason)
     }
 
-    /// Leaves out replicas that a gateway would only ask if there were no others. Roles are known by a connection.
-    private func choosePreferred(of shard: Int) async {
-        guard let role = replicas.preferredRoles[shard] else { return }
-        var preferred: [Int] = []
-        for replica in replicas.catalogue.shards[shard].replicas {
+    private func roles(of shard: Catalogue.Shard) async -> [(backend: Int, role: ReplicaRole)] {
+        var roles: [(backend: Int, role: ReplicaRole)] = []
+        for replica in shard.replicas {
             guard let connection = try? await dial(replica.backend) else { continue }
-            if connection.role == role { preferred.append(replica.backend) }
+            roles.append((replica.backend, connection.role))
             await connection.close()
         }
-        guard !preferred.isEmpty else { return }
-        shards[shard].idle = shards[shard].idle.indices.map { number in
-            Slot(backend: preferred[(index + number * lanes) % preferred.count])
+        return roles
+    }
+
+    private func dialAll(of shard: Int, _ use: Use) async throws(BenchFailure) {
+        var slots: [Slot] = []
+        defer { for slot in slots { giveBack(slot, to: shard, use) } }
+        for _ in 0..<count(shard, use) {
+            var slot = await lease(shard, use)
+            defer { slots.append(slot) }
+            slot.connection = try await dial(slot.backend)
         }
     }
 
     func close() async {
-        for shard in shards.indices {
-            for _ in 0..<shards[shard].size { await lease(shard).connection?.close() }
-        }
+        for shard in readers.indices { await close(shard, .reading) }
+        for shard in writers.indices { await close(shard, .writing) }
+    }
+
+    private func close(_ shard: Int, _ use: Use) async {
+        for _ in 0..<count(shard, use) { await lease(shard, use).connection?.close() }
     }
 
     // MARK: Requests
@@ -146,15 +147,9 @@ actor DirectLane {
         _ statement: PlannedStatement, until deadline: Instant
     ) async throws(BenchFailure) -> Found {
         let asked = reactor.now()
-        var slot = await lease(statement.shard)
-        defer { giveBack(slot, to: statement.shard) }
-        let connection: any BackendConnection
-        if let made = slot.connection {
-            connection = made
-        } else {
-            connection = try await dial(slot.backend)
-            slot.connection = connection
-        }
+        var slot = await lease(statement.shard, .reading)
+        defer { giveBack(slot, to: statement.shard, .reading) }
+        let connection = try await connection(of: &slot)
         let leased = reactor.now()
         let request = statement.request(
             token: Int64(bitPattern: random.next()), timeout: leased.duration(to: deadline),
@@ -183,24 +178,26 @@ actor DirectLane {
         }
     }
 
-    private func lease(_ shard: Int) async -> Slot {
-        if let slot = shards[shard].idle.popLast() { return slot }
-        return await withCheckedContinuation { shards[shard].waiters.append($0) }
+    func connection(of slot: inout Slot) async throws(BenchFailure) -> any BackendConnection {
+        if let made = slot.connection { return made }
+        let made = try await dial(slot.backend)
+        slot.connection = made
+        return made
     }
 
-    private func giveBack(_ slot: Slot, to shard: Int) {
-        guard shards[shard].firstWaiter < shards[shard].waiters.count else {
-            shards[shard].waiters.removeAll(keepingCapacity: true)
-            shards[shard].firstWaiter = 0
-            return shards[shard].idle.append(slot)
+    private func count(_ shard: Int, _ use: Use) -> Int {
+        use == .reading ? readers[shard].count : writers[shard].count
+    }
+
+    func lease(_ shard: Int, _ use: Use) async -> Slot {
+        if let slot = use == .reading ? readers[shard].take() : writers[shard].take() { return slot }
+        return await withCheckedContinuation { waiter in
+            if use == .reading { readers[shard].wait(waiter) } else { writers[shard].wait(waiter) }
         }
-        let waiter = shards[shard].waiters[shards[shard].firstWaiter]
-        shards[shard].firstWaiter += 1
-        if shards[shard].firstWaiter >= 1_024 {
-            shards[shard].waiters.removeFirst(shards[shard].firstWaiter)
-            shards[shard].firstWaiter = 0
-        }
-        waiter.resume(returning: slot)
+    }
+
+    func giveBack(_ slot: Slot, to shard: Int, _ use: Use) {
+        if use == .reading { readers[shard].giveBack(slot) } else { writers[shard].giveBack(slot) }
     }
 }
 
@@ -225,6 +222,7 @@ extension BenchFailure {
             case .dimensionMismatch: "dimension_mismatch"
             case .notSupported: "not_supported"
             case .deadlineExceeded: "deadline_exceeded"
+            case .badRow: "bad_row"
             default: "invalid_argument"
             }
         self.init(code, error.message)

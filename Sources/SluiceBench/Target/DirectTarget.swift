@@ -12,49 +12,83 @@ internal import Synchronization
 package final class DirectTarget: BenchTarget {
     private let replicas: DirectReplicas
     private let lanes: [DirectLane]
-    private let next = Atomic<Int>(0)
+    private let shares: Mutex<LaneShares>
+    /// Nil if nothing is loaded.
+    private let blocks: BlockLoad?
 
     /// Makes the connections.
-    /// - Parameter connections: to each shard, spread over its replicas.
-    package init(_ config: GatewayConfig, connections: Int) async throws(BenchFailure) {
+    /// - Parameters:
+    ///   - connections: to each shard, spread over its replicas.
+    ///   - loaded: a collection that rows are loaded into; its shards' primaries get as many connections for that.
+    package init(
+        _ config: GatewayConfig, connections: Int, loadingInto loaded: String? = nil
+    ) async throws(BenchFailure) {
         let reactors: [Reactor]
         do {
-            reactors = try (0..<min(config.laneCount, connections)).map { try Reactor(name: "bench-\($0)") }
+            reactors = try (0..<max(1, min(config.laneCount, connections))).map { try Reactor(name: "bench-\($0)") }
             replicas = try DirectReplicas(config, on: reactors)
         } catch {
             throw BenchFailure("invalid_argument", "\(error)")
         }
+        let numbers = LaneShares.split(connections, over: reactors.count)
+        shares = Mutex(LaneShares(connections: numbers.map(\.count)))
         var lanes: [DirectLane] = []
         for (index, reactor) in reactors.enumerated() {
-            let share = connections / reactors.count + (index < connections % reactors.count ? 1 : 0)
             lanes.append(
                 DirectLane(
-                    replicas, index: index, of: reactors.count, on: reactor, connections: share,
+                    replicas, index: index, on: reactor, connections: numbers[index],
                     seed: .random(in: .min ... .max)))
         }
         self.lanes = lanes
-        for lane in lanes {
-            if let reason = await lane.connect().reason {
-                await close()
-                throw BenchFailure("unavailable", reason.message, isUnreached: true)
-            }
+        do throws(BenchFailure) {
+            blocks = try await Self.connect(lanes, replicas.catalogue, loadingInto: loaded)
+        } catch {
+            await Self.close(lanes)
+            throw error
         }
+    }
+
+    private static func connect(
+        _ lanes: [DirectLane], _ catalogue: Catalogue, loadingInto loaded: String?
+    ) async throws(BenchFailure) -> BlockLoad? {
+        guard let loaded else {
+            for lane in lanes { try await lane.connect(loaded: []) }
+            return nil
+        }
+        let question: BlockLoad.Question
+        do throws(SearchError) { question = try BlockLoad.Question(loaded, in: catalogue) } catch {
+            throw BenchFailure(error)
+        }
+        for lane in lanes { try await lane.connect(loaded: Set(question.shards)) }
+        return try await lanes.first?.prepare(question)
     }
 
     package var name: String { "direct" }
 
-    /// Requests take the lanes in turn.
-    private var lane: DirectLane {
-        let turn = next.wrappingAdd(1, ordering: .relaxed).oldValue
-        return lanes[Int(UInt(bitPattern: turn) % UInt(lanes.count))]
+    private func onLane<Answer>(
+        _ ask: (DirectLane) async throws(BenchFailure) -> Answer
+    ) async throws(BenchFailure) -> Answer {
+        let number = shares.withLock { $0.begin() }
+        defer { shares.withLock { $0.end(number) } }
+        return try await ask(lanes[number])
     }
+
+    private func run(_ request: SearchRequest) async throws(BenchFailure) -> [DirectLane.Found] {
+        try await onLane { lane throws(BenchFailure) in try await lane.run(request) }
+    }
+
+    private func run(_ request: GetRequest) async throws(BenchFailure) -> [DirectLane.Found] {
+        try await onLane { lane throws(BenchFailure) in try await lane.run(request) }
+    }
+
+    package func versions() async -> [String: String] { ServerVersionNames.versions(of: replicas.servers) }
 
     package func collections() async throws(BenchFailure) -> [DescribedCollection] {
         replicas.collections.map { DescribedCollection($0) }
     }
 
     package func search(_ query: SearchQuery) async throws(BenchFailure) -> BenchAnswer {
-        let found = try await lane.run(try request(query))
+        let found = try await run(try request(query))
         _ = merged(found, k: query.k)
         return BenchAnswer(legs: found.map(\.leg), isPartial: false)
     }
@@ -62,14 +96,14 @@ package final class DirectTarget: BenchTarget {
     package func batch(
         _ vectors: [SearchQuery.Vector], _ query: SearchQuery
     ) async throws(BenchFailure) -> BenchAnswer {
-        let found = try await lane.run(try request(query, batch: vectors))
+        let found = try await run(try request(query, batch: vectors))
         for subject in vectors.indices { _ = merged(found, subject: subject, k: query.k) }
         return BenchAnswer(legs: found.map(\.leg), isPartial: false)
     }
 
     package func nearest(_ query: SearchQuery) async throws(BenchFailure) -> [Neighbour] {
         let names = replicas.catalogue.listed.map(\.name)
-        return merged(try await lane.run(try request(query)), k: query.k).map {
+        return merged(try await run(try request(query)), k: query.k).map {
             Neighbour(collection: names[$0.collection], id: $0.id, distance: $0.distance)
         }
     }
@@ -77,33 +111,43 @@ package final class DirectTarget: BenchTarget {
     package func get(
         _ collection: String, ids: [Int64], deadline: Duration?
     ) async throws(BenchFailure) -> BenchAnswer {
-        let found = try await lane.run(GetRequest(collection: collection, ids: ids, deadline: deadline))
+        let found = try await run(GetRequest(collection: collection, ids: ids, deadline: deadline))
         return BenchAnswer(legs: found.map(\.leg), isPartial: false)
     }
 
-    /// Without the values of columns.
     package func rows(
         _ collection: String, ids: [Int64], columns: [String]
     ) async throws(BenchFailure) -> [DrawnRow] {
-        let found = try await lane.run(GetRequest(collection: collection, ids: ids, withVector: true))
+        let found = try await run(
+            GetRequest(collection: collection, ids: ids, columns: columns, withVector: true))
         let form = replicas.collections.first { $0.name == collection }?.vectorForm ?? .vector
         return found.flatMap { leg in
-            leg.rows.ids.indices.map { row in
-                DrawnRow(id: leg.rows.ids[row], vector: Self.vector(leg.rows.cells(of: row), form))
-            }
+            leg.rows.ids.indices.map { Self.row($0, of: leg.rows, columns, form) }
         }
     }
 
-    /// - Parameter cell: an Int32 length, -1 for null, and as many bytes.
-    private static func vector(_ cell: ArraySlice<UInt8>, _ form: SluiceWire.VectorForm) -> SearchQuery.Vector? {
-        var bytes = ByteBuffer(bytes: cell)
-        guard let length = bytes.readInteger(as: Int32.self), length >= 0,
-            let vector = bytes.readSlice(length: Int(length))
-        else { return nil }
-        return SearchQuery.Vector(vector, form: form)
+    /// Its cells are those of the columns, then the vector.
+    private static func row(
+        _ row: Int, of rows: LegRows, _ columns: [String], _ form: SluiceWire.VectorForm
+    ) -> DrawnRow {
+        var cells = ByteBuffer(bytes: rows.cells(of: row))
+        var drawn = DrawnRow(id: rows.ids[row], vector: nil)
+        for (name, type) in zip(columns, rows.columnTypes) {
+            drawn.columns[name] = Value(cell(&cells), typeOID: type)
+        }
+        drawn.vector = cell(&cells).flatMap { SearchQuery.Vector($0, form: form) }
+        return drawn
     }
 
-    package func close() async {
+    /// An Int32 length, -1 for null, and as many bytes.
+    private static func cell(_ cells: inout ByteBuffer) -> ByteBuffer? {
+        guard let length = cells.readInteger(as: Int32.self), length >= 0 else { return nil }
+        return cells.readSlice(length: Int(length))
+    }
+
+    package func close() async { await Self.close(lanes) }
+
+    private static func close(_ lanes: [DirectLane]) async {
         for lane in lanes {
             await lane.close()
             lane.reactor.stop()
@@ -137,19 +181,26 @@ package final class DirectTarget: BenchTarget {
         return merge.finish()
     }
 
-    // MARK: What only a gateway does
+    // MARK: Rows that are written
 
-    private static func unsupported(_ what: String) -> BenchFailure {
-        BenchFailure("not_supported", "\(what) only goes through a gateway")
+    private func loading() throws(BenchFailure) -> BlockLoad {
+        guard let blocks else { throw BenchFailure("not_supported", "nothing was to be loaded") }
+        return blocks
     }
 
-    package func ping() async throws(BenchFailure) { throw Self.unsupported("a ping") }
-
     package func load(_ collection: String, _ rows: LoadBlock) async throws(BenchFailure) {
-        throw Self.unsupported("a load")
+        let blocks = try loading()
+        try await onLane { lane throws(BenchFailure) in try await lane.load(rows.packed, by: blocks) }
     }
 
     package func delete(_ collection: String, ids: [Int64]) async throws(BenchFailure) {
-        throw Self.unsupported("a delete")
+        let blocks = try loading()
+        try await onLane { lane throws(BenchFailure) in try await lane.delete(ids, by: blocks) }
+    }
+
+    // MARK: What only a gateway does
+
+    package func ping() async throws(BenchFailure) {
+        throw BenchFailure("not_supported", "a ping only goes through a gateway")
     }
 }

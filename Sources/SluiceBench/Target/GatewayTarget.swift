@@ -83,9 +83,16 @@ package struct GatewayTarget: BenchTarget {
     }
 
     package func versions() async -> [String: String] {
-        guard let server = try? await client.server(), !server.isEmpty else { return [:] }
-        return ["gateway": server]
+        guard let servers = try? await client.servers(timeout: Self.versionTime) else { return [:] }
+        var versions = ServerVersionNames.versions(of: servers)
+        if let gateway = try? await client.server(timeout: Self.versionTime), !gateway.isEmpty {
+            versions["gateway"] = gateway
+        }
+        return versions
     }
+
+    /// A gateway that does not answer any more holds no report up.
+    private static var versionTime: Duration { .seconds(2) }
 
     package func close() async { await client.close() }
 }

@@ -1,4 +1,5 @@
 internal import NIOCore
+package import SluiceDNS
 internal import SluiceWire
 
 extension GatewayChoice.Outcome {

@@ -51,11 +51,18 @@ package struct GatewayChoice: Sendable {
         package fileprivate(set) var inFlight = 0
         /// Connections that failed or ended since it last answered.
         package fileprivate(set) var failures = 0
+        /// When the last dial was begun.
+        fileprivate var dialled = NIODeadline.uptimeNanoseconds(0)
         fileprivate var refusals = 0
         fileprivate var restsUntil = NIODeadline.uptimeNanoseconds(0)
         fileprivate var latency: (value: Int64, at: NIODeadline)?
         /// It is not named any more: it finishes what it has.
         package fileprivate(set) var isLeaving = false
+
+        /// Its dial has taken so long that it may never end well.
+        fileprivate func hangs(now: NIODeadline) -> Bool {
+            condition == .dialling && now - dialled >= GatewayChoice.longestPause
+        }
 
         fileprivate var isUsable: Bool { condition == .ready && !isLeaving }
         fileprivate var share: Int { target.weight == 0 ? 1 : Int(target.weight) * 100 }
@@ -212,10 +219,30 @@ package struct GatewayChoice: Sendable {
                 if case .aside(let until) = member.condition { until <= now } else { false }
             }.map(\.id)
             // One that has failed before may fail again: its next dial is not waited for.
-            if tier.contains(where: { $0.condition == .ready || $0.failures == 0 }) { break }
+            if tier.contains(where: { $0.condition == .ready || $0.failures == 0 && !$0.hangs(now: now) }) { break }
         }
-        for id in due { update(id) { $0.condition = .dialling } }
+        for id in due { dial(id, now: now) }
         return due
+    }
+
+    /// While none is there: when `dialsDue` may name another one, without anything else that happens; at most a pause.
+    /// Nil if all are dialled, and have been for long.
+    package func pauseBeforeNextDial(now: NIODeadline) -> TimeAmount? {
+        let times = members.filter { !$0.isLeaving }.compactMap { member -> NIODeadline? in
+            switch member.condition {
+            case .aside(let until): until
+            case .dialling: member.hangs(now: now) ? nil : member.dialled + Self.longestPause
+            case .ready: nil
+            }
+        }
+        return times.min().map { max(Self.shortestRest, min($0 - now, Self.longestPause)) }
+    }
+
+    private mutating func dial(_ id: ID, now: NIODeadline) {
+        update(id) { member in
+            member.condition = .dialling
+            member.dialled = now
+        }
     }
 
     /// Dials of all of them, because none is there: together, after the pause of the one that has failed least.
@@ -227,7 +254,7 @@ package struct GatewayChoice: Sendable {
             ids.append(member.id)
             pause = min(pause, until > now ? until - now : .zero)
         }
-        for id in ids { update(id) { $0.condition = .dialling } }
+        for id in ids { dial(id, now: now + pause) }
         return (ids, pause)
     }
 

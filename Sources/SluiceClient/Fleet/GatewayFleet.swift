@@ -1,5 +1,6 @@
 internal import NIOCore
 internal import NIOPosix
+internal import SluiceDNS
 internal import Synchronization
 
 /// The gateways of a client, each with its connections: chooses one for each request, dials those that are not there,
@@ -23,13 +24,22 @@ package final class GatewayFleet: Sendable {
         var troubles: [GatewayChoice.ID: SluiceError] = [:]
         /// Calls that wait for any gateway.
         var waiters: [UInt64: Waiter] = [:]
+        /// Whose dials have failed while they wait: once all have, there is nobody to wait for, though some are dialled
+        /// again.
+        var failed: Set<GatewayChoice.ID> = []
         var generator = SystemRandomNumberGenerator()
         var refresh = RefreshClock()
+        /// While calls wait, others are dialled at their time, whatever becomes of the dials that there are.
+        var isNextDialPlanned = false
         var isClosed = false
+
+        /// Somebody waits, and no gateway is there.
+        var isAnybodyInWant: Bool { !isClosed && !waiters.isEmpty && !choice.isAnyReady }
 
         mutating func takeWaiters() -> [Waiter] {
             let waiting = Array(waiters.values)
             waiters = [:]
+            failed = []
             return waiting
         }
     }
@@ -188,24 +198,13 @@ package final class GatewayFleet: Sendable {
     /// - Returns: why there is none.
     private func ready(until limit: TimeLimit?) async -> SluiceError? {
         let ticket = tickets.wrappingAdd(1, ordering: .relaxed).newValue
-        var timer: Scheduled<Void>?
-        let cancelled = SluiceError(.cancelled, "the call was cancelled")
-        let error = await withTaskCancellationHandler {
-            await withCheckedContinuation { (waiter: Waiter) in
-                enlist(waiter, ticket)
-                timer = limit.map { limit in
-                    MultiThreadedEventLoopGroup.singleton.next().scheduleTask(deadline: limit.deadline) {
-                        self.timeIsUp(ticket, limit)
-                    }
-                }
-                // A cancel that came before the line above found nobody to tell: say it again.
-                if Task.isCancelled { dismiss(ticket, cancelled) }
-            }
-        } onCancel: {
-            dismiss(ticket, cancelled)
+        return await awaitEvent(until: limit) { (waiter: Waiter) in
+            enlist(waiter, ticket)
+        } timeIsUp: {
+            self.timeIsUp(ticket, $0)
+        } cancelled: {
+            self.dismiss(ticket, .callCancelled)
         }
-        timer?.cancel()
-        return error
     }
 
     private func enlist(_ waiter: Waiter, _ ticket: UInt64) {
@@ -216,6 +215,7 @@ package final class GatewayFleet: Sendable {
             guard state.waiters.count < Self.maximumWaiters else {
                 return .resume(SluiceError(.busy, "too many calls wait for a connection", isRetryable: true))
             }
+            if state.waiters.isEmpty { state.failed = [] }
             state.waiters[ticket] = waiter
             guard !state.choice.isAnyDialling else { return .wait(dials: [], after: .zero) }
             let (ids, pause) = state.choice.dialsOfAll(now: .now())
@@ -225,6 +225,28 @@ package final class GatewayFleet: Sendable {
         case .resume(let error): waiter.resume(returning: error)
         case .wait(let dials, let pause): for pool in dials { pool.probe(after: pause) }
         }
+        planNextDial()
+    }
+
+    /// A dial that hangs is not waited for where another gateway is due.
+    private func planNextDial() {
+        let pause = state.withLock { state -> TimeAmount? in
+            guard !state.isNextDialPlanned, state.isAnybodyInWant else { return nil }
+            let pause = state.choice.pauseBeforeNextDial(now: .now())
+            state.isNextDialPlanned = pause != nil
+            return pause
+        }
+        guard let pause else { return }
+        MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: pause) { [weak self] in self?.dialNext() }
+    }
+
+    private func dialNext() {
+        let dials = state.withLock { state -> [LinkPool] in
+            state.isNextDialPlanned = false
+            return state.isAnybodyInWant ? state.choice.dialsDue(now: .now()).compactMap { state.pools[$0] } : []
+        }
+        for pool in dials { pool.probe(after: .zero) }
+        planNextDial()
     }
 
     /// Why the dials have failed says more than that the next are not through.
@@ -255,19 +277,24 @@ package final class GatewayFleet: Sendable {
                 return (state.takeWaiters(), [], nil)
             case .down(let error):
                 let now = NIODeadline.now()
-                if let error { state.troubles[gateway] = error }
+                if let error {
+                    state.troubles[gateway] = error
+                    state.failed.insert(gateway)
+                }
                 state.choice.disconnected(gateway, now: now, using: &state.generator)
                 // The place in the list may be another's by now.
                 state.refresh.connectionFailed(now: now)
                 let dials = state.choice.dialsDue(now: now).compactMap { state.pools[$0] }
-                guard !state.choice.isAnyReady, !state.choice.isAnyDialling, !state.waiters.isEmpty else {
-                    return ([], dials, nil)
-                }
+                let isHopeless =
+                    !state.choice.isAnyDialling
+                    || state.choice.members.allSatisfy { $0.isLeaving || state.failed.contains($0.id) }
+                guard isHopeless, state.isAnybodyInWant else { return ([], dials, nil) }
                 return (state.takeWaiters(), dials, Self.unreachable(&state))
             }
         }
         for waiter in waiters { waiter.resume(returning: error) }
         for pool in dials { pool.probe(after: .zero) }
+        planNextDial()
     }
 
     // MARK: Who there is
@@ -301,7 +328,7 @@ package final class GatewayFleet: Sendable {
         guard case .service(let name, let isTLS) = source else { return }
         do throws(SluiceError) {
             let time = TimeAmount(options.connectTimeout)
-            let answer = try await ServiceLookup(options.nameServers).answer(for: name, within: time)
+            let answer = try await Self.records(of: name, options.nameServers, within: time)
             let targets = try GatewayTarget.targets(
                 of: answer.records, service: name, isTLS: isTLS, serverName: options.tls.serverName)
             take(targets)
@@ -310,6 +337,16 @@ package final class GatewayFleet: Sendable {
             // Those known so far stay.
             state.withLock { $0.refresh.failed(now: .now()) }
             throw error
+        }
+    }
+
+    private static func records(
+        of name: ServiceName, _ servers: NameServers?, within time: TimeAmount
+    ) async throws(SluiceError) -> DNSMessage.Answer {
+        do throws(DNSError) {
+            return try await ServiceLookup(servers).answer(for: name, within: time)
+        } catch {
+            throw SluiceError(.notConnected, error.description, isRetryable: true)
         }
     }
 

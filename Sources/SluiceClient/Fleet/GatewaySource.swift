@@ -1,3 +1,5 @@
+package import SluiceDNS
+
 /// Where the gateways of a client are: a list of addresses, or a name whose SRV records list them.
 package enum GatewaySource: Hashable, Sendable {
     case fixed([Address])

@@ -42,6 +42,8 @@ public struct LoadBlock: Sendable {
     public var rowCount: Int { writer.rowCount }
     /// The memory that the rows take.
     public var byteCount: Int { writer.bytes.readableBytes }
+    /// The rows as they are sent.
+    package var packed: [UInt8] { Array(writer.bytes.readableBytesView) }
 
     /// - Throws: `invalidArgument` for a vector or a list too long to be sent; the block is as before.
     public mutating func append(_ row: LoadRow) throws(SluiceError) {

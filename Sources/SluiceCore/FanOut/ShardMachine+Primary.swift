@@ -9,8 +9,13 @@ extension ShardMachine {
         replicas[replica].role = report.role
         replicas[replica].timeline = report.timeline ?? replicas[replica].timeline
         replicas[replica].incarnation = report.incarnation ?? replicas[replica].incarnation
-        if report.role == .primary { latestTimeline = max(latestTimeline, report.timeline ?? 0) }
-        staleness.reported(replica, report, latestTimeline: latestTimeline)
+        replicas[replica].systemIdentifier = report.systemIdentifier ?? replicas[replica].systemIdentifier
+        chooseCluster()
+        // Another cluster's timelines and positions say nothing of this one's.
+        if !isOfAnotherCluster(replica) {
+            if report.role == .primary { latestTimeline = max(latestTimeline, report.timeline ?? 0) }
+            staleness.reported(replica, report, latestTimeline: latestTimeline)
+        }
         return findPrimary()
     }
 
@@ -29,6 +34,7 @@ extension ShardMachine {
         switch replicas[replica].role {
         case .standby: return .none(.onlyStandbys)
         case .unknown: return .none(.unknown)
+        case .primary where isOfAnotherCluster(replica): return .none(.otherCluster)
         case .primary:
             guard let timeline = replicas[replica].timeline else { return .none(.unknown) }
             return timeline < latestTimeline ? .none(.demoted) : .found(replica: replica, timeline: timeline)
@@ -58,8 +64,37 @@ extension ShardMachine {
         let claimants = self.claimants
         if claimants.count > 1 { return .conflict(claimants) }
         guard let claimant = claimants.first else { return .none(reasonForNoPrimary) }
+        if isOfAnotherCluster(claimant) { return .none(.otherCluster) }
         guard let timeline = replicas[claimant].timeline else { return .none(.unknown) }
         return timeline < latestTimeline ? .none(.demoted) : .found(replica: claimant, timeline: timeline)
+    }
+
+    /// The one that more than half of the shard's servers are of. While there is no such one, it stays what it was, or
+    /// is that of the first that says that it is the primary.
+    private mutating func chooseCluster() {
+        let said = replicas.compactMap(\.systemIdentifier)
+        let most = said.first { one in said.count { $0 == one } * 2 > replicas.count }
+        let first = replicas.first { $0.role == .primary && $0.systemIdentifier != nil }?.systemIdentifier
+        guard let chosen = most ?? systemIdentifier ?? first, chosen != systemIdentifier else { return }
+        let isAnother = systemIdentifier != nil
+        systemIdentifier = chosen
+        guard isAnother else { return }
+        // A shard that was made anew, or one whose first server was a stranger: nothing that was seen is of it.
+        staleness = StalenessTracker(replicas: replicas.count)
+        let primaries = replicas.indices.filter { replicas[$0].role == .primary && !isOfAnotherCluster($0) }
+        latestTimeline = primaries.compactMap { replicas[$0].timeline }.max() ?? 0
+    }
+
+    /// Its server says that it is of another cluster than most: somebody else's, or one that was restored apart.
+    public func isOfAnotherCluster(_ replica: Int) -> Bool {
+        guard replicas.indices.contains(replica), let said = replicas[replica].systemIdentifier, let systemIdentifier
+        else { return false }
+        return said != systemIdentifier
+    }
+
+    /// What it says of its cluster; nil if it has not said it.
+    public func systemIdentifier(of replica: Int) -> UInt64? {
+        replicas.indices.contains(replica) ? replicas[replica].systemIdentifier : nil
     }
 
     /// The servers, each by its first name, that say that they are the primary.

@@ -37,6 +37,7 @@ extension ShardMachine {
         if latencyClasses == nil { next.latencies = latencies }
         if configuration.budget == self.configuration.budget { next.budget = budget }
         next.latestTimeline = latestTimeline
+        next.systemIdentifier = systemIdentifier
         next.conflicts = conflicts
         next.extraAttempts = extraAttempts
         next.refusedExtraAttempts = refusedExtraAttempts
@@ -51,6 +52,7 @@ extension ShardMachine.State {
         role = earlier.role
         timeline = earlier.timeline
         incarnation = earlier.incarnation
+        systemIdentifier = earlier.systemIdentifier
         asked = earlier.asked
         isSilent = earlier.isSilent
         lanesUp = earlier.lanesUp

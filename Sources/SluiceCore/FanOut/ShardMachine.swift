@@ -91,6 +91,8 @@ public struct ShardMachine: Sendable {
         /// Of a primary.
         var timeline: UInt32?
         var incarnation: UInt64?
+        /// The cluster's that it is of; nil if it has not said it.
+        var systemIdentifier: UInt64?
         /// When it was asked for what is known of its role.
         var asked = Instant(nanoseconds: .min)
         /// It has not answered since.
@@ -116,7 +118,9 @@ public struct ShardMachine: Sendable {
     public let configuration: Configuration
     public internal(set) var replicas: [State]
     public internal(set) var staleness: StalenessTracker
-    /// The highest that a primary was ever seen on.
+    /// Of the cluster that most of its servers are of.
+    var systemIdentifier: UInt64?
+    /// The highest that a primary of that cluster was ever seen on.
     public internal(set) var latestTimeline: UInt32 = 0
     /// How often two servers have begun to claim to be the primary.
     public internal(set) var conflicts: UInt64 = 0

@@ -7,16 +7,20 @@ public struct ReplicaReport: Hashable, Sendable {
     public var position: UInt64?
     /// Another number after each start, and another one on each server. Nil if it was not asked for.
     public var incarnation: UInt64?
+    /// The cluster's, the same on all its servers. Nil if the server does not say it.
+    public var systemIdentifier: UInt64?
     /// What the server said was true then, or later.
     public var asked: Instant
 
     public init(
-        role: ReplicaRole, timeline: UInt32? = nil, position: UInt64? = nil, incarnation: UInt64? = nil, asked: Instant
+        role: ReplicaRole, timeline: UInt32? = nil, position: UInt64? = nil, incarnation: UInt64? = nil,
+        systemIdentifier: UInt64? = nil, asked: Instant
     ) {
         self.role = role
         self.timeline = timeline
         self.position = position
         self.incarnation = incarnation
+        self.systemIdentifier = systemIdentifier
         self.asked = asked
     }
 }
@@ -38,6 +42,8 @@ public enum NoPrimary: Hashable, Sendable {
     case onlyStandbys
     /// The one that says that it is it has been left behind by a promotion elsewhere.
     case demoted
+    /// The one that says that it is it is of another cluster than most of the shard's servers.
+    case otherCluster
 }
 
 /// Two servers of a shard have begun to say that they are its primary, or have stopped.

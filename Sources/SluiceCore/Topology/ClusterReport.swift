@@ -53,17 +53,20 @@ public struct ClusterReport: Hashable, Sendable {
     public var isStandbyCluster: Bool
     /// Synchronous mode is on; nil if the witness does not say.
     public var isSynchronous: Bool?
+    /// PostgreSQL's, by which clusters are told apart; nil if the witness does not say.
+    public var systemIdentifier: UInt64?
     /// What it said of members that nothing can be made of, in words.
     public var complaints: [String]
 
     public init(
         members: [ClusterMember], leaders: [String], isStandbyCluster: Bool = false, isSynchronous: Bool? = nil,
-        complaints: [String] = []
+        systemIdentifier: UInt64? = nil, complaints: [String] = []
     ) {
         self.members = members
         self.leaders = leaders
         self.isStandbyCluster = isStandbyCluster
         self.isSynchronous = isSynchronous
+        self.systemIdentifier = systemIdentifier
         self.complaints = complaints
     }
 
@@ -86,11 +89,17 @@ public enum WriteRefusal: String, Hashable, Sendable, CaseIterable, Error {
     case standbyCluster = "standby_cluster"
     /// The leader's timeline is lower than one that was seen before.
     case timelineBack = "timeline_back"
+    /// What is described, or the leader's own server, is of another cluster than the shard's.
+    case otherCluster = "other_cluster"
     case noSynchronousStandby = "no_synchronous_standby"
     /// The leader is another server.
     case notLeader = "not_leader"
     /// The leader's own server does not say that it is a primary, or cannot be reached.
     case notPrimary = "not_primary"
+
+    /// What is to be done if the cluster is another one on purpose.
+    static let otherClusterRemedy =
+        "If the cluster was restored or replaced on purpose: stop the gateway, delete the shard's state_file, start it"
 
     /// What a client and the log are told.
     public var words: String {
@@ -103,6 +112,9 @@ public enum WriteRefusal: String, Hashable, Sendable, CaseIterable, Error {
         case .unlistedLeader: "its topology source names a leader that is not among the members"
         case .standbyCluster: "its topology source says that it is a standby cluster"
         case .timelineBack: "the timeline of the leader that its topology source names is lower than one seen before"
+        case .otherCluster:
+            "its topology source, or the leader's own server, is of another cluster than before. "
+                + Self.otherClusterRemedy
         case .noSynchronousStandby: "its leader has no synchronous standby, and require_sync is set"
         case .notLeader: "its topology source names another leader by now"
         case .notPrimary: "the leader that its topology source names is not, or not yet, a primary that can be reached"

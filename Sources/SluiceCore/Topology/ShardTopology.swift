@@ -4,7 +4,8 @@
 /// contradict each other about makes nobody writable. An outage keeps the members, and the leader for the lease.
 ///
 /// The highest timeline that was ever agreed on, or that a leader's own server said, never goes back: a server on a
-/// lower one has been left behind by a promotion, whoever calls it the leader.
+/// lower one has been left behind by a promotion, whoever calls it the leader. It counts within one cluster, which is
+/// known by PostgreSQL's system identifier: what is said of another one is not believed, and raises nothing.
 public struct ShardTopology: Sendable {
     public struct Configuration: Hashable, Sendable {
         /// How long the leader may be written to after the last round that named it was begun. Not longer than the
@@ -49,6 +50,8 @@ public struct ShardTopology: Sendable {
         /// Other servers are served, or the same ones elsewhere.
         public var hasOtherPlaces = false
         public var hasRisenTimeline = false
+        /// Which cluster it is has become known.
+        public var hasLearnedCluster = false
     }
 
     private enum Claim: Hashable {
@@ -59,30 +62,46 @@ public struct ShardTopology: Sendable {
     public private(set) var configuration: Configuration
     /// By name. The last ones that were known, also while the source is silent.
     public private(set) var members: [ClusterMember]
-    /// Never goes back.
+    /// Never goes back, within its cluster.
     public private(set) var highestTimeline: UInt32
+    /// Of which cluster that is; nil until anybody has said it. It never becomes another's.
+    public private(set) var systemIdentifier: UInt64?
     /// When the last round was begun that anybody answered.
     public private(set) var heard: Instant?
     public private(set) var isSynchronous: Bool?
     private var claim = Claim.refused(.unheard)
     /// What the leader's own server said.
     private var ownWord: (place: MemberPlace, timeline: UInt32)?
+    /// The leader's own server, if it is of another cluster.
+    private var strangeServer: (place: MemberPlace, systemIdentifier: UInt64)?
     private var roundComplaints: [String] = []
 
     private static let mostComplaints = 16
 
     /// - Parameters:
     ///   - highestTimeline: from before a restart; 0 for none.
+    ///   - systemIdentifier: the same, of the cluster.
     ///   - members: the same: whom to serve until the source is heard.
-    public init(_ configuration: Configuration, highestTimeline: UInt32 = 0, members: [MemberPlace] = []) {
+    public init(
+        _ configuration: Configuration, highestTimeline: UInt32 = 0, systemIdentifier: UInt64? = nil,
+        members: [MemberPlace] = []
+    ) {
         self.configuration = configuration
         self.highestTimeline = highestTimeline
+        self.systemIdentifier = systemIdentifier
         self.members = members.sorted { $0.name < $1.name }.map { ClusterMember($0, role: .standby, isRunning: false) }
     }
 
-    public mutating func reconfigured(_ configuration: Configuration) { self.configuration = configuration }
-
     public var places: [MemberPlace] { members.map(\.place) }
+
+    /// Whom the witnesses have agreed on, whether or not it may be written to.
+    public var leader: MemberPlace? { if case .leader(let place) = claim { place } else { nil } }
+
+    /// By the source, or by its own server if that is later; nil if nobody has said it.
+    public var leaderTimeline: UInt32? { leader.flatMap(timeline(of:)) }
+
+    /// Something of what was said in the last round cannot be, or somebody did not answer.
+    public var hasComplaints: Bool { !roundComplaints.isEmpty }
 
     // MARK: Events
 
@@ -100,6 +119,18 @@ public struct ShardTopology: Sendable {
         roundComplaints = silences.map { "\($0.witness): \($0.reason)" }
         guard !statements.isEmpty else { return Change() }
         heard = asked
+        let cluster = cluster(of: statements)
+        let strangers = statements.filter { isOther($0.report, than: cluster) }
+        for stranger in strangers { complain(of: stranger, cluster) }
+        let statements = statements.filter { !isOther($0.report, than: cluster) }
+        if cluster == nil, !strangers.isEmpty {
+            claim = .refused(.disputed)
+            return Change()
+        }
+        guard !statements.isEmpty else {
+            claim = .refused(.otherCluster)
+            return Change()
+        }
         let (agreed, agreeing) = agreement(statements)
         claim = agreed
         note(statements, agreeing)
@@ -110,24 +141,49 @@ public struct ShardTopology: Sendable {
         if !found.isEmpty, isAgreed || members.isEmpty { members = found }
         isSynchronous = common(agreeing.map(\.report.isSynchronous)) ?? nil
         var change = Change(hasOtherPlaces: self.places != places)
-        if isAgreed {
+        guard isAgreed else { return change }
+        if systemIdentifier == nil, let said = common(agreeing.compactMap(\.report.systemIdentifier)) {
+            systemIdentifier = said
+            change.hasLearnedCluster = true
+        }
+        // Nobody may have said which cluster this timeline is of.
+        if agreeing.contains(where: { $0.report.systemIdentifier == systemIdentifier }) {
             change.hasRisenTimeline = raise(to: found.compactMap(\.timeline).max() ?? 0)
         }
         return change
     }
 
-    /// The server at a place has said on which timeline it writes. It counts if that is the leader's.
-    /// - Returns: the highest timeline has risen.
-    public mutating func serverSaid(_ place: MemberPlace, timeline: UInt32) -> Bool {
+    /// The server at a place has said on which timeline it writes, and of which cluster it is, if it could. It counts
+    /// if that is the leader's.
+    /// - Returns: there is something new to be kept.
+    public mutating func serverSaid(
+        _ place: MemberPlace, timeline: UInt32, systemIdentifier said: UInt64? = nil
+    ) -> Bool {
         guard claim == .leader(place) else { return false }
+        if let said, let systemIdentifier, said != systemIdentifier {
+            strangeServer = (place, said)
+            return false
+        }
+        strangeServer = nil
+        let hasLearned = systemIdentifier == nil && said != nil
+        systemIdentifier = systemIdentifier ?? said
         // An older connection's word may come later.
         let before = ownWord.flatMap { $0.place == place ? $0.timeline : nil } ?? 0
         ownWord = (place, max(timeline, before))
-        return raise(to: timeline)
+        return raise(to: timeline) || hasLearned
     }
 
-    /// This timeline was known before, or elsewhere.
-    public mutating func remembered(timeline: UInt32) { _ = raise(to: timeline) }
+    /// This was known before, or elsewhere. If it is another cluster's, that is the shard's.
+    public mutating func remembered(timeline: UInt32, systemIdentifier known: UInt64? = nil) {
+        if let known, let systemIdentifier, known != systemIdentifier {
+            (self.systemIdentifier, highestTimeline) = (known, timeline)
+            // Until the next round: this one was another cluster's.
+            claim = .refused(.otherCluster)
+            return
+        }
+        systemIdentifier = systemIdentifier ?? known
+        _ = raise(to: timeline)
+    }
 
     private mutating func raise(to timeline: UInt32) -> Bool {
         guard timeline > highestTimeline else { return false }
@@ -158,11 +214,16 @@ public struct ShardTopology: Sendable {
     }
 
     /// Why a server that says that it is the primary on this timeline may not be written to; nil if it may.
-    public func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
+    /// - Parameter said: of which cluster it is by its own word; nil if it does not say.
+    public func refusal(
+        of place: MemberPlace, on timeline: UInt32, systemIdentifier said: UInt64? = nil, now: Instant
+    ) -> WriteRefusal? {
         switch verdict(now: now) {
-        case .refused(let refusal): refusal
-        case .writable(let leader) where leader != place: .notLeader
-        case .writable: timeline < highestTimeline ? .timelineBack : nil
+        case .refused(let refusal): return refusal
+        case .writable(let leader) where leader != place: return .notLeader
+        case .writable:
+            if let said, let systemIdentifier, said != systemIdentifier { return .otherCluster }
+            return timeline < highestTimeline ? .timelineBack : nil
         }
     }
 
@@ -175,6 +236,11 @@ public struct ShardTopology: Sendable {
         var all = roundComplaints
         if isFenced, case .refused(let refusal) = verdict(now: now) {
             all.insert("nothing is written: \(refusal.words)", at: 0)
+        }
+        if let strangeServer, claim == .leader(strangeServer.place) {
+            all.append(
+                "the server of \(strangeServer.place.name) "
+                    + words(of: strangeServer.systemIdentifier, than: systemIdentifier))
         }
         if configuration.requiresSynchronousStandby, isSynchronous == false {
             all.append("require_sync is set, and synchronous mode is off: commits wait for no standby")
@@ -196,10 +262,34 @@ public struct ShardTopology: Sendable {
     // MARK: Agreement
 
     /// More than half of all witnesses say the same of the leader already: the others cannot change what holds.
-    public static func isSettled(_ statements: [Statement], of witnesses: Int) -> Bool {
+    public func isSettled(_ statements: [Statement], of witnesses: Int) -> Bool {
+        let cluster = cluster(of: statements)
         var counts: [Claim: Int] = [:]
-        for statement in statements { counts[claim(statement.report), default: 0] += 1 }
+        for statement in statements where !isOther(statement.report, than: cluster) {
+            counts[Self.claim(statement.report), default: 0] += 1
+        }
         return counts.values.contains { $0 * 2 > witnesses }
+    }
+
+    /// The cluster that is the shard's: the one that is known, or else that more than half of these say that it is.
+    private func cluster(of statements: [Statement]) -> UInt64? {
+        systemIdentifier ?? common(statements.compactMap(\.report.systemIdentifier))
+    }
+
+    /// It says that it is another one's. Where none is the shard's yet, and they contradict each other, each is.
+    private func isOther(_ report: ClusterReport, than cluster: UInt64?) -> Bool {
+        report.systemIdentifier.map { $0 != cluster } ?? false
+    }
+
+    private mutating func complain(of stranger: Statement, _ cluster: UInt64?) {
+        guard roundComplaints.count < Self.mostComplaints, let said = stranger.report.systemIdentifier else { return }
+        roundComplaints.append("\(stranger.witness): \(words(of: said, than: cluster))")
+    }
+
+    private func words(of said: UInt64, than cluster: UInt64?) -> String {
+        guard let cluster else { return "is of the cluster with the system identifier \(said), others of others" }
+        return "is of another cluster, and is not believed: its system identifier is \(said), the shard's is "
+            + "\(cluster). \(WriteRefusal.otherClusterRemedy)"
     }
 
     /// - Returns: what more than half of the witnesses say of the leader, and which they are; if there is no such
@@ -256,23 +346,15 @@ public struct ShardTopology: Sendable {
                 roundComplaints.append("\(statement.witness): its cluster is empty; the members last known are kept")
             }
             if !witnesses.contains(statement.witness) {
-                roundComplaints.append("\(statement.witness): contradicts the others: \(Self.words(statement.report))")
+                roundComplaints.append("\(statement.witness): contradicts the others: \(statement.report.words)")
             }
             roundComplaints += statement.report.complaints.map { "\(statement.witness): \($0)" }
         }
         if claim == .refused(.disputed) || claim == .refused(.twoLeaders) {
             for statement in statements {
-                roundComplaints.append("\(statement.witness): \(Self.words(statement.report))")
+                roundComplaints.append("\(statement.witness): \(statement.report.words)")
             }
         }
         roundComplaints = Array(roundComplaints.prefix(Self.mostComplaints))
-    }
-
-    private static func words(_ report: ClusterReport) -> String {
-        switch report.leaders.count {
-        case 0: "no leader"
-        case 1: "leader \(report.leaders[0])"
-        default: "leaders \(report.leaders.prefix(4).joined(separator: " and "))"
-        }
     }
 }

@@ -104,6 +104,7 @@ public struct Catalogue: Sendable {
         guard let collection = boxed[name]?.value else {
             throw SearchError(.unknownCollection, "no collection \"\(name)\"")
         }
+        try collection.checkServed()
         guard collection.placement == .hash || collection.shards.count == 1 else {
             throw SearchError(
                 .notSupported,
@@ -191,6 +192,10 @@ public struct Collection: Hashable, Sendable {
     public var isCached = false
     /// Indices into the catalogue's shards.
     public var shards: [Int]
+    /// Of the layout that this is; it changes when the rows move to other shards.
+    public var epoch = 1
+    /// Nobody is served: it is not known yet which layout is the true one.
+    public var isHeld = false
     /// The most that a search of it may take.
     public var timeout: Duration?
     /// What a replica gives must not be older.
@@ -218,6 +223,13 @@ public struct Collection: Hashable, Sendable {
 }
 
 extension Collection {
+    func checkServed() throws(SearchError) {
+        guard isHeld else { return }
+        throw SearchError(
+            .unavailable, "\(name): it is being moved, and no database has said which of its layouts is the true one",
+            retryAfter: .milliseconds(500))
+    }
+
     /// The same column of the same table, compared by the same metric.
     fileprivate func isTable(of other: Collection) -> Bool {
         schema == other.schema && table == other.table && vectorColumn == other.vectorColumn && form == other.form

@@ -36,7 +36,7 @@ extension LoadRun {
                         continue
                     }
                 }
-                return failure.error(collection.name, shard: shards[place].name)
+                return refusal(failure, place)
             }
         }
     }
@@ -175,8 +175,8 @@ extension LoadRun {
         _ error: BackendFailure, _ batch: inout RowBatchBuffer, _ place: Int, _ primary: PrimaryLease,
         until limit: Instant
     ) async -> Bool {
-        guard let line = error.place?.line, let number = batch.remove(at: line - 1) else {
-            fail(error.error(collection.name, shard: shards[place].name))
+        guard !error.isFencedTable, let line = error.place?.line, let number = batch.remove(at: line - 1) else {
+            fail(refusal(error, place))
             return false
         }
         refuse(number, .refused(error.words))
@@ -185,9 +185,14 @@ extension LoadRun {
             _ = try await primary.connection.run([IngestStatements.rollbackToSavepoint], deadline: limit)
             return true
         } catch {
-            fail(error.error(collection.name, shard: shards[place].name))
+            fail(refusal(error, place))
             return false
         }
+    }
+
+    private func refusal(_ error: BackendFailure, _ place: Int) -> SearchError {
+        if error.isFencedTable { lane.shared.moved.writeRefused(to: collection.name) }
+        return error.error(collection.name, shard: shards[place].name)
     }
 
     // MARK: The end
@@ -222,7 +227,7 @@ extension LoadRun {
             if filter != nil, error.sqlState == IngestStatements.outsideState {
                 return SearchError(.permissionDenied, "\(collection.name): \(Self.outside)")
             }
-            return error.error(collection.name, shard: shards[place].name)
+            return refusal(error, place)
         }
     }
 

@@ -57,6 +57,8 @@ public actor LoadRun {
                 .permissionDenied,
                 "\(collection.name): this identity sees only a part of it, and can load no other way than by upsert")
         }
+        var order = order
+        order.key = order.key.inLayout(collection.epoch)
         self.order = order
         self.lane = lane
         self.collection = collection

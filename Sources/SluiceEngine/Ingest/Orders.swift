@@ -17,6 +17,14 @@ public struct WriteKey: Hashable, Sendable {
         return zip(cuts, cuts.dropFirst()).map { start, end in String(digits[start..<end]) }.joined(separator: "-")
     }
 
+    /// The same key within a layout of a collection: what a shard of another layout has noted says nothing of the rows
+    /// that lie there in this one.
+    func inLayout(_ epoch: Int) -> WriteKey {
+        guard epoch > 1 else { return self }
+        var mask = SplitMix64(seed: UInt64(clamping: epoch))
+        return WriteKey(high: high ^ mask.next(), low: low ^ mask.next())
+    }
+
     /// For names of things that last as long as a load.
     var shortText: String { String(Self.digits(high) + Self.digits(low)) }
 

@@ -17,7 +17,7 @@ struct PrimaryLease: Sendable {
 
     /// What has been answered there just now may be lost: it may not be written to any more, whatever the reason.
     func isSuperseded(now: Instant) -> Bool {
-        fenced.map { $0.fence.refusal(of: $0.place, on: timeline, now: now) != nil } ?? false
+        fenced.map { $0.refusal(on: timeline, now: now) != nil } ?? false
     }
 }
 
@@ -99,18 +99,22 @@ extension SearchLane {
         guard let number = known.replicas.firstIndex(where: { $0.member == leader }) else { throw refused(.notPrimary) }
         let replica = known.replicas[number]
         hasten(replica.backend)
-        guard case .found(_, let timeline) = topology.shards[place].primary(namedAs: number) else {
+        let (choice, systemIdentifier) = topology.shards[place].primary(namedAs: number)
+        guard case .found(_, let timeline) = choice else {
+            if choice == .none(.otherCluster) { throw refused(.otherCluster) }
             throw refused(verdict == .refused(.timelineBack) ? .timelineBack : .notPrimary)
         }
         if verdict == .refused(.timelineBack),
-            let refusal = fence.refusal(of: leader, on: timeline, now: executor.now())
+            let refusal = fence.refusal(
+                of: leader, on: timeline, systemIdentifier: systemIdentifier, now: executor.now())
         {
             throw refused(refusal)
         }
         let lease = try await lease(replica.backend, until: limit, for: nil)
         let primary = PrimaryLease(
             lease: lease, shard: known.name, replica: replica.name, backend: replica.backend, timeline: timeline,
-            fenced: FencedPlace(fence: fence, place: leader))
+            fenced: FencedPlace(
+                fence: fence, place: leader, systemIdentifier: systemIdentifier, servers: topology.shards[place]))
         do throws(BackendFailure) { try primary.checkFence(now: executor.now()) } catch {
             giveBack(primary)
             throw error
@@ -174,6 +178,7 @@ extension BackendFailure {
         case "23514": return "a check\(named) is violated\(state)"
         case "23503": return "a foreign key\(named) is violated\(state)"
         case "42501" where !detail.contains(JournalTable.schema): return "the database role may not do this\(state)"
+        case LayoutTable.fencedState: return "the collection is being moved, and takes no writes for a moment\(state)"
         case "55P03": return "a lock was not free in time\(state)"
         default: return detail + (detail.contains("SQLSTATE") ? "" : state)
         }
@@ -183,6 +188,7 @@ extension BackendFailure {
 
     func error(_ collection: String, shard: String) -> SearchError {
         let place = "collection \"\(collection)\", shard \(shard)"
+        if isFencedTable { return SearchError(beingMoved: place) }
         switch reason {
         case .saturated: return SearchError(busyBecause: place, retryAfter: retryAfter, depth: queueDepth)
         case .timedOut where !isRefusal: return SearchError(.deadlineExceeded, "\(place): no answer in time")

@@ -21,6 +21,8 @@ extension SearchLane {
         // Its numbers may stand for something else when the table has been described.
         let catalogue = topology.catalogue
         let collection = try catalogue.writable(order.collection)
+        var order = order
+        order.key = order.key?.inLayout(collection.epoch)
         let table = try await description(of: collection, for: order)
         if !order.rows.isEmpty { try table.checkUpsert(into: collection) }
         let format = try table.format(collection, order.columns)
@@ -50,6 +52,9 @@ extension SearchLane {
             throw failure.error(collection.name, shard: end.report.shard)
         }
         for end in ends { answer.take(end) }
+        if let shard = answer.shards.first?.shard, answer.shards.allSatisfy(\.isFenced) {
+            throw SearchError(beingMoved: "collection \"\(collection.name)\", shard \(shard)")
+        }
         answer.shards.sort { $0.shard < $1.shard }
         answer.isRepeated = !answer.shards.isEmpty && answer.shards.allSatisfy { $0.outcome == .already }
         answer.elapsed = running.started.duration(to: executor.now())
@@ -213,6 +218,7 @@ extension SearchLane {
                 }
                 // The table may have another shape by now.
                 upserts.forget(batch.collection)
+                if error.isFencedTable { shared.moved.writeRefused(to: batch.collection.name) }
                 mayHaveHappened = mayHaveHappened || !error.isRefusal || isDoubtful
                 let mayGoOn =
                     error.isWrongServer(guardedBy: 0) || isDoubtful || (batch.order.key != nil && !error.isRefusal)
@@ -282,6 +288,9 @@ extension SearchLane {
 }
 
 extension ShardReport {
+    /// Nothing was done, as the collection is being moved.
+    fileprivate var isFenced: Bool { outcome == .notApplied && sqlState == LayoutTable.fencedState }
+
     /// - Parameter isKnown: nothing that was sent can have been committed.
     fileprivate mutating func note(_ error: BackendFailure, isKnown: Bool) {
         outcome = isKnown ? .notApplied : .unknown

@@ -43,7 +43,8 @@ struct WriteBatch: Sendable {
 
     /// Marks the row that the server refused.
     func blame(_ error: BackendFailure, _ end: ShardWriteEnd) -> ShardWriteEnd {
-        guard error.isRefusal, error.reason == .statement, let command = error.place?.command else { return end }
+        guard error.isRefusal, error.reason == .statement, !error.isFencedTable, let command = error.place?.command
+        else { return end }
         var end = end
         let place = command - firstRow
         if end.rows.indices.contains(place) { end.rows[place] = .failed }

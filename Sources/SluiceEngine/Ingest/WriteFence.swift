@@ -9,7 +9,10 @@ public protocol WriteFence: Sendable {
     /// Who is named leader, whether or not that may be written to.
     var named: MemberPlace? { get }
     /// Why this server, which says that it is the primary on this timeline, may not be written to; nil if it may.
-    func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal?
+    /// - Parameter systemIdentifier: the cluster's, by its own word; nil if it does not say it.
+    func refusal(
+        of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
+    ) -> WriteRefusal?
     /// A write was held up or refused for this.
     func noteRefusal(_ refusal: WriteRefusal)
 }
@@ -29,9 +32,18 @@ public final class FenceBook: Sendable {
 struct FencedPlace: Sendable {
     let fence: any WriteFence
     let place: MemberPlace
+    /// Of the cluster that its server says that it is of.
+    let systemIdentifier: UInt64?
+    let servers: ShardState
+
+    /// Also if another server has said meanwhile that it was promoted, and the source does not know yet.
+    func refusal(on timeline: UInt32, now: Instant) -> WriteRefusal? {
+        fence.refusal(of: place, on: timeline, systemIdentifier: systemIdentifier, now: now)
+            ?? (timeline < servers.latestTimeline ? .timelineBack : nil)
+    }
 
     func check(on timeline: UInt32, now: Instant) throws(BackendFailure) {
-        guard let refusal = fence.refusal(of: place, on: timeline, now: now) else { return }
+        guard let refusal = refusal(on: timeline, now: now) else { return }
         fence.noteRefusal(refusal)
         throw .fenced(refusal)
     }

@@ -70,22 +70,27 @@ public struct BackendFacts: Sendable {
     public var position: UInt64?
     /// Another number after each start of the server, and another one on each server.
     public var incarnation: UInt64?
+    /// The cluster's, the same on all its servers; nil if the server does not say it.
+    public var systemIdentifier: UInt64?
     /// The planner's estimates, in the order of the tables asked for; nil where there is none.
     public var estimatedRows: [Double?]
 
     public init(
         role: ReplicaRole, timeline: UInt32? = nil, position: UInt64? = nil, incarnation: UInt64? = nil,
-        estimatedRows: [Double?]
+        systemIdentifier: UInt64? = nil, estimatedRows: [Double?]
     ) {
         self.role = role
         self.timeline = timeline
         self.position = position
         self.incarnation = incarnation
+        self.systemIdentifier = systemIdentifier
         self.estimatedRows = estimatedRows
     }
 
     func report(asked: Instant) -> ReplicaReport {
-        ReplicaReport(role: role, timeline: timeline, position: position, incarnation: incarnation, asked: asked)
+        ReplicaReport(
+            role: role, timeline: timeline, position: position, incarnation: incarnation,
+            systemIdentifier: systemIdentifier, asked: asked)
     }
 }
 

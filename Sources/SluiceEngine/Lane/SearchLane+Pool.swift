@@ -416,8 +416,9 @@ extension SearchLane {
 
     func noteRole(_ backend: Int, _ report: ReplicaReport) {
         for served in backends[backend].served {
-            let (conflict, role) = topology.shards[served.shard].roleProbed(served.replica, report)
+            let (conflict, role, isStranger) = topology.shards[served.shard].roleProbed(served.replica, report)
             note(conflict, on: served.shard)
+            if let isStranger { noteStranger(served, isStranger) }
             if let role { journal(.role, served, "is a \(role) now") }
         }
     }

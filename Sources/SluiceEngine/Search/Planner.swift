@@ -287,6 +287,7 @@ struct Planner {
         guard let collection = catalogue.boxed[name] else {
             throw SearchError(.unknownCollection, "there is no collection \"\(Self.shown(name))\"")
         }
+        try collection.value.checkServed()
         return collection
     }
 

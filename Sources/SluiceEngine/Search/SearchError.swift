@@ -83,4 +83,11 @@ extension SearchError {
         self.init(
             .busy, "\(place): temporarily busy, retry after \(milliseconds) ms\(queue)", retryAfter: pause, legs: legs)
     }
+
+    /// What a write is told that came while nobody may write to the collection's table.
+    init(beingMoved place: String) {
+        self.init(
+            .busy, "\(place): the collection is being moved, and nothing was done; retry after 250 ms",
+            retryAfter: .milliseconds(250))
+    }
 }

@@ -93,15 +93,21 @@ public final class ShardState: Sendable {
         state.withLock { $0.machine.reachabilityChanged(replica, onLane: lane, to: isReachable, now: now) }
     }
 
-    /// - Returns: what changed: of claims to be primary, and of this replica's role, if it had one before.
+    /// - Returns: what changed: of claims to be primary, of this replica's role, if it had one before, and of whether
+    ///   it is of another cluster than most.
     func roleProbed(
         _ replica: Int, _ report: ReplicaReport
-    ) -> (conflict: PrimaryConflictChange?, role: ReplicaRole?) {
+    ) -> (conflict: PrimaryConflictChange?, role: ReplicaRole?, isStranger: Bool?) {
         state.withLock { state in
             let before = state.machine.replicas[replica].role
+            let wasStranger = state.machine.isOfAnotherCluster(replica)
             let conflict = state.machine.roleProbed(replica, report)
             let role = state.machine.replicas[replica].role
-            return (conflict, before == .unknown || before == role ? nil : role)
+            let isStranger = state.machine.isOfAnotherCluster(replica)
+            return (
+                conflict, before == .unknown || before == role ? nil : role,
+                isStranger == wasStranger ? nil : isStranger
+            )
         }
     }
 
@@ -133,8 +139,13 @@ public final class ShardState: Sendable {
     /// Where the shard can be written to.
     public var primary: PrimaryChoice { state.withLock { $0.machine.primary } }
 
-    /// The same where something else says which replica is the leader.
-    func primary(namedAs replica: Int) -> PrimaryChoice { state.withLock { $0.machine.primary(namedAs: replica) } }
+    /// The same where something else says which replica is the leader, and the cluster that this one says it is of.
+    func primary(namedAs replica: Int) -> (choice: PrimaryChoice, systemIdentifier: UInt64?) {
+        state.withLock { ($0.machine.primary(namedAs: replica), $0.machine.systemIdentifier(of: replica)) }
+    }
+
+    /// The highest that a server which said that it is a primary was ever on.
+    var latestTimeline: UInt32 { state.withLock { $0.machine.latestTimeline } }
 
     /// A copy of what is known, for reports.
     public var snapshot: ShardMachine { state.withLock { $0.machine } }

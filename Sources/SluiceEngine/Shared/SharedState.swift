@@ -13,6 +13,7 @@ public final class SharedState: Sendable {
     private let looks = SharedLooks()
     public let roles = RoleWatch()
     public let fences = FenceBook()
+    public let moved = MovedCollections()
     /// Answers that were not the request's own.
     let integrityFailures = Atomic<UInt64>(0)
     private let served: Mutex<Topology>
@@ -48,7 +49,7 @@ public final class SharedState: Sendable {
     public func serve(
         _ topology: Topology, configuration: SearchLane.Configuration, _ orders: (Int) -> [PoolOrder]
     ) async {
-        let lanes = self.lanes.withLock { $0 }
+        let lanes = allLanes
         for lane in lanes { await lane.makeRoom(for: topology, orders(lane.index)) }
         served.withLock { $0 = topology }
         for lane in lanes { await lane.serve(topology, orders(lane.index), configuration) }
@@ -73,6 +74,8 @@ public final class SharedState: Sendable {
     /// Tells the lanes of each other. Once, before the first search.
     public func introduce(_ lanes: [SearchLane]) { self.lanes.withLock { $0 = lanes } }
 
+    var allLanes: [SearchLane] { lanes.withLock { $0 } }
+
     func lane(_ index: Int) -> SearchLane? {
         lanes.withLock { $0.indices.contains(index) ? $0[index] : nil }
     }
@@ -90,7 +93,7 @@ public final class SharedState: Sendable {
     /// not answer by then is silent.
     public func lookAgain(at shard: String) async {
         guard let shard = catalogue.shards.first(where: { $0.name == shard }) else { return }
-        let lanes = lanes.withLock { $0 }
+        let lanes = allLanes
         await looks.look(at: shard.name) {
             await withTaskGroup(of: Void.self) { group in
                 for backend in Set(shard.replicas.map(\.backend)) {
@@ -102,7 +105,7 @@ public final class SharedState: Sendable {
 
     /// Has one backend say what it is and how far it has got, on whatever lane has a connection.
     func inspect(_ backend: Int) async {
-        await RoleWatch.inspect(backend, lanes.withLock { $0 }, withTables: false)
+        await RoleWatch.inspect(backend, allLanes, withTables: false)
     }
 
     func noteIntegrityFailure() { integrityFailures.add(1, ordering: .relaxed) }

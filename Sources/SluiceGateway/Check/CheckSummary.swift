@@ -119,6 +119,29 @@ public struct CheckSummary: Encodable, Sendable {
         public var index: String
     }
 
+    /// A collection that has a next layout.
+    public struct Move: Encodable, Sendable {
+        public var collection: String
+        public var epoch: Int
+        public var shards: [String]
+        public var nextEpoch: Int
+        public var nextShards: [String]
+
+        /// All of it in one line.
+        public var line: String {
+            "\(collection): epoch \(epoch) on \(shards.joined(separator: ", ")); "
+                + "next, epoch \(nextEpoch), on \(nextShards.joined(separator: ", "))"
+        }
+
+        private enum CodingKeys: CodingKey {
+            case collection
+            case epoch
+            case shards
+            case nextEpoch
+            case nextShards
+        }
+    }
+
     public enum Verdict: Sendable {
         case fine
         /// No replica of some shard can be reached, and nothing else is wrong.
@@ -129,6 +152,7 @@ public struct CheckSummary: Encodable, Sendable {
     public var shards: Int
     public var replicas: Int
     public var collections: Int
+    public var moves: [Move] = []
     public var problems: [Problem]
     /// Nil unless the databases were asked, as are the next two.
     public private(set) var findings: [Finding]?
@@ -140,16 +164,24 @@ public struct CheckSummary: Encodable, Sendable {
         case shards
         case replicas
         case collections
+        case moves
         case problems
         case findings
         case servers
         case indexes
     }
 
-    init(_ config: GatewayConfig) {
+    package init(_ config: GatewayConfig) {
         shards = config.shards.count
         replicas = config.shards.reduce(0) { $0 + $1.replicas.count }
         collections = config.collections.count
+        moves = config.collections.compactMap { collection in
+            collection.next.map {
+                Move(
+                    collection: collection.name, epoch: collection.epoch, shards: collection.shards,
+                    nextEpoch: collection.epoch + 1, nextShards: $0.shards)
+            }
+        }
         problems = []
         verdict = .fine
     }

@@ -30,6 +30,8 @@ package struct Examination: Sendable {
         /// From the first packet to the first answer of a statement.
         package var dialTime: Duration?
         package var condition: ServerCondition?
+        /// Of a shard that has a source.
+        package var identity: ServerIdentity?
     }
 
     package struct Index: Hashable, Sendable {
@@ -154,7 +156,14 @@ private struct Examiner: Sendable {
                     sound.append((collection, table, judge.index == .hnsw || judge.index == .ivfflat))
                 }
             }
-            if scope == .everything { await look(at: sound, shard.name, name, connection, &result) }
+            if scope == .everything {
+                await look(at: sound, shard.name, name, connection, &result)
+                let probe = LayoutProbe(connection: connection, patience: config.pool.connectTimeout)
+                let answer = try await probe.answer()
+                result.findings += collections.flatMap {
+                    LayoutJudge.findings(answer, of: $0, shard: shard.name, replica: name)
+                }
+            }
             return true
         } catch {
             result.findings.append(
@@ -222,6 +231,9 @@ private struct Examiner: Sendable {
                         Finding(
                             .warning, .reach, shard: shard.name, replica: replica.name,
                             "it does not say how it is doing: \(error)"))
+                }
+                if shard.source != nil {
+                    server.identity = await ServerIdentity.ask(connection, patience: config.pool.connectTimeout)
                 }
                 findings += judge(server, known, replica)
                 if replica.isPooled { findings += await poolerFindings(shard, replica) }

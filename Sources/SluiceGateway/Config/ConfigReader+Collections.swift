@@ -1,6 +1,7 @@
 internal import SluiceCore
 
 extension ConfigReader {
+    private static let mostEpochs = 1_000_000_000
     private static let mostCollections = 10_000
     /// As many as a request may ask for.
     private static let mostColumns = 256
@@ -11,7 +12,7 @@ extension ConfigReader {
             let keys = item.table([
                 "name", "table", "id", "vector", "type", "metric", "dimensions", "columns", "filterable", "defaults",
                 "caps", "model", "text", "coarse", "placement", "single_flight", "cache", "require_index", "shards",
-                "timeout", "max_staleness",
+                "epoch", "next", "timeout", "max_staleness",
             ])
             let name = names.take(keys["name"], in: item)
             for key in ["table", "metric", "dimensions"] where keys[key] == nil { item.missing(key) }
@@ -38,8 +39,24 @@ extension ConfigReader {
             collection.cache = keys["cache"]?.flag(or: false) ?? false
             collection.requireIndex = keys["require_index"]?.flag(or: false) ?? false
             collection.maxStaleness = keys["max_staleness"]?.duration(Self.staleness, or: .seconds(10))
+            collection.epoch = keys["epoch"]?.integer(1...Self.mostEpochs, or: 1) ?? 1
+            collection.next = keys["next"].map { readNext($0, of: collection, shards) }
             return collection
         }
+    }
+
+    private func readNext(
+        _ node: ConfigNode, of collection: GatewayConfig.Collection, _ shards: [String]
+    ) -> GatewayConfig.Layout {
+        let keys = node.table(["table", "shards"])
+        for key in ["table", "shards"] where keys[key] == nil { node.missing(key) }
+        let (schema, table) = tableName(keys["table"])
+        let next = GatewayConfig.Layout(schema: schema, table: table, shards: shardNames(keys["shards"], shards))
+        if !table.isEmpty, (schema, table) == (collection.schema, collection.table) {
+            keys["table"]?.complain(
+                "is the collection's own table: the rows are moved to another one, which may be on the same servers")
+        }
+        return next
     }
 
     private func readText(_ node: ConfigNode) -> GatewayConfig.TextColumn {

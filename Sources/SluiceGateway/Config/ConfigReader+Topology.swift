@@ -22,7 +22,8 @@ extension ConfigReader {
     func readSource(_ node: ConfigNode, _ pool: GatewayConfig.PoolSettings) -> GatewayConfig.TopologySource? {
         let keys = node.table([
             "type", "endpoints", "namespace", "scope", "name", "record", "port", "interval", "timeout",
-            "leader_lease", "require_sync", "state_file", "ca", "certificate", "key", "replica",
+            "leader_lease", "require_sync", "state_file", "ca", "certificate", "key", "username", "password_file",
+            "replica",
         ])
         let type = keys["type"]?.choice(SourceType.self, or: .static) ?? .static
         if keys["type"] == nil { node.missing("type") }
@@ -31,7 +32,9 @@ extension ConfigReader {
         let record = keys["record"]?.choice(RecordType.self, or: .address) ?? .address
         let port = keys["port"]?.integer(1...65_535, or: 5_432) ?? 5_432
         let name = keys["name"]?.text()
-        if let name, !TopologySettings.isHost(name) { keys["name"]?.complain("is no name that DNS could know") }
+        if let name, !(record == .srv ? TopologySettings.isService(name) : TopologySettings.isHost(name)) {
+            keys["name"]?.complain("is no name that DNS could know")
+        }
         let template = keys["replica"].map { readTemplate($0, pool) }
         refuseOthers(type, keys, node)
         let source: TopologySettings.Source? =
@@ -65,7 +68,25 @@ extension ConfigReader {
         if (keys["certificate"] == nil) != (keys["key"] == nil) {
             node.complain("certificate and key go together")
         }
+        settings.credentials = readCredentials(keys, node)
         return settings
+    }
+
+    /// The password is read again whenever etcd is asked for a token; here only whether it can be.
+    private func readCredentials(
+        _ keys: [String: ConfigNode], _ node: ConfigNode
+    ) -> TopologySettings.Credentials? {
+        let user = keys["username"]?.text()
+        if let user, !(1...256).contains(user.utf8.count) || user.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
+            keys["username"]?.complain("has 1 to 256 bytes, and no control characters")
+        }
+        let path = keys["password_file"]?.text()
+        if let path, let file = keys["password_file"] { _ = firstLine(of: file, path) }
+        if (keys["username"] == nil) != (keys["password_file"] == nil) {
+            node.complain("username and password_file go together")
+        }
+        guard let user, let path else { return nil }
+        return .init(user: user, passwordFile: resolved(path))
     }
 
     /// Two shards that kept their state in one file would lower each other's timelines.
@@ -143,7 +164,10 @@ extension ConfigReader {
             case .etcd:
                 (
                     ["endpoints", "scope"],
-                    ["namespace", "leader_lease", "require_sync", "ca", "certificate", "key"]
+                    [
+                        "namespace", "leader_lease", "require_sync", "ca", "certificate", "key", "username",
+                        "password_file",
+                    ]
                 )
             case .dns: (["name"], ["record", "port"])
             }

@@ -210,7 +210,7 @@ struct ConfigReader {
     func resolved(_ path: String) -> String { path.hasPrefix("/") ? path : "\(folder)/\(path)" }
 
     /// The first line of a small file, without its end.
-    private func firstLine(of node: ConfigNode, _ path: String) -> Secret? {
+    func firstLine(of node: ConfigNode, _ path: String) -> Secret? {
         do throws(ConfigFile.Problem) {
             let text = try ConfigFile.text(path: resolved(path), maximumBytes: 65_536)
             let line = text.prefix { !$0.isNewline }

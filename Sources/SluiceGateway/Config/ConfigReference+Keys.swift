@@ -201,6 +201,15 @@ extension ConfigReference {
                     + "declares"),
             .init("collections[].shards", else: "all", "where it lies, in the order of the hash's remainders"),
             .init(
+                "collections[].epoch", \.collections[0].epoch,
+                "of this table and these shards: the next number when the rows are moved ([topology](topology.md))"),
+            .init(
+                "collections[].next.table", else: "none",
+                "another table, which the rows are being moved to; with `next` both keys are required"),
+            .init(
+                "collections[].next.shards", else: "none",
+                "its shards; it is served as soon as the databases say that its epoch, `epoch` + 1, is the true one"),
+            .init(
                 "collections[].timeout", \.collections[0].timeout,
                 "the most that a search of it may take, if the request's deadline is later"),
             .init(

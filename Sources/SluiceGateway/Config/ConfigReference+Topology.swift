@@ -30,10 +30,17 @@ extension ConfigReference {
                 "where synchronous mode is on, a leader without a synchronous standby is not written to"),
             .init(
                 "shards[].source.state_file", else: "none",
-                "where the highest timeline and the members survive a restart; each shard has its own"),
+                "where the highest timeline, the cluster's system identifier and the members survive a restart; each "
+                    + "shard has its own"),
             .init("shards[].source.ca", else: "the system's", "a PEM file: whose certificates are believed"),
             .init("shards[].source.certificate", else: "none", "a PEM file: the certificate that is shown"),
             .init("shards[].source.key", else: "none", "a PEM file: its key"),
+            .init(
+                "shards[].source.username", else: "none",
+                "for `etcd` with authentication: the user, who may read Patroni's keys; together with `password_file`"),
+            .init(
+                "shards[].source.password_file", else: "none",
+                "its first line is that user's password; read again whenever a token is asked for"),
             .init(
                 required: "shards[].source.replica.dsn",
                 "as a replica's, in keywords and values, without `host` and `port`"),

@@ -127,6 +127,12 @@ package struct GatewayConfig: Sendable {
         /// Not served without an index for its metric.
         package var requireIndex = false
         package var shards: [String]
+        /// Of this layout; the next one's is one more.
+        package var epoch = 1
+        /// Where its rows are being moved to.
+        package var next: Layout?
+        /// Which of both is served.
+        package var serving = LayoutChoice.Serving.current
         /// The most that a search of it may take; a shorter deadline of the request wins.
         package var timeout: Duration?
         /// Replicas that may be further behind are not asked.

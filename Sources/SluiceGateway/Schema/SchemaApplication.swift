@@ -46,8 +46,7 @@ package struct SchemaApplication: Sendable {
     private let config: GatewayConfig
     private let collection: GatewayConfig.Collection
     private let acceptsExisting: Bool
-    private let dialler: Dialler
-    private let fences: [String: any WriteFence]
+    private let finder: PrimaryFinder
 
     /// - Parameter fences: of shards whose source says which server may be written to.
     /// - Returns: one report for each of the collection's shards, in the configuration's order.
@@ -56,11 +55,11 @@ package struct SchemaApplication: Sendable {
         _ collection: GatewayConfig.Collection, _ config: GatewayConfig, acceptsExisting: Bool,
         fences: [String: any WriteFence] = [:]
     ) async throws -> [Report] {
+        let finder = PrimaryFinder(config: config, dialler: try Dialler(config), fences: fences)
         let application = SchemaApplication(
-            config: config, collection: collection, acceptsExisting: acceptsExisting, dialler: try Dialler(config),
-            fences: fences)
+            config: config, collection: collection, acceptsExisting: acceptsExisting, finder: finder)
         let reports = await application.run()
-        await application.dialler.end()
+        await finder.dialler.end()
         return reports
     }
 
@@ -95,58 +94,23 @@ package struct SchemaApplication: Sendable {
 
     // MARK: Looking
 
-    /// Nil where no source says who may be written to.
-    private func verdict(of shard: String) -> ShardTopology.Verdict? {
-        fences[shard]?.verdict(now: Instant(nanoseconds: Reactor.now()))
-    }
-
-    /// Only the server that the shard's source names is asked, if there is one that does.
     private func look(at shard: GatewayConfig.Shard) async -> Look {
-        switch verdict(of: shard.name) {
-        case nil: return await look(among: shard)
-        case .refused(let refusal):
-            let isUnheard = refusal == .unheard || refusal == .silent
-            return .not(
-                Report(
-                    shard: shard.name, outcome: isUnheard ? .unreachable : .refused,
-                    messages: ["nothing is written: \(refusal.words)"]))
-        case .writable(let leader):
-            var shard = shard
-            shard.replicas.removeAll { $0.member != leader }
-            var look = await look(among: shard)
+        do throws(PrimaryFinder.Missing) {
+            let primary = try await finder.find(shard)
+            let report = Report(
+                shard: shard.name, replica: primary.replica.name, outcome: .refused, messages: primary.messages)
+            var look = await look(at: primary.connection, report)
             if case .ready(var site) = look {
-                site.leader = leader
+                site.leader = primary.leader
                 look = .ready(site)
             }
             return look
+        } catch {
+            return .not(
+                Report(
+                    shard: shard.name, outcome: error.isUnreachable ? .unreachable : .refused,
+                    messages: error.messages))
         }
-    }
-
-    private func look(among shard: GatewayConfig.Shard) async -> Look {
-        let dials = await dialler.dial(shard, until: limit(config.pool.connectTimeout))
-        var primaries: [(name: String, target: String, connection: PostgresConnection)] = []
-        var messages: [String] = []
-        for (replica, dial) in zip(shard.replicas, dials) {
-            switch dial {
-            case .success(let connection):
-                guard await !connection.facts.isStandby else { continue }
-                let target = (try? replica.connectionString())?.target ?? replica.name
-                // Two names of one server are one primary.
-                if !primaries.contains(where: { $0.target == target }) {
-                    primaries.append((replica.name, target, connection))
-                }
-            case .failure(let failure): messages.append("\(replica.name) cannot be used: \(failure)")
-            }
-        }
-        guard let primary = primaries.first, primaries.count == 1 else {
-            messages.append(
-                primaries.isEmpty
-                    ? "no replica that was reached is a primary"
-                    : "\(primaries.map(\.name).joined(separator: " and ")) are primaries both; one of them is wrong")
-            return .not(Report(shard: shard.name, outcome: .unreachable, messages: messages))
-        }
-        let report = Report(shard: shard.name, replica: primary.name, outcome: .refused, messages: messages)
-        return await look(at: primary.connection, report)
     }
 
     private func look(at connection: PostgresConnection, _ report: Report) async -> Look {
@@ -208,7 +172,7 @@ package struct SchemaApplication: Sendable {
 
     private func apply(_ site: inout Site) async {
         if site.script.isEmpty { return }
-        if let leader = site.leader, verdict(of: site.report.shard) != .writable(leader) {
+        if !finder.isStill(site.leader, of: site.report.shard) {
             site.report.outcome = .failed
             site.report.messages.append("nothing is written: its topology source does not name it leader any more")
             return

@@ -29,6 +29,8 @@ struct Blueprint {
         var fleet: FleetPlace?
         /// How it was reached last.
         let transports = TransportRecord()
+        /// What it ran then.
+        let versions = VersionRecord()
     }
 
     let config: GatewayConfig
@@ -100,6 +102,7 @@ struct Blueprint {
 
     /// In the order of the backends.
     var transports: [TransportRecord] { places.map(\.transports) }
+    var versions: [VersionRecord] { places.map(\.versions) }
 
     /// The most connections to each backend.
     var poolSizes: [Int] { places.map { $0.pool?.maxSize ?? 0 } }
@@ -272,6 +275,7 @@ struct Blueprint {
             var settings = settings(
                 of: number, cancels: CancelAllowance(workers: cancels), dials: DialAllowance(workers: dials))
             settings.transports = place.transports
+            settings.versions = place.versions
             settings.applicationName = place.fleet.map { FleetName.pool($0.id) }
             settings.isMissedSoon = place.fleet != nil
             return PostgresBackend(
@@ -289,7 +293,7 @@ struct Blueprint {
 
     private static func collections(_ config: GatewayConfig) -> [Collection] {
         let places = Dictionary(uniqueKeysWithValues: config.shards.enumerated().map { ($1.name, $0) })
-        return config.collections.map { Collection($0, shards: $0.shards.compactMap { places[$0] }) }
+        return config.collections.map(\.asServed).map { Collection($0, shards: $0.shards.compactMap { places[$0] }) }
     }
 }
 
@@ -312,6 +316,8 @@ extension Collection {
         sharesSearches = collection.singleFlight
         isCached = collection.cache
         maxStaleness = collection.maxStaleness
+        epoch = collection.epoch
+        isHeld = collection.serving == .unknown
     }
 }
 

@@ -1,6 +1,7 @@
 internal import CoreMetrics
 package import SluiceCore
 package import SluiceEngine
+internal import SluicePostgres
 package import SluiceReactor
 package import SluiceWire
 
@@ -19,6 +20,7 @@ package struct DirectReplicas: Sendable {
     private let topology: Topology
     private let plans: PlanLimits
     private let limits: GatewayConfig.Limits
+    private let versions: [VersionRecord]
 
     /// - Parameter reactors: what connections are made on, by the number of the lane.
     /// - Throws: `PostgresFailure` that says what is wrong with a connection string; `NoReplicas`.
@@ -38,6 +40,7 @@ package struct DirectReplicas: Sendable {
         backends = topology.backends
         plans = lane.plans
         limits = config.limits
+        versions = blueprint.versions
         collections = config.collections.sorted { $0.name < $1.name }.map { CollectionDescription($0) }
         preferredRoles = config.shards.map { shard in
             switch shard.prefer {
@@ -58,6 +61,9 @@ package struct DirectReplicas: Sendable {
             "the configuration lists no replicas of shard \(shard), which are found by its source; name them for this"
         }
     }
+
+    /// What the servers run that there was a connection to.
+    package var servers: [ServerDescription] { catalogue.servers(versions) }
 
     /// A planner for one lane.
     package func planner() -> Planner {

@@ -23,8 +23,9 @@ package final class Gateway: Sendable {
     let traffic: Traffic
     let reports = ReportGate()
     let topology: TopologyKeeper
+    let layouts: LayoutKeeper
     /// Until it shuts down.
-    private let following = Mutex<Task<Void, Never>?>(nil)
+    private let following = Mutex<[Task<Void, Never>]>([])
     private let inForce: Mutex<GatewayConfig>
     private let sessions: SessionFactory
     let changes = Turnstile()
@@ -41,9 +42,8 @@ package final class Gateway: Sendable {
 
     private init(
         config: GatewayConfig, isUnprotected: Bool, hasInherited: Bool, logger: Logger, house: House,
-        topology: TopologyKeeper, registry: SessionRegistry, traffic: Traffic, keeper: AccessKeeper,
-        sessions: SessionFactory,
-        group: MultiThreadedEventLoopGroup,
+        topology: TopologyKeeper, layouts: LayoutKeeper, registry: SessionRegistry, traffic: Traffic,
+        keeper: AccessKeeper, sessions: SessionFactory, group: MultiThreadedEventLoopGroup,
         listeners: Listeners.Bound
     ) {
         self.traffic = traffic
@@ -54,6 +54,7 @@ package final class Gateway: Sendable {
         self.logger = logger
         self.house = house
         self.topology = topology
+        self.layouts = layouts
         self.registry = registry
         self.keeper = keeper
         keeping = Task { await keeper.run() }
@@ -92,13 +93,15 @@ package final class Gateway: Sendable {
         }
         let topology = TopologyKeeper(config, logger: logger)
         await topology.awaitFirst(within: config.pool.connectTimeout)
-        config = config.serving(topology.places)
+        let layouts = LayoutKeeper()
+        layouts.adopt(layouts.prospect(of: config, after: nil))
+        config = config.serving(topology.places).choosing(layouts.choices)
         raiseDescriptorLimit(config, logger)
         let house = try House(config, metrics: metrics, logger: logger)
         house.shared.fences.replace(topology.fences(of: config))
         // At the same time: neither waits longer than a dial may take. Where connections are counted, those of the
         // examination end before the pools' begin.
-        let examination = Task { [config] in try await Examination.run(config, .oneReplica) }
+        let examination = Task { [config] in try await Examination.run(config.withoutNextLayouts, .oneReplica) }
         if config.hasBudgets { _ = await examination.result }
         await house.start()
         let registry = SessionRegistry(config.limits.places)
@@ -115,14 +118,15 @@ package final class Gateway: Sendable {
         let traffic = Traffic()
         do {
             try take(await examination.value, house.shared.catalogue, logger)
+            config = try await firstLayouts(config, layouts, house, logger)
             let sessions = SessionFactory(
                 config, house: house, registry: registry, traffic: traffic, access: keeper.directory,
                 tls: keeper.tls, tracing: RequestTracing(tracer, config.tracing, now: house.now), logger: logger)
             let listeners = try await Listeners(config.listen, sockets, group: group, sessions: sessions).bind()
             let gateway = Gateway(
                 config: config, isUnprotected: isUnprotected, hasInherited: sockets.addresses != nil, logger: logger,
-                house: house, topology: topology, registry: registry, traffic: traffic, keeper: keeper,
-                sessions: sessions, group: group, listeners: listeners)
+                house: house, topology: topology, layouts: layouts, registry: registry, traffic: traffic,
+                keeper: keeper, sessions: sessions, group: group, listeners: listeners)
             gateway.beginFollowing()
             return gateway
         } catch {
@@ -137,7 +141,8 @@ package final class Gateway: Sendable {
             await self?.followTopology()
             for await _ in changes { await self?.followTopology() }
         }
-        following.withLock { $0 = task }
+        let tasks = [task] + beginWatchingLayouts()
+        following.withLock { $0 = tasks }
     }
 
     private static func raiseDescriptorLimit(_ config: GatewayConfig, _ logger: Logger) {
@@ -207,7 +212,7 @@ package final class Gateway: Sendable {
         // What follows now answers until it is known that the other is taken.
         let prospect = topology.prospect(of: wanted)
         await prospect.awaitFirst(within: wanted.pool.connectTimeout)
-        wanted = wanted.serving(prospect.places)
+        wanted = wanted.serving(prospect.places).choosing(layouts.prospect(of: wanted, after: old))
         let (new, left) = old.taking(wanted)
         do {
             let objections = ListeningRule.objections(new.listen, new.admin, new.access)
@@ -224,6 +229,7 @@ package final class Gateway: Sendable {
             try keeper.reload(new)
             Self.raiseDescriptorLimit(new, logger)
             topology.adopt(prospect)
+            layouts.adopt(layouts.prospect(of: new, after: old))
             // A shard that gets a fence has it before it is served, one that loses it until then.
             let fences = topology.fences(of: new)
             house.shared.fences.replace(fences.merging(topology.fences(of: old)) { new, _ in new })
@@ -238,7 +244,8 @@ package final class Gateway: Sendable {
             return reasons
         }
         take(new)
-        report(ConfigDifference(old, new).lines, left)
+        house.shared.moved.doubts.continuation.yield()
+        report(ConfigDifference(old.unchosen, new.unchosen).lines, left)
         return []
     }
 
@@ -250,18 +257,29 @@ package final class Gateway: Sendable {
     func examineNews(
         of new: GatewayConfig, since old: GatewayConfig, _ catalogue: Catalogue
     ) async throws -> Examination {
-        var news = new
         let served = house.shared.catalogue.shards
         let same = catalogue.shards.filter { shard in served.contains { $0.isSame(as: shard) } }
         let known = Set(same.map(\.name))
-        news.collections = new.collections.filter { !old.collections.contains($0) || !known.isSuperset(of: $0.shards) }
-        let concerned = Set(news.collections.flatMap(\.shards))
-        news.shards = new.shards.filter { concerned.contains($0.name) }
-        if news.collections.isEmpty { return Examination() }
-        var examination = try await Examination.run(news, .oneReplica)
-        let places = Dictionary(new.shards.enumerated().map { ($1.name, $0) }) { first, _ in first }
+        let before = Set(old.collections.map(\.asServed))
+        let news = new.collections.map(\.asServed).filter {
+            $0.serving != .unknown && (!before.contains($0) || !known.isSuperset(of: $0.shards))
+        }
+        return try await Self.examine(news, of: new)
+    }
+
+    /// - Parameter collections: some of the configuration's, as they are served.
+    static func examine(
+        _ collections: [GatewayConfig.Collection], of config: GatewayConfig
+    ) async throws -> Examination {
+        if collections.isEmpty { return Examination() }
+        let concerned = Set(collections.flatMap(\.shards))
+        var part = config
+        part.collections = collections
+        part.shards = config.shards.filter { concerned.contains($0.name) }
+        var examination = try await Examination.run(part, .oneReplica)
+        let places = Dictionary(config.shards.enumerated().map { ($1.name, $0) }) { first, _ in first }
         for number in examination.indexes.indices {
-            examination.indexes[number].shard = places[news.shards[examination.indexes[number].shard].name] ?? 0
+            examination.indexes[number].shard = places[part.shards[examination.indexes[number].shard].name] ?? 0
         }
         return examination
     }
@@ -336,7 +354,7 @@ package final class Gateway: Sendable {
             group.cancelAll()
         }
         logger.debug("the sessions have ended")
-        following.withLock { $0 }?.cancel()
+        for task in following.withLock({ $0 }) { task.cancel() }
         await reports.close()
         await house.shutDown()
         topology.stop()

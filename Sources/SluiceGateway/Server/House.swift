@@ -4,6 +4,7 @@ internal import SluiceCore
 internal import SluiceEngine
 internal import SluicePostgres
 internal import SluiceReactor
+internal import SluiceWire
 internal import Synchronization
 
 /// The lanes with everything behind them.
@@ -49,6 +50,12 @@ final class House: Sendable {
 
     /// How each backend's server was reached last.
     var transports: [TransportRecord] { plan.blueprint.transports }
+
+    /// What each backend's server ran then.
+    var versions: [VersionRecord] { plan.blueprint.versions }
+
+    /// The same, by the replicas' names.
+    var servers: [ServerDescription] { plan.blueprint.servers }
 
     /// The house as another configuration wants it.
     /// - Throws: `PostgresFailure` that says what is wrong with a connection string.

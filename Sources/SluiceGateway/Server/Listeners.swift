@@ -9,7 +9,7 @@ internal import Synchronization
 
 /// Makes the handler of each session, and keeps the registry.
 final class SessionFactory: Sendable {
-    private let lanes: [SearchLane]
+    private let house: House
     private let registry: SessionRegistry
     private let tls: TLSMaterial?
     private let current: Mutex<SessionCommons>
@@ -18,21 +18,22 @@ final class SessionFactory: Sendable {
         _ config: GatewayConfig, house: House, registry: SessionRegistry, traffic: Traffic, access: AccessDirectory,
         tls: TLSMaterial?, tracing: RequestTracing? = nil, logger: Logger
     ) {
-        lanes = house.lanes
+        self.house = house
         self.registry = registry
         self.tls = tls
         current = Mutex(
             SessionCommons(
-                serverName: "sluice/\(Version.current)", limits: config.limits, collections: CollectionLists(config),
-                access: access, shared: house.shared, registry: registry, traffic: traffic, tracing: tracing,
-                logger: logger))
+                serverName: "sluice/\(Version.current)", limits: config.limits,
+                collections: CollectionLists(config, in: house), access: access, shared: house.shared,
+                registry: registry, traffic: traffic, tracing: tracing, logger: logger))
     }
 
+    private var lanes: [SearchLane] { house.lanes }
     private var commons: SessionCommons { current.withLock { $0 } }
 
     /// Has all sessions, also those that are open, keep another configuration's limits and list its collections.
     func follow(_ config: GatewayConfig) {
-        let collections = CollectionLists(config)
+        let collections = CollectionLists(config, in: house)
         current.withLock { $0 = $0.replacing(config.limits, collections) }
         registry.limitsChanged(to: config.limits.places)
         registry.commonsChanged()
@@ -87,8 +88,10 @@ final class SessionFactory: Sendable {
 }
 
 extension CollectionLists {
-    fileprivate init(_ config: GatewayConfig) {
-        self.init(config.collections.sorted { $0.name < $1.name }.map { CollectionDescription($0) })
+    fileprivate init(_ config: GatewayConfig, in house: House) {
+        self.init(config.collections.sorted { $0.name < $1.name }.map { CollectionDescription($0) }) {
+            house.servers
+        }
     }
 }
 

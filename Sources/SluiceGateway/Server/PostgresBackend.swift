@@ -62,7 +62,8 @@ private struct PostgresBackendConnection: BackendConnection {
                 tables.map { ($0.schema, $0.table) }, deadline: deadline.nanoseconds)
             return BackendFacts(
                 role: facts.isStandby ? .standby : .primary, timeline: facts.timeline, position: facts.position,
-                incarnation: facts.incarnation, estimatedRows: facts.estimatedRows)
+                incarnation: facts.incarnation, systemIdentifier: facts.systemIdentifier,
+                estimatedRows: facts.estimatedRows)
         } catch {
             throw BackendFailure(error)
         }

@@ -22,11 +22,8 @@ extension Gateway {
             if report.isFenced { shards[number].primary = report.writable }
         }
         let serving = Set(shards.filter(\.isServing).map(\.name))
-        let collections = topology.catalogue.numbered.map { collection in
-            let names = collection.shards.map { topology.catalogue.shards[$0].name }
-            return GatewayState.Collection(
-                name: collection.name, metric: collection.metric.rawValue, dimensions: collection.dimensions,
-                shards: names, isReady: serving.isSuperset(of: names))
+        let collections = topology.catalogue.numbered.map {
+            collectionState($0, topology.catalogue, serving: serving)
         }
         return GatewayState(
             isReady: !isDraining && collections.allSatisfy(\.isReady), isDraining: isDraining, process: process,
@@ -73,7 +70,7 @@ extension House {
     fileprivate func shardStates(
         _ topology: Topology, _ lanes: [LaneReport], now: Instant
     ) -> [GatewayState.Shard] {
-        let transports = transports
+        let (transports, versions) = (transports, versions)
         return zip(topology.catalogue.shards, topology.shards).map { shard, state in
             let machine = state.snapshot
             let replicas = zip(shard.replicas, machine.replicas).enumerated().map { place, pair in
@@ -86,6 +83,11 @@ extension House {
                 }
                 if transports.indices.contains(replica.backend) {
                     report.transport = transports[replica.backend].facts.map(GatewayState.Transport.init)
+                }
+                if versions.indices.contains(replica.backend) {
+                    report.versions = versions[replica.backend].versions.map {
+                        .init(postgresql: $0.postgres, pgvector: $0.vector)
+                    }
                 }
                 for lane in lanes where lane.pools.indices.contains(replica.backend) {
                     report.pool.add(lane.pools[replica.backend])

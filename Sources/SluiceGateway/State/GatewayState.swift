@@ -74,6 +74,14 @@ package struct GatewayState: Codable, Hashable, Sendable {
         package var certificateExpires: Double?
     }
 
+    /// What a server ran when a connection was made last.
+    package struct Versions: Codable, Hashable, Sendable {
+        /// As it says it: `16.10 (Debian 16.10-1)`.
+        package var postgresql: String
+        /// Nil if the extension is not in the database.
+        package var pgvector: String?
+    }
+
     /// Gateways that share the server's connections.
     package struct Fleet: Codable, Hashable, Sendable {
         /// Connections of all of them together.
@@ -107,6 +115,7 @@ package struct GatewayState: Codable, Hashable, Sendable {
         package var pool: Pool
         /// Nil before a connection has been made.
         package var transport: Transport?
+        package var versions: Versions?
         /// Nil if the server's connections are not shared.
         package var fleet: Fleet?
 
@@ -134,8 +143,12 @@ package struct GatewayState: Codable, Hashable, Sendable {
         package var metric: String
         package var dimensions: Int
         package var shards: [String]
-        /// Every shard can answer.
+        /// Every shard can answer, and it is known which layout is the true one.
         package var isReady: Bool
+        /// Of the layout that is served; nil while it is not known which is the true one.
+        package var epoch: Int?
+        /// Nil unless the configuration has a next layout.
+        package var move: Move?
     }
 
     /// Serving, and every collection is ready.

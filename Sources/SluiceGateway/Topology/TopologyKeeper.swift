@@ -91,10 +91,7 @@ package final class TopologyKeeper: Sendable {
     private func watch(_ shard: String, _ settings: TopologySettings, after memory: StateFile.Content?) -> ShardWatch {
         ShardWatch(
             shard: shard, settings, after: memory, keepsState: false, logger: logger,
-            names: { [resolver] name, patience in
-                try? await resolver.addresses(
-                    of: name, deadline: Instant(nanoseconds: Reactor.now()).advanced(by: patience).nanoseconds)
-            },
+            names: resolver.lookUp,
             now: { Instant(nanoseconds: Reactor.now()) },
             onRound: { [changes] in if $0 { changes.continuation.yield() } })
     }
@@ -164,9 +161,11 @@ private struct ShardFence: WriteFence {
 
     var named: MemberPlace? { keeper.watch(shard)?.named }
 
-    func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? {
+    func refusal(
+        of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
+    ) -> WriteRefusal? {
         guard let watch = keeper.watch(shard) else { return .unheard }
-        return watch.refusal(of: place, on: timeline, now: now)
+        return watch.refusal(of: place, on: timeline, systemIdentifier: systemIdentifier, now: now)
     }
 
     func noteRefusal(_ refusal: WriteRefusal) { keeper.watch(shard)?.noteRefusal(refusal) }
@@ -174,8 +173,12 @@ private struct ShardFence: WriteFence {
 
 extension GatewayConfig {
     /// The same with the members that the shards' sources name, asked once; and what there is to say of those.
-    /// - Parameter limit: what is not known by then is left out.
-    func resolvingSources(within limit: Duration) async -> (config: GatewayConfig, findings: [Finding]) {
+    /// - Parameters:
+    ///   - limit: what is not known by then is left out.
+    ///   - isProbed: what there is to say of single witnesses is said elsewhere.
+    func resolvingSources(
+        within limit: Duration, isProbed: Bool = false
+    ) async -> (config: GatewayConfig, findings: [Finding]) {
         guard hasSources else { return (self, []) }
         let logger = Logger(label: "sluice") { _ in SwiftLogNoOpLogHandler() }
         let keeper = TopologyKeeper(self, keepsState: false, logger: logger)
@@ -183,31 +186,10 @@ extension GatewayConfig {
         await keeper.awaitFirst(within: limit)
         let now = Instant(nanoseconds: Reactor.now())
         let findings = shards.flatMap { shard in
-            keeper.watch(shard.name).map { TopologyJudge.findings(shard.name, $0.report(now: now)) } ?? []
+            keeper.watch(shard.name).map {
+                TopologyJudge.findings(shard.name, $0.report(now: now), isProbed: isProbed)
+            } ?? []
         }
         return (serving(keeper.places), findings)
-    }
-}
-
-/// Judges what a shard's source has said. Pure.
-enum TopologyJudge {
-    static func findings(_ shard: String, _ report: ShardWatch.Report) -> [Finding] {
-        var findings = report.complaints.map { Finding(.warning, .topology, shard: shard, "topology: \($0)") }
-        if report.isFenced, case .refused(let refusal) = report.verdict {
-            let isUnheard = refusal == .unheard || refusal == .silent
-            findings.append(
-                Finding(
-                    .error, isUnheard ? .reach : .topology, shard: shard, "it takes no writes: \(refusal.words)"))
-        }
-        if report.members.isEmpty {
-            findings.append(Finding(.error, .reach, shard: shard, "its topology source names no members"))
-        }
-        for member in report.members where !member.isRunning {
-            findings.append(
-                Finding(
-                    .warning, .topology, shard: shard, replica: member.name,
-                    "its topology source does not say that it runs"))
-        }
-        return findings
     }
 }

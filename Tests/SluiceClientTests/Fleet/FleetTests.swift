@@ -134,24 +134,66 @@ struct ScriptedFleet {
         try await fleet.end()
     }
 
-    @Test func whenAllAreGoneThatIsSaidInTime() async throws {
+    /// A call without a limit is ended by the dials, and by nothing else.
+    @Test func whenAllAreGoneThatIsSaidWithoutWaitingForADeadline() async throws {
         let fleet = try await ScriptedFleet.start(2) { _, session, frame in session.answer(frame.requestID, id: 1) }
         for gateway in fleet.gateways { try await gateway.kill() }
         await fleet.until { $0.allSatisfy { $0.condition != .ready } }
-        for deadline in [Duration.milliseconds(1), .milliseconds(100), .seconds(10)] {
-            var query = query
-            query.deadline = deadline
-            let problem = await failure { _ = try await fleet.client.search(query) }
-            let isSaid = problem?.code == .notConnected && problem?.isRetryable == true
-            #expect(isSaid || (deadline < .seconds(1) && problem?.code == .deadlineExceeded), "\(problem as Any)")
-            if isSaid {
-                for gateway in fleet.gateways { #expect(problem?.message.contains("\(gateway.port)") == true) }
-            }
+        for _ in 0..<3 {
+            let problem = await failure { _ = try await fleet.client.fleet.lease(until: nil) }
+            #expect(problem?.code == .notConnected && problem?.isRetryable == true)
+            for gateway in fleet.gateways { #expect(problem?.message.contains("\(gateway.port)") == true) }
         }
         // Nobody listens at these.
         let none = await failure { _ = try await SluiceClient.connect("sluice://127.0.0.1:1,127.0.0.1:2") }
         #expect(none?.code == .notConnected && none?.message.contains("none of the 2 gateways") == true)
         try await fleet.end()
+    }
+
+    /// A fleet whose gateways have gone, and whose dials may take an hour.
+    private func goneFleet() async throws -> (fleet: ScriptedFleet, ports: [Int]) {
+        var options = SluiceClient.Options()
+        options.connectTimeout = .seconds(3_600)
+        let fleet = try await ScriptedFleet.start(2, options: options) { _, session, frame in
+            session.answer(frame.requestID, id: 1)
+        }
+        let ports = fleet.gateways.map(\.port)
+        for gateway in fleet.gateways { try await gateway.kill() }
+        await fleet.until { $0.allSatisfy { $0.condition != .ready } }
+        return (fleet, ports)
+    }
+
+    /// Both take connections and say nothing: only the call's own deadline can end it.
+    @Test func whatHangsIsLeftAtTheDeadline() async throws {
+        let (fleet, ports) = try await goneFleet()
+        var silent: [ScriptedGateway] = []
+        for port in ports { silent.append(try await ScriptedGateway.start(port: port) { _, _ in }) }
+        for deadline in [Duration.milliseconds(1), .milliseconds(300)] {
+            var query = query
+            query.deadline = deadline
+            let problem = await failure { _ = try await fleet.client.search(query) }
+            #expect(problem?.code == .deadlineExceeded || problem?.code == .notConnected, "\(problem as Any)")
+            #expect(problem?.isRetryable == true)
+        }
+        try await fleet.end()
+        for gateway in silent { try await gateway.stop() }
+    }
+
+    /// One takes the connection and says nothing; the other is there only at a later dial than the one that failed.
+    @Test func aDialThatHangsIsNotWaitedForWhereAnotherGatewayIsDue() async throws {
+        let (fleet, ports) = try await goneFleet()
+        let silent = try await ScriptedGateway.start(port: ports[0]) { _, _ in }
+        var query = query
+        query.deadline = .seconds(3_600)
+        let call = Task { [query] in try await fleet.client.search(query) }
+        await fleet.until { $0[0].condition == .dialling && $0[1].failures > 1 }
+        let back = try await ScriptedGateway.start(
+            port: ports[1], ScriptedGateway.welcoming { session, frame in session.answer(frame.requestID, id: 2) })
+        #expect(try await call.value.hits[0].id == 2)
+        #expect(fleet.client.fleet.members[0].condition == .dialling)
+        try await fleet.end()
+        try await silent.stop()
+        try await back.stop()
     }
 
     @Test func oneThatComesBackIsUsedAgain() async throws {

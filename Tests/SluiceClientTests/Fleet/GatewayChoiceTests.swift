@@ -152,6 +152,33 @@ import Testing
         #expect(choice.members.map(\.id) == [2, 3])
     }
 
+    @Test func aDialThatHangsDoesNotHoldUpTheOthers() {
+        var targets = Self.targets(3)
+        targets[2].priority = 1
+        var choice = GatewayChoice()
+        var generator = SplitMix64(seed: 5)
+        _ = choice.replace(with: targets)
+        #expect(choice.dialsDue(now: Self.start) == [0, 1])
+        choice.disconnected(1, now: Self.start, using: &generator)
+        guard case .aside(let until) = choice.members[1].condition else {
+            Issue.record("it is not set aside")
+            return
+        }
+        #expect(choice.pauseBeforeNextDial(now: Self.start) == until - Self.start)
+        #expect(choice.dialsDue(now: until - .nanoseconds(1)) == [])
+        #expect(choice.dialsDue(now: until) == [1])
+        // One of a higher number has its turn once the first has had its pause.
+        let late = Self.start + GatewayChoice.longestPause
+        #expect(choice.pauseBeforeNextDial(now: until) == late - until)
+        #expect(choice.dialsDue(now: late - .nanoseconds(1)) == [])
+        choice.disconnected(1, now: until, using: &generator)
+        #expect(choice.dialsDue(now: late) == [1, 2])
+        #expect(choice.members[0].condition == .dialling)
+        #expect(choice.pauseBeforeNextDial(now: late + GatewayChoice.longestPause) == nil)
+        choice.connected(2)
+        #expect(choice.choose(now: late, using: &generator) == 2)
+    }
+
     @Test func withNoneLeftAllAreDialledTogether() {
         var choice = Self.ready(Self.targets(3))
         var generator = SplitMix64(seed: 5)

@@ -1,4 +1,5 @@
 import SluiceClient
+import SluiceDNS
 import Testing
 
 @Suite struct GatewaySourceTests {

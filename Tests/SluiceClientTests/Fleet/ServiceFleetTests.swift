@@ -1,5 +1,7 @@
+import DNSTestKit
 import NIOCore
 import SluiceClient
+import SluiceDNS
 import SluiceWire
 import Synchronization
 import Testing

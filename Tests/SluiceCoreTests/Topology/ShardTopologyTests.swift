@@ -164,7 +164,7 @@ import Testing
     }
 
     @Test mutating func requireSyncRefusesALeaderWithoutASynchronousStandby() {
-        topology.reconfigured(.init(leaderLease: .seconds(3), requiresSynchronousStandby: true))
+        topology = ShardTopology(.init(leaderLease: .seconds(3), requiresSynchronousStandby: true))
         hear(Self.report(leader: "n1", ["n1": 1, "n2": 1], isSynchronous: true), at: 0)
         #expect(verdict(0) == .refused(.noSynchronousStandby))
         hear(Self.report(leader: "n1", ["n1": 1, "n2": 1], sync: "n2", isSynchronous: true), at: 1)
@@ -189,9 +189,9 @@ import Testing
 
     @Test func moreThanHalfOfAllSettleARound() {
         let (one, other) = (Self.report(leader: "n1", ["n1": 1]), Self.report(leader: "n2", ["n2": 1]))
-        #expect(!ShardTopology.isSettled([.init("a", one), .init("b", other)], of: 3))
-        #expect(ShardTopology.isSettled([.init("a", one), .init("b", one)], of: 3))
-        #expect(!ShardTopology.isSettled([], of: 0))
+        #expect(!topology.isSettled([.init("a", one), .init("b", other)], of: 3))
+        #expect(topology.isSettled([.init("a", one), .init("b", one)], of: 3))
+        #expect(!topology.isSettled([], of: 0))
     }
 
     /// Whatever is said, in whatever order: the timeline never goes back, whoever may be written to is a member that

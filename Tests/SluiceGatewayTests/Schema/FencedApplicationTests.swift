@@ -10,7 +10,9 @@ import Testing
 
         func verdict(now: Instant) -> ShardTopology.Verdict { word }
         var named: MemberPlace? { nil }
-        func refusal(of place: MemberPlace, on timeline: UInt32, now: Instant) -> WriteRefusal? { .notLeader }
+        func refusal(
+            of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
+        ) -> WriteRefusal? { .notLeader }
         func noteRefusal(_ refusal: WriteRefusal) {}
     }
 
