@@ -1,8 +1,8 @@
 """Writes straight to every member of a shard that will take it, and says what was acknowledged: what a client would see
 that knows no topology, and so Patroni's own gap. Run by the Python that has psycopg; ends at the end of its input.
 
-Input: a line of JSON, {"members": [{"name", "port"}], "password", "first", "timeline"}, the last being SQL that gives it.
-Output: lines `TIME MEMBER ID TIMELINE`, TIME of the monotonic clock.
+Input: a line of JSON, {"members": [{"name", "port"}], "password", "first", "timeline"}, the last being SQL that gives
+it. Output: lines `TIME MEMBER ID TIMELINE`, TIME of the monotonic clock.
 """
 
 import json
