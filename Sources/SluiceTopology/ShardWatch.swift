@@ -107,6 +107,8 @@ package final class ShardWatch: Sendable {
 
     package func verdict(now: Instant) -> ShardTopology.Verdict { state.withLock { $0.machine.verdict(now: now) } }
 
+    package var named: MemberPlace? { state.withLock(\.machine.named) }
+
     /// As `ShardTopology.refusal`; what the server says of itself is taken note of.
     package func refusal(
         of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64? = nil, now: Instant

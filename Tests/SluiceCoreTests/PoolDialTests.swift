@@ -103,6 +103,29 @@ import Testing
         #expect(available.dials.count == 3)
     }
 
+    @Test func aServerThatIsWaitedForIsDialledSoonHoweverLongItWasAway() throws {
+        var bench = PoolBench(minSize: 1, maxSize: 1)
+        let first = bench.pool.started().dials
+        expect(bench.lose(try #require(first.first)).dials, [])
+        var longest: Int64 = 0
+        for _ in 0..<40 {
+            // What is said again does not put it off.
+            bench.pool.connectionAwaited(now: bench.now)
+            let due = try #require(bench.pool.nextMaintenance)
+            bench.pool.connectionAwaited(now: bench.now.advanced(by: .milliseconds(50)))
+            #expect(bench.pool.nextMaintenance == due)
+            longest = max(longest, due.nanoseconds - bench.now.nanoseconds)
+            bench.clock = due.nanoseconds / 1_000_000 + 1
+            let redial = bench.maintain().dials
+            try #require(redial.count == 1)
+            // One that is under way is not made twice.
+            bench.pool.connectionAwaited(now: bench.now)
+            #expect(bench.pool.nextMaintenance == nil)
+            expect(bench.lose(redial[0]).dials, [])
+        }
+        #expect(longest == 100_000_000)
+    }
+
     @Test func aFailedDialDoesNotRefuseWaitersWhileAnotherConnectionWorks() throws {
         var bench = PoolBench(maxSize: 2)
         let first = try bench.dialled(1)

@@ -10,6 +10,10 @@ import Testing
     private final class ScriptedFence: WriteFence {
         struct State: Sendable {
             var leader: MemberPlace?
+            /// Why there is none.
+            var absence = WriteRefusal.noLeader
+            /// What no leader's server may be below.
+            var highestTimeline: UInt32 = 0
             /// How many more times the leader may be written to.
             var permits = Int.max
             var refusals: [WriteRefusal] = []
@@ -23,16 +27,22 @@ import Testing
 
         func verdict(now: Instant) -> ShardTopology.Verdict {
             state.withLock { state in
-                guard let leader = state.leader, state.permits > 0 else { return .refused(.noLeader) }
+                guard let leader = state.leader, state.permits > 0 else { return .refused(state.absence) }
+                // As where the source has an older word of the leader's timeline than of the others'.
+                guard state.highestTimeline == 0 else { return .refused(.timelineBack) }
                 return .writable(leader)
             }
         }
+
+        var named: MemberPlace? { state.withLock(\.leader) }
 
         func refusal(
             of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
         ) -> WriteRefusal? {
             state.withLock { state in
                 state.systemIdentifiers.append(systemIdentifier)
+                if timeline < state.highestTimeline { return .timelineBack }
+                state.highestTimeline = 0
                 guard state.permits > 0, place == state.leader else { return .notLeader }
                 state.permits -= 1
                 return nil
@@ -74,10 +84,12 @@ import Testing
     }
 
     /// Two servers that both say that they are primaries, each a member, and a write to the shard.
-    /// - Parameter crowd: so many writes; what is said is of the one that ends first.
+    /// - Parameters:
+    ///   - crowd: so many writes; what is said is of the one that ends first.
+    ///   - patience: how long each may take.
     private func outcome(
         _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2), key: WriteKey? = nil,
-        _ step: ScriptedBackend.Step = .rows([]), crowd: Int = 1
+        _ step: ScriptedBackend.Step = .rows([]), crowd: Int = 1, patience: Duration = .milliseconds(500)
     ) async throws -> (report: ShardReport?, error: SearchError?, written: [Int]) {
         let backends = [
             Self.table("n1", timeline: timelines.0, step), Self.table("n2", timeline: timelines.1, step),
@@ -104,7 +116,7 @@ import Testing
             shared.fences.replace(["s0": fence])
             await shared.lookAgain(at: "s0")
             let now = Instant(nanoseconds: Reactor.now())
-            let deadline = now.advanced(by: .milliseconds(500))
+            let deadline = now.advanced(by: patience)
             let order = WriteOrder(
                 collection: "a", columns: [], rows: [], deletes: [7], deadline: deadline, key: key)
             answer = try await withThrowingTaskGroup(of: Result<WriteAnswer, SearchError>.self) { group in
@@ -144,6 +156,14 @@ import Testing
         #expect(end.error?.code == .unavailable)
         #expect(end.written == [0, 0])
         #expect(fence.state.withLock(\.refusals).contains(.notPrimary))
+    }
+
+    @Test func theLeadersOwnWordOfItsTimelineCountsWhereTheSourcesIsOlder() async throws {
+        let end = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), highestTimeline: 2)))
+        #expect(end.report?.outcome == .committed && end.written == [0, 1])
+        let behind = try await outcome(ScriptedFence(.init(leader: Self.place("n2"), highestTimeline: 3)))
+        #expect(behind.error?.code == .unavailable && behind.error?.message.contains("lower than one seen") == true)
+        #expect(behind.written == [0, 0])
     }
 
     @Test func withoutALeaderNothingIsSentWhateverTheServersSay() async throws {
@@ -190,9 +210,18 @@ import Testing
     @Test func whatChangesBeforeItIsSentIsNotSentAndKnownNotToBe() async throws {
         let fence = ScriptedFence(.init(leader: Self.place("n2"), permits: 2))
         let end = try await outcome(fence)
-        #expect(end.report?.outcome == .notApplied)
+        // Not a report that nothing was applied: whoever has other gateways tries one of them.
+        #expect(end.error?.code == .unavailable && end.error?.retryAfter != nil)
         #expect(end.written == [0, 0])
         #expect(fence.state.withLock(\.refusals).first == .notLeader)
+    }
+
+    /// The deadline is far away, so a write that waits for it would end the test by its time.
+    @Test func aWriteDoesNotWaitForASourceThatHasBeenSilentForLong() async throws {
+        let fence = ScriptedFence(.init(leader: nil, absence: .silent))
+        let end = try await outcome(fence, patience: .seconds(600))
+        #expect(end.error?.code == .unavailable && end.error?.message.contains("silent") == true)
+        #expect(end.written == [0, 0])
     }
 
     /// As before, and once more right before it is sent. Nobody else has been named meanwhile.

@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from results import positive  # noqa: E402  (finds scripts/lib, too)
 from home import Home, main, say  # noqa: E402
 from machine import machine, versions  # noqa: E402
-from suite import BENCH, NOT_QUICK, there  # noqa: E402
+from suite import ALONE, BENCH, NOT_QUICK, there  # noqa: E402
 
 QUICK_LIMIT = 600  # seconds for one benchmark
 PATIENCE = 60  # seconds that one may take to stop what it has started
@@ -40,7 +40,8 @@ def arguments():
 def chosen(options):
     """Those that are to run, in the order of the suite."""
     names = [name for name in there() if name in (options.only or there())]
-    return [name for name in names if options.only or not options.quick or name not in NOT_QUICK]
+    left_out = ALONE + (NOT_QUICK if options.quick else ())
+    return [name for name in names if options.only or name not in left_out]
 
 
 class Limit:

@@ -12,24 +12,21 @@ from patroni import NAMESPACE
 RELAY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "relay.py")
 
 
-def source_of(cluster):
-    """Where the gateways get the topology from: as chosen, else etcd if this gateway knows such sources."""
-    if cluster.source:
-        return cluster.source
-    known = subprocess.run([binary(), "config-reference"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                           universal_newlines=True).stdout
-    return "etcd" if "shards[].source.endpoints" in known else "static"
+# What each gateway asks where not all ask the same: the second, which alone can be cut off from etcd, is to ask it.
+MIXED = {1: "patroni", 2: "etcd"}
 
 
 def shard_lines(cluster, shard, number, etcd_port):
     """How the configuration of gateway `number`, which reaches etcd on a port of its own, says where a shard is."""
     password = yaml_path(os.path.join(cluster.home.path, "password"))
-    source, lines = source_of(cluster), ["  - name: %s" % shard.name]
+    # By its application's name a server knows which gateway has written a row.
+    login = "dbname=sluice user=sluice application_name=gateway-%d" % number
+    source, lines = cluster.source or MIXED[number], ["  - name: %s" % shard.name]
     if source == "static":
         lines += ["    replicas:"]
         for member in shard.members:
             lines += ["      - name: %s" % member.name,
-                      "        dsn: host=127.0.0.1 port=%d dbname=sluice user=sluice" % member.port,
+                      "        dsn: host=127.0.0.1 port=%d %s" % (member.port, login),
                       "        password_file: %s" % password]
         return lines
     ports = [etcd_port] if source == "etcd" else [member.rest for member in shard.members]
@@ -40,7 +37,7 @@ def shard_lines(cluster, shard, number, etcd_port):
     if cluster.modes["synchronous_mode"]:
         lines += ["      require_sync: true"]
     state = yaml_path(os.path.join(cluster.home.path, "gateway-%d-%s.state" % (number, shard.name)))
-    return lines + ["      state_file: %s" % state, "      replica:", "        dsn: dbname=sluice user=sluice",
+    return lines + ["      state_file: %s" % state, "      replica:", "        dsn: " + login,
                     "        password_file: %s" % password]
 
 

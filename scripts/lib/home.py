@@ -78,6 +78,11 @@ class Home:
             say("waiting for another %s in %s" % (self.script, self.path))
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
+    def unlock(self):
+        if self._lock:
+            self._lock.close()
+        self._lock = None
+
     def _recorded_user(self):
         try:
             with open(self.state_file) as file:

@@ -106,7 +106,6 @@ class Load:
     def __init__(self, ports, rows, searches_per_second, writes_per_second):
         self._stop = threading.Event()
         self.doors = [Door(port, self._stop) for port in ports]
-        self._turn = itertools.count()
         self._heap, self._order, self._lock = [], itertools.count(), threading.Lock()
         self.rows = rows
         self._rates = (searches_per_second, writes_per_second)
@@ -144,7 +143,8 @@ class Load:
     def door(self, but):
         ready = [door for door in self.doors if door.is_open()]
         others = [door for door in ready if door is not but] or ready
-        return others[next(self._turn) % len(others)] if others else None
+        # Not in turn: searches and writes come in turn, too, and each kind would have a gateway of its own.
+        return random.choice(others) if others else None
 
     def _run(self):
         try:

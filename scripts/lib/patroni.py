@@ -214,9 +214,19 @@ class Shard:
             first.start()
             first.agent.await_start(lambda: leader_name(self.view(), running=True) == first.name, 120)
         started = [member.name for member in (first, *rest) if member.start()]
-        self.await_whole()
+        # What agents say may be old: one that had no etcd for a while calls a server whole that it is restarting.
+        if not wait_for(self._has_leader_that_answers, 180):
+            raise Failure("%s has no leader that takes connections" % self.name)
         self._create_database(self.leader().server)
         return started
+
+    def _has_leader_that_answers(self):
+        self.await_whole()
+        try:
+            return self.leader().server.query(
+                "SELECT NOT pg_is_in_recovery()", superuser=True, database="postgres")[0][0] == "t"
+        except Failure:
+            return self.cluster.home.check_halt() or False
 
     def _create_database(self, server):
         """As scripts/replicas makes it, if it is not there."""
@@ -246,8 +256,8 @@ def leader_name(view, running=False):
 
 class PatroniCluster:
     def __init__(self, home, root, binaries, port, shards, modes, source=None):
-        """`shards`: of each, the indices of its members. `source`: where the gateways get the topology from, if that
-        was chosen."""
+        """`shards`: of each, the indices of its members. `source`: where all gateways get the topology from; None:
+        each from another source."""
         self.home, self.root, self.binaries, self.port, self.modes = home, root, binaries, port, modes
         self.source = source
         self.venv = os.path.join(root, "venv")

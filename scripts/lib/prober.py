@@ -1,8 +1,8 @@
 """Writes straight to every member of a shard that will take it, and says what was acknowledged: what a client would see
 that knows no topology, and so Patroni's own gap. Run by the Python that has psycopg; ends at the end of its input.
 
-Input: a line of JSON, {"members": [{"name", "port"}], "password", "first"}. Output: lines `TIME MEMBER ID`, TIME of
-the monotonic clock.
+Input: a line of JSON, {"members": [{"name", "port"}], "password", "first", "timeline"}, the last being SQL that gives
+it. Output: lines `TIME MEMBER ID TIMELINE`, TIME of the monotonic clock.
 """
 
 import json
@@ -16,7 +16,8 @@ import psycopg
 INTERVAL = 0.05
 
 
-def probe(member, password, first, step):
+def probe(member, password, timeline, first, step):
+    insert = "INSERT INTO probes (id, member) VALUES (%s, %s) RETURNING " + timeline
     connection, row = None, first
     while True:
         began = time.monotonic()
@@ -26,8 +27,8 @@ def probe(member, password, first, step):
                     host="127.0.0.1", port=member["port"], dbname="sluice", user="sluice", password=password,
                     connect_timeout=2, autocommit=True, options="-c statement_timeout=2s")
             if connection.execute("SELECT NOT pg_is_in_recovery()").fetchone()[0]:
-                connection.execute("INSERT INTO probes (id, member) VALUES (%s, %s)", (row, member["name"]))
-                line = "%.6f %s %d\n" % (time.monotonic(), member["name"], row)
+                found = connection.execute(insert, (row, member["name"])).fetchone()[0]
+                line = "%.6f %s %d %d\n" % (time.monotonic(), member["name"], row, found)
                 os.write(1, line.encode())  # whole, whichever threads write at the same time
         except psycopg.Error:
             if connection is not None:
@@ -41,8 +42,8 @@ def run():
     task = json.loads(sys.stdin.readline())
     members = task["members"]
     for number, member in enumerate(members):
-        threading.Thread(target=probe, args=(member, task["password"], task["first"] + number, len(members)),
-                         daemon=True).start()
+        threading.Thread(target=probe, daemon=True, args=(
+            member, task["password"], task["timeline"], task["first"] + number, len(members))).start()
     sys.stdin.read()
     os._exit(0)  # a thread may wait for a commit that does not come
 

@@ -9,6 +9,12 @@ from home import say
 
 ROWS, DIMENSIONS, QUERIES = 2000, 32, 64
 
+# The timeline on which a server that is no standby writes.
+TIMELINE = "('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint"
+# Each row of `writes` says which server took it when, on which timeline, and from which gateway.
+WITNESSES = ("port int DEFAULT inet_server_port(), timeline bigint DEFAULT %s, at timestamptz DEFAULT "
+             "clock_timestamp(), gateway text DEFAULT current_setting('application_name')" % TIMELINE)
+
 
 def points(count, seed):
     source = random.Random(seed)
@@ -32,7 +38,7 @@ def load(cluster):
     table.indexes = [("embedding_hnsw", "hnsw (embedding vector_l2_ops)")]
     for server in servers:
         server.query("SET client_min_messages = warning; CREATE TABLE IF NOT EXISTS public.writes "
-                     "(id bigint PRIMARY KEY, note text NOT NULL, embedding vector(3) NOT NULL); "
+                     "(id bigint PRIMARY KEY, note text NOT NULL, embedding vector(3) NOT NULL, " + WITNESSES + "); "
                      "CREATE TABLE IF NOT EXISTS public.probes (id bigint PRIMARY KEY, member text NOT NULL)")
     counts = [loader.loaded_rows(server, table, shard, len(servers)) for shard, server in enumerate(servers)]
     if None not in counts and sum(counts) == ROWS:

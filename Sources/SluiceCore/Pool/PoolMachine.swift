@@ -137,6 +137,13 @@ public struct PoolMachine: Sendable {
         return actions
     }
 
+    /// Somebody waits for this very server, and no other will do: a pause that has grown while the server was away is
+    /// cut to its shortest. To be said again while it is waited for, as the next failure makes another long one.
+    public mutating func connectionAwaited(now: Instant) {
+        guard let pause = redialAt, !isUp else { return }
+        redialAt = min(pause, now.advanced(by: configuration.redial.base))
+    }
+
     /// A connection that was told to close is gone from the server, so its place is free. Ignored for any other.
     public mutating func connectionClosed(_ connection: ConnectionID) -> Actions {
         guard places.state(of: connection) == .closing else { return Actions() }

@@ -208,6 +208,11 @@ public struct ShardTopology: Sendable {
         return .writable(leader)
     }
 
+    /// Whom the source names, whether or not that may be written to.
+    public var named: MemberPlace? {
+        if case .leader(let place) = claim { place } else { nil }
+    }
+
     /// Why a server that says that it is the primary on this timeline may not be written to; nil if it may.
     /// - Parameter said: of which cluster it is by its own word; nil if it does not say.
     public func refusal(

@@ -24,7 +24,8 @@ struct PrimaryLease: Sendable {
 extension SearchLane {
     /// Finds the shard's primary, looking again if none is known, and waits for a connection to it.
     ///
-    /// Where a source of topology names nobody, only so many wait.
+    /// Where a source of topology names nobody, only so many wait. Where it has been silent for longer than its lease,
+    /// nobody does: another gateway may hear it.
     /// - Throws: `notServing` if two servers claim to be the primary: neither is written to.
     func leasePrimary(_ shard: String, until limit: Instant) async throws(BackendFailure) -> PrimaryLease {
         var pause = Duration.milliseconds(50)
@@ -36,7 +37,7 @@ extension SearchLane {
             } catch {
                 let now = executor.now()
                 guard error.reason == .unreachable || error.reason == .connectionLost,
-                    now.advanced(by: pause) < limit, !Task.isCancelled
+                    error.fencedBy != .silent, now.advanced(by: pause) < limit, !Task.isCancelled
                 else { throw error }
                 if error.isUnsent, !isWaiting {
                     guard shared.leaderWaits.begin(shard, most: shared.admission.limit / 2) else {
@@ -45,7 +46,10 @@ extension SearchLane {
                     isWaiting = true
                 }
                 // What the source says, no server can change.
-                if error.fencedBy == nil || error.fencedBy == .notPrimary { await shared.lookAgain(at: shard) }
+                switch error.fencedBy {
+                case nil, .notPrimary, .timelineBack: await shared.lookAgain(at: shard)
+                default: break
+                }
                 try? await Task.sleep(for: pause)
                 // A source of topology says soon that there is another leader.
                 pause = min(pause * 2, error.isUnsent ? .milliseconds(200) : .seconds(1))
@@ -83,16 +87,29 @@ extension SearchLane {
             return .fenced(refusal)
         }
         let leader: MemberPlace
-        switch fence.verdict(now: executor.now()) {
-        case .refused(let refusal): throw refused(refusal)
+        let verdict = fence.verdict(now: executor.now())
+        switch verdict {
         case .writable(let named): leader = named
+        // What it has told its cluster may be older than what the standbys tell that follow it: its own word counts.
+        case .refused(.timelineBack):
+            guard let named = fence.named else { throw refused(.timelineBack) }
+            leader = named
+        case .refused(let refusal): throw refused(refusal)
         }
         guard let number = known.replicas.firstIndex(where: { $0.member == leader }) else { throw refused(.notPrimary) }
+        let replica = known.replicas[number]
+        hasten(replica.backend)
         let (choice, systemIdentifier) = topology.shards[place].primary(namedAs: number)
         guard case .found(_, let timeline) = choice else {
-            throw refused(choice == .none(.otherCluster) ? .otherCluster : .notPrimary)
+            if choice == .none(.otherCluster) { throw refused(.otherCluster) }
+            throw refused(verdict == .refused(.timelineBack) ? .timelineBack : .notPrimary)
         }
-        let replica = known.replicas[number]
+        if verdict == .refused(.timelineBack),
+            let refusal = fence.refusal(
+                of: leader, on: timeline, systemIdentifier: systemIdentifier, now: executor.now())
+        {
+            throw refused(refusal)
+        }
         let lease = try await lease(replica.backend, until: limit, for: nil)
         let primary = PrimaryLease(
             lease: lease, shard: known.name, replica: replica.name, backend: replica.backend, timeline: timeline,

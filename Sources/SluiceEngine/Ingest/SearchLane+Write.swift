@@ -39,10 +39,19 @@ extension SearchLane {
             rows: Array(repeating: .notApplied, count: rowCount),
             deletes: Array(repeating: .notApplied, count: order.deletes.count), shards: [], elapsed: .zero,
             isRepeated: false)
-        await withTaskGroup(of: ShardWriteEnd.self) { group in
+        let ends = await withTaskGroup(of: ShardWriteEnd.self, returning: [ShardWriteEnd].self) { group in
             for write in writes { group.addTask { await self.perform(write, batch) } }
-            for await end in group { answer.take(end) }
+            var ends: [ShardWriteEnd] = []
+            for await end in group { ends.append(end) }
+            return ends
         }
+        // Another gateway may know whom to write to: as an error that says that nothing was done, it is tried there.
+        if ends.allSatisfy({ $0.fenced != nil }), let end = ends.min(by: { $0.report.shard < $1.report.shard }),
+            let failure = end.fenced
+        {
+            throw failure.error(collection.name, shard: end.report.shard)
+        }
+        for end in ends { answer.take(end) }
         if let shard = answer.shards.first?.shard, answer.shards.allSatisfy(\.isFenced) {
             throw SearchError(beingMoved: "collection \"\(collection.name)\", shard \(shard)")
         }
@@ -187,8 +196,7 @@ extension SearchLane {
             do throws(BackendFailure) {
                 primary = try await leasePrimary(write.shard, until: batch.order.deadline)
             } catch {
-                report.note(error, isKnown: !mayHaveHappened)
-                return ShardWriteEnd(write, report, all: mayHaveHappened ? .unknown : .notApplied)
+                return ShardWriteEnd(write, report, after: error, mayHaveHappened: mayHaveHappened)
             }
             report.replica = primary.replica
             let attemptTrace = trace?.attempt(kind, replica: primary.replica, now: executor.now())
@@ -220,9 +228,8 @@ extension SearchLane {
                     continue
                 }
                 guard mayGoOn, !Task.isCancelled, executor.now() < batch.order.deadline else {
-                    report.note(error, isKnown: !mayHaveHappened)
                     return batch.blame(
-                        error, ShardWriteEnd(write, report, all: mayHaveHappened ? .unknown : .notApplied))
+                        error, ShardWriteEnd(write, report, after: error, mayHaveHappened: mayHaveHappened))
                 }
                 await shared.lookAgain(at: write.shard)
             }
@@ -289,6 +296,15 @@ extension ShardReport {
         outcome = isKnown ? .notApplied : .unknown
         sqlState = error.sqlState
         message = isKnown ? error.words : "\(error.words); it is not known whether it was committed"
+    }
+}
+
+extension ShardWriteEnd {
+    fileprivate init(_ write: ShardWrite, _ begun: ShardReport, after error: BackendFailure, mayHaveHappened: Bool) {
+        var report = begun
+        report.note(error, isKnown: !mayHaveHappened)
+        self.init(write, report, all: mayHaveHappened ? .unknown : .notApplied)
+        if !mayHaveHappened, error.isUnsent { fenced = error }
     }
 }
 

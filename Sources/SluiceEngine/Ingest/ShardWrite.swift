@@ -14,6 +14,8 @@ struct ShardWriteEnd: Sendable {
     var report: ShardReport
     var rows: [RowOutcome]
     var deletes: [RowOutcome]
+    /// Nothing was sent, as the shard's source lets nobody be written to, as far as this gateway knows.
+    var fenced: BackendFailure?
 
     init(_ write: ShardWrite, _ report: ShardReport, all outcome: RowOutcome) {
         self.write = write

@@ -6,6 +6,8 @@ internal import Synchronization
 public protocol WriteFence: Sendable {
     /// Who may be written to just now.
     func verdict(now: Instant) -> ShardTopology.Verdict
+    /// Who is named leader, whether or not that may be written to.
+    var named: MemberPlace? { get }
     /// Why this server, which says that it is the primary on this timeline, may not be written to; nil if it may.
     /// - Parameter systemIdentifier: the cluster's, by its own word; nil if it does not say it.
     func refusal(

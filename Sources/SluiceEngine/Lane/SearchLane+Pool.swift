@@ -393,6 +393,13 @@ extension SearchLane {
         backends[backend].maintenance = (timer, due)
     }
 
+    /// A write waits for this server, and no other will do: it is dialled soon, however long it has been away.
+    func hasten(_ backend: Int) {
+        guard backends.indices.contains(backend) else { return }
+        backends[backend].machine.connectionAwaited(now: executor.now())
+        armMaintenance(backend)
+    }
+
     private func maintain(_ backend: Int) {
         backends[backend].maintenance = nil
         perform(backends[backend].machine.maintenanceDue(now: executor.now()), on: backend)

@@ -159,6 +159,8 @@ private struct ShardFence: WriteFence {
         keeper.watch(shard)?.verdict(now: now) ?? .refused(.unheard)
     }
 
+    var named: MemberPlace? { keeper.watch(shard)?.named }
+
     func refusal(
         of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
     ) -> WriteRefusal? {

@@ -70,6 +70,18 @@ import Testing
         #expect(topology.highestTimeline == 2)
     }
 
+    /// As Patroni's agents write down their timelines, each in its own time.
+    @Test mutating func aLeaderWhoseStandbysHaveToldTheNewTimelineFirstIsNamedUntilItsOwnServerIsHeard() {
+        hear(Self.report(leader: "n2", ["n1": 2, "n2": 1]), at: 0)
+        #expect(verdict(0) == .refused(.timelineBack) && topology.named == Self.place("n2"))
+        // One that is really behind stays so.
+        #expect(topology.refusal(of: Self.place("n2"), on: 1, now: Self.at(0)) == .timelineBack)
+        _ = topology.serverSaid(Self.place("n2"), timeline: 2)
+        #expect(verdict(0) == .writable(Self.place("n2")))
+        hear(Self.report(leader: nil, ["n1": 2, "n2": 1]), at: 1_000)
+        #expect(topology.named == nil)
+    }
+
     @Test mutating func onlyTheLeadersOwnServerIsHeard() {
         hear(Self.report(leader: "n1", ["n1": 1, "n2": 1]), at: 0)
         let hasRisen = topology.serverSaid(Self.place("n2"), timeline: 9)

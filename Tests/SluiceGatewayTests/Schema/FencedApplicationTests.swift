@@ -9,6 +9,7 @@ import Testing
         let word: ShardTopology.Verdict
 
         func verdict(now: Instant) -> ShardTopology.Verdict { word }
+        var named: MemberPlace? { nil }
         func refusal(
             of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
         ) -> WriteRefusal? { .notLeader }
