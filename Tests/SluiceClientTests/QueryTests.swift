@@ -272,8 +272,10 @@ import Testing
                 CollectionList(collections: [], servers: servers).encode(into: &$0)
             }
         } _: { client in
-            #expect(try await client.servers() == servers)
-            #expect(try await client.collections().isEmpty)
+            let described = try await client.servers()
+            #expect(described == servers)
+            let listed = try await client.collections()
+            #expect(listed.isEmpty)
         }
     }
 
