@@ -223,6 +223,6 @@ import Testing
         #expect(said.output == "\(path): fine: 1 shards, 1 replicas, 1 collections\n")
         #expect(
             try Self.run(["check", "--config", path, "--json"]).output
-                == "{\"collections\":1,\"problems\":[],\"replicas\":1,\"shards\":1}\n")
+                == "{\"collections\":1,\"moves\":[],\"problems\":[],\"replicas\":1,\"shards\":1}\n")
     }
 }

@@ -136,15 +136,16 @@ package struct TopScreen: Hashable, Sendable {
         }
         second += "  sessions \(state.clients.sessions)"
         second += "  memory \(state.process.residentBytes.map(Shown.bytes) ?? "?")"
-        let moving = state.collections.filter { $0.move != nil }
-        if !moving.isEmpty {
-            let names = moving.map { "\($0.name) (epoch \($0.epoch.map(String.init) ?? "?"))" }
-            second += "  moving \(names.joined(separator: ", "))"
-        }
-        return [
+        var lines = [
             "sluice \(state.process.version), up \(Shown.age(state.process.uptime)), \(readiness): \(speed ?? "…")",
             second,
         ]
+        let moving = state.collections.filter { $0.move != nil }
+        if !moving.isEmpty {
+            let names = moving.map { "\($0.name) (epoch \($0.epoch.map(String.init) ?? "?"))" }
+            lines.append("moving \(names.joined(separator: ", "))")
+        }
+        return lines
     }
 
     private var table: [String] {

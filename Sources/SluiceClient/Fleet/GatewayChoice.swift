@@ -213,22 +213,29 @@ package struct GatewayChoice: Sendable {
     /// Those to be dialled now: of the lowest priority, and of a higher one while none below is there or may soon be.
     package mutating func dialsDue(now: NIODeadline) -> [ID] {
         var due: [ID] = []
-        for priority in Set(members.map(\.target.priority)).sorted() {
-            let tier = members.filter { $0.target.priority == priority && !$0.isLeaving }
-            due += tier.filter { member in
-                if case .aside(let until) = member.condition { until <= now } else { false }
-            }.map(\.id)
-            // One that has failed before may fail again: its next dial is not waited for.
-            if tier.contains(where: { $0.condition == .ready || $0.failures == 0 && !$0.hangs(now: now) }) { break }
+        for member in candidates(now: now) {
+            if case .aside(let until) = member.condition, until <= now { due.append(member.id) }
         }
         for id in due { dial(id, now: now) }
         return due
     }
 
+    /// Those that may be dialled, by priority: up to the first one where somebody is there or may soon be.
+    private func candidates(now: NIODeadline) -> [Member] {
+        var candidates: [Member] = []
+        for priority in Set(members.map(\.target.priority)).sorted() {
+            let tier = members.filter { $0.target.priority == priority && !$0.isLeaving }
+            candidates += tier
+            // One that has failed before may fail again: its next dial is not waited for.
+            if tier.contains(where: { $0.condition == .ready || $0.failures == 0 && !$0.hangs(now: now) }) { break }
+        }
+        return candidates
+    }
+
     /// While none is there: when `dialsDue` may name another one, without anything else that happens; at most a pause.
     /// Nil if all are dialled, and have been for long.
     package func pauseBeforeNextDial(now: NIODeadline) -> TimeAmount? {
-        let times = members.filter { !$0.isLeaving }.compactMap { member -> NIODeadline? in
+        let times = candidates(now: now).compactMap { member -> NIODeadline? in
             switch member.condition {
             case .aside(let until): until
             case .dialling: member.hangs(now: now) ? nil : member.dialled + Self.longestPause

@@ -66,7 +66,8 @@ package struct ReshardStatements: Sendable {
                 SET search_path = pg_catalog, pg_temp AS $$
                 BEGIN
                     IF coalesce(current_setting('sluice.resharding', true), '') <> 'on' THEN
-                        RAISE EXCEPTION 'the collection is being moved; retry' USING ERRCODE = '\(LayoutTable.fencedState)';
+                        RAISE EXCEPTION 'the collection is being moved; retry'
+                            USING ERRCODE = '\(LayoutTable.fencedState)';
                     END IF;
                     RETURN NULL;
                 END $$

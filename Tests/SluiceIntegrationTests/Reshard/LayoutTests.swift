@@ -171,7 +171,7 @@ extension PostgreSQL {
         @Test(.timeLimit(.minutes(2))) func writesAreToldToComeAgainUntilTheLayoutIsSwitched() async throws {
             try await withTables { old, new in
                 try await withGateway(try config()) { client, _ in
-                    let rows = (Int64(1_000)..<1_040).map(LoadTable.row)
+                    let rows = (Int64(1_500)..<1_540).map(LoadTable.row)
                     func upsert() async -> SluiceError? {
                         await refusal {
                             _ = try await client.upsert("moving", columns: LoadTable.columns, rows: rows)
@@ -192,7 +192,7 @@ extension PostgreSQL {
                     let refused = await upsert()
                     #expect(refused?.code == .busy && refused?.isRetryable == true)
                     #expect(refused?.retryAfter == .milliseconds(250))
-                    #expect(await code(of: { _ = try await client.delete("moving", ids: [1_000]) }) == .busy)
+                    #expect(await code(of: { _ = try await client.delete("moving", ids: [1_500]) }) == .busy)
                     #expect(await load(.append) == .busy)
                     #expect(await load(.upsert) == .busy)
                     #expect(try old.counts() == [Self.ids.count + 40, 0])
@@ -204,7 +204,7 @@ extension PostgreSQL {
                         #expect(error.code == .busy)
                         if error.code != .busy { break }
                     }
-                    #expect(try new.counts(1_000..<1_040) == new.expected(1_000..<1_040))
+                    #expect(try new.counts(1_500..<1_540) == new.expected(1_500..<1_540))
                     #expect(await load(.append) == nil)
                     #expect(try new.counts(2_000..<2_100) == new.expected(2_000..<2_100))
                 }
