@@ -99,7 +99,9 @@ extension SearchLane {
         guard let number = known.replicas.firstIndex(where: { $0.member == leader }) else { throw refused(.notPrimary) }
         let replica = known.replicas[number]
         hasten(replica.backend)
-        let (choice, systemIdentifier) = topology.shards[place].primary(namedAs: number)
+        // Taken now: while a connection is waited for, another configuration may give its place to another shard.
+        let servers = topology.shards[place]
+        let (choice, systemIdentifier) = servers.primary(namedAs: number)
         guard case .found(_, let timeline) = choice else {
             if choice == .none(.otherCluster) { throw refused(.otherCluster) }
             throw refused(verdict == .refused(.timelineBack) ? .timelineBack : .notPrimary)
@@ -114,7 +116,7 @@ extension SearchLane {
         let primary = PrimaryLease(
             lease: lease, shard: known.name, replica: replica.name, backend: replica.backend, timeline: timeline,
             fenced: FencedPlace(
-                fence: fence, place: leader, systemIdentifier: systemIdentifier, servers: topology.shards[place]))
+                fence: fence, place: leader, systemIdentifier: systemIdentifier, servers: servers))
         do throws(BackendFailure) { try primary.checkFence(now: executor.now()) } catch {
             giveBack(primary)
             throw error
