@@ -109,6 +109,9 @@ package final class ShardWatch: Sendable {
 
     package var named: MemberPlace? { state.withLock(\.machine.named) }
 
+    /// Of which cluster the shard is; nil while it is not known.
+    package var systemIdentifier: UInt64? { state.withLock(\.machine.systemIdentifier) }
+
     /// As `ShardTopology.refusal`; what the server says of itself is taken note of.
     package func refusal(
         of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64? = nil, now: Instant

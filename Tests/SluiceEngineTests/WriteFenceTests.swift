@@ -17,6 +17,8 @@ import Testing
             /// How many more times the leader may be written to.
             var permits = Int.max
             var refusals: [WriteRefusal] = []
+            /// Of which cluster the shard is by the source.
+            var cluster: UInt64?
             /// Of the clusters that the servers said that they are of.
             var systemIdentifiers: [UInt64?] = []
         }
@@ -35,6 +37,7 @@ import Testing
         }
 
         var named: MemberPlace? { state.withLock(\.leader) }
+        var systemIdentifier: UInt64? { state.withLock(\.cluster) }
 
         func refusal(
             of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
@@ -56,12 +59,12 @@ import Testing
 
     /// What the table's description, a write, and the question for the log's position bring.
     private static func table(
-        _ name: String, timeline: UInt32, _ step: ScriptedBackend.Step
+        _ name: String, timeline: UInt32, of cluster: UInt64 = 77, _ step: ScriptedBackend.Step
     ) -> ScriptedBackend {
         ScriptedBackend(
             replica: name, step,
             facts: {
-                BackendFacts(role: .primary, timeline: timeline, systemIdentifier: 77, estimatedRows: [])
+                BackendFacts(role: .primary, timeline: timeline, systemIdentifier: cluster, estimatedRows: [])
             },
             runs: { commands throws(BackendFailure) in
                 switch commands.count {
@@ -88,11 +91,13 @@ import Testing
     ///   - crowd: so many writes; what is said is of the one that ends first.
     ///   - patience: how long each may take.
     private func outcome(
-        _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2), key: WriteKey? = nil,
+        _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2), clusters: (UInt64, UInt64) = (77, 77),
+        key: WriteKey? = nil,
         _ step: ScriptedBackend.Step = .rows([]), crowd: Int = 1, patience: Duration = .milliseconds(500)
     ) async throws -> (report: ShardReport?, error: SearchError?, written: [Int]) {
         let backends = [
-            Self.table("n1", timeline: timelines.0, step), Self.table("n2", timeline: timelines.1, step),
+            Self.table("n1", timeline: timelines.0, of: clusters.0, step),
+            Self.table("n2", timeline: timelines.1, of: clusters.1, step),
         ]
         let slice = PoolMachine.Configuration(minSize: 1, maxSize: 2, maxWaiting: 10)
         var answer: Result<WriteAnswer, SearchError>?
@@ -147,6 +152,22 @@ import Testing
         _ = try await outcome(fence)
         let told = fence.state.withLock(\.systemIdentifiers)
         #expect(!told.isEmpty && told.allSatisfy { $0 == 77 })
+    }
+
+    /// As many servers are of it, and it may be the first that says what it is.
+    @Test func aStrangerAmongTheMembersLocksNothingWhereTheSourceKnowsTheCluster() async throws {
+        for clusters: (UInt64, UInt64) in [(9, 77), (77, 9)] {
+            let (leader, timelines): (String, (UInt32, UInt32)) =
+                clusters.0 == 9 ? ("n2", (900, 2)) : ("n1", (2, 900))
+            let fence = ScriptedFence(.init(leader: Self.place(leader), cluster: 77))
+            let end = try await outcome(fence, timelines: timelines, clusters: clusters)
+            #expect(end.report?.outcome == .committed && end.report?.replica == leader)
+        }
+        // Named or not.
+        let fence = ScriptedFence(.init(leader: Self.place("n1"), cluster: 77))
+        let end = try await outcome(fence, timelines: (900, 2), clusters: (9, 77))
+        #expect(end.error?.code == .unavailable && end.written == [0, 0])
+        #expect(fence.state.withLock(\.refusals).contains(.otherCluster))
     }
 
     /// Its server is a primary and is named; a later timeline was seen elsewhere.

@@ -101,7 +101,7 @@ extension SearchLane {
         hasten(replica.backend)
         // Taken now: while a connection is waited for, another configuration may give its place to another shard.
         let servers = topology.shards[place]
-        let (choice, systemIdentifier) = servers.primary(namedAs: number)
+        let (choice, systemIdentifier) = servers.primary(namedAs: number, of: fence.systemIdentifier)
         guard case .found(_, let timeline) = choice else {
             if choice == .none(.otherCluster) { throw refused(.otherCluster) }
             throw refused(verdict == .refused(.timelineBack) ? .timelineBack : .notPrimary)

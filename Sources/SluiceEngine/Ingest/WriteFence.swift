@@ -8,6 +8,8 @@ public protocol WriteFence: Sendable {
     func verdict(now: Instant) -> ShardTopology.Verdict
     /// Who is named leader, whether or not that may be written to.
     var named: MemberPlace? { get }
+    /// Of which cluster the shard is; nil while it does not know that.
+    var systemIdentifier: UInt64? { get }
     /// Why this server, which says that it is the primary on this timeline, may not be written to; nil if it may.
     /// - Parameter systemIdentifier: the cluster's, by its own word; nil if it does not say it.
     func refusal(
@@ -39,7 +41,7 @@ struct FencedPlace: Sendable {
     /// Also if another server has said meanwhile that it was promoted, and the source does not know yet.
     func refusal(on timeline: UInt32, now: Instant) -> WriteRefusal? {
         fence.refusal(of: place, on: timeline, systemIdentifier: systemIdentifier, now: now)
-            ?? (timeline < servers.latestTimeline ? .timelineBack : nil)
+            ?? (timeline < servers.latestTimeline(of: systemIdentifier) ? .timelineBack : nil)
     }
 
     func check(on timeline: UInt32, now: Instant) throws(BackendFailure) {

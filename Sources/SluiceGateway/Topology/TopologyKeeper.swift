@@ -160,6 +160,7 @@ private struct ShardFence: WriteFence {
     }
 
     var named: MemberPlace? { keeper.watch(shard)?.named }
+    var systemIdentifier: UInt64? { keeper.watch(shard)?.systemIdentifier }
 
     func refusal(
         of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
