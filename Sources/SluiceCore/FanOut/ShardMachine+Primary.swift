@@ -6,6 +6,10 @@ extension ShardMachine {
         replicas[replica].asked = report.asked
         replicas[replica].isSilent = false
         if replicas[replica].role != report.role { replicas[replica].timeline = nil }
+        if let known = replicas[replica].incarnation, let said = report.incarnation, said != known {
+            // Another server, or the same one made anew: it has to say again what it is.
+            (replicas[replica].timeline, replicas[replica].systemIdentifier) = (nil, nil)
+        }
         replicas[replica].role = report.role
         replicas[replica].timeline = report.timeline ?? replicas[replica].timeline
         replicas[replica].incarnation = report.incarnation ?? replicas[replica].incarnation
@@ -127,7 +131,10 @@ extension ShardMachine {
         guard replicas[one].role == replicas[other].role, let incarnation = replicas[one].incarnation else {
             return false
         }
-        return incarnation == replicas[other].incarnation && replicas[one].timeline == replicas[other].timeline
+        guard incarnation == replicas[other].incarnation else { return false }
+        // A dial does not tell it.
+        guard let timeline = replicas[one].timeline, let another = replicas[other].timeline else { return true }
+        return timeline == another
     }
 
     private var reasonForNoPrimary: NoPrimary {
