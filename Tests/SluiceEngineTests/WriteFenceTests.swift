@@ -92,32 +92,25 @@ import Testing
     ///   - patience: how long each may take.
     private func outcome(
         _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2), clusters: (UInt64, UInt64) = (77, 77),
-        key: WriteKey? = nil,
-        _ step: ScriptedBackend.Step = .rows([]), crowd: Int = 1, patience: Duration = .milliseconds(500)
+        key: WriteKey? = nil, _ step: ScriptedBackend.Step = .rows([]), crowd: Int = 1,
+        patience: Duration = .milliseconds(500)
     ) async throws -> (report: ShardReport?, error: SearchError?, written: [Int]) {
         let backends = [
             Self.table("n1", timeline: timelines.0, of: clusters.0, step),
             Self.table("n2", timeline: timelines.1, of: clusters.1, step),
         ]
+        return try await outcome(fence, backends, key: key, crowd: crowd, patience: patience)
+    }
+
+    /// - Parameter meanwhile: what happens while they are under way.
+    private func outcome(
+        _ fence: ScriptedFence, _ backends: [ScriptedBackend], key: WriteKey? = nil, crowd: Int = 1,
+        patience: Duration, meanwhile: (SharedState, [ScriptedBackend]) async throws -> Void = { _, _ in }
+    ) async throws -> (report: ShardReport?, error: SearchError?, written: [Int]) {
         let slice = PoolMachine.Configuration(minSize: 1, maxSize: 2, maxWaiting: 10)
         var answer: Result<WriteAnswer, SearchError>?
         try await withLanes([backends], slices: [slice]) { lanes, shared in
-            let earlier = shared.topology
-            let catalogue = Catalogue(
-                shards: [
-                    .init(
-                        name: "s0",
-                        replicas: backends.enumerated().map {
-                            .init(name: $1.replicaName, backend: $0, member: Self.place($1.replicaName))
-                        })
-                ], collections: earlier.catalogue.numbered, after: earlier.catalogue)
-            await shared.serve(
-                Topology(
-                    after: earlier, catalogue: catalogue, backends: backends, shards: earlier.shards, cache: .init()),
-                configuration: .init(
-                    plans: PlanLimits(maximumK: 100), acquireTimeout: .seconds(5), connectTimeout: .seconds(5),
-                    maximumLegBytes: 1_000_000)
-            ) { _ in [.keep, .keep] }
+            await Self.serve(backends, shared.topology.shards, on: shared)
             shared.fences.replace(["s0": fence])
             await shared.lookAgain(at: "s0")
             let now = Instant(nanoseconds: Reactor.now())
@@ -129,6 +122,7 @@ import Testing
                     let ticket = try shared.arrived(.interactive, deadline: deadline, now: now)
                     group.addTask { await lanes[0].write(order, admittedBy: ticket).result }
                 }
+                try await meanwhile(shared, backends)
                 var ends: [Result<WriteAnswer, SearchError>] = []
                 for try await end in group { ends.append(end) }
                 return ends.first
@@ -139,6 +133,23 @@ import Testing
         case .success(let answer): return (answer.shards.first, nil, written)
         case .failure(let error): return (nil, error, written)
         }
+    }
+
+    /// The shard with these replicas, each a member.
+    private static func serve(_ backends: [ScriptedBackend], _ shards: [ShardState], on shared: SharedState) async {
+        let earlier = shared.topology
+        let replicas = backends.enumerated().map {
+            Catalogue.Replica(name: $1.replicaName, backend: $0, member: place($1.replicaName))
+        }
+        let catalogue = Catalogue(
+            shards: [.init(name: "s0", replicas: replicas)], collections: earlier.catalogue.numbered,
+            after: earlier.catalogue)
+        await shared.serve(
+            Topology(after: earlier, catalogue: catalogue, backends: backends, shards: shards, cache: .init()),
+            configuration: .init(
+                plans: PlanLimits(maximumK: 100), acquireTimeout: .seconds(5), connectTimeout: .seconds(5),
+                maximumLegBytes: 1_000_000)
+        ) { _ in [.keep, .keep] }
     }
 
     @Test func theNamedLeaderIsWrittenToAlthoughAnotherClaimsToBePrimary() async throws {
@@ -258,6 +269,35 @@ import Testing
         #expect(end.report?.outcome == .unknown)
         #expect(end.report?.message?.contains("it was stopped") == true)
         #expect(end.written == [0, 1])
+    }
+
+    /// While the write waits for a row's lock another configuration comes, and then another server is promoted.
+    @Test func aPromotionIsSeenAfterAnotherConfigurationToo() async throws {
+        let timeline = Atomic(UInt32(1))
+        let promoted = ScriptedBackend(
+            replica: "n1",
+            facts: {
+                BackendFacts(
+                    role: .primary, timeline: timeline.load(ordering: .relaxed), systemIdentifier: 77,
+                    estimatedRows: [])
+            })
+        let backends = [promoted, Self.table("n2", timeline: 2, .hang)]
+        let end = try await outcome(
+            ScriptedFence(.init(leader: Self.place("n2"))), backends, patience: .seconds(600)
+        ) { shared, replicas in
+            await backends[1].hung()
+            let now = Instant(nanoseconds: Reactor.now())
+            let earlier = shared.topology
+            let state = ShardState(
+                after: try #require(earlier.shards.first), .init(), replicas: [.init(), .init()],
+                heirs: [.init(place: 0, hasSameCapacity: true), .init(place: 1, hasSameCapacity: true)],
+                latencyClasses: nil, now: now)
+            timeline.store(3, ordering: .relaxed)
+            await Self.serve(replicas, [state], on: shared)
+            await shared.lookAgain(at: "s0")
+        }
+        #expect(end.report?.outcome == .unknown)
+        #expect(end.report?.message?.contains("it was stopped") == true)
     }
 
     @Test func whatWasThereAlreadyBySuchALeadersJournalIsUnknown() async throws {

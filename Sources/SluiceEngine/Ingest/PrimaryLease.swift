@@ -116,7 +116,7 @@ extension SearchLane {
         let primary = PrimaryLease(
             lease: lease, shard: known.name, replica: replica.name, backend: replica.backend, timeline: timeline,
             fenced: FencedPlace(
-                fence: fence, place: leader, systemIdentifier: systemIdentifier, servers: servers))
+                fence: fence, place: leader, systemIdentifier: systemIdentifier, servers: servers, shared: shared))
         do throws(BackendFailure) { try primary.checkFence(now: executor.now()) } catch {
             giveBack(primary)
             throw error
