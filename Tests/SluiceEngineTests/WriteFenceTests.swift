@@ -249,10 +249,12 @@ import Testing
     }
 
     /// The deadline is far away, so a write that waits for it would end the test by its time.
-    @Test func aWriteDoesNotWaitForASourceThatHasBeenSilentForLong() async throws {
-        let fence = ScriptedFence(.init(leader: nil, absence: .silent))
+    @Test(arguments: [WriteRefusal.silent, .unheard])
+    func aWriteDoesNotWaitForASourceThatHasBeenSilentForLongOrWasNeverHeard(_ absence: WriteRefusal) async throws {
+        let fence = ScriptedFence(.init(leader: nil, absence: absence))
         let end = try await outcome(fence, patience: .seconds(600))
-        #expect(end.error?.code == .unavailable && end.error?.message.contains("silent") == true)
+        #expect(end.error?.code == .unavailable && end.error?.message.contains(absence.words) == true)
+        #expect(end.error?.message.contains("too many writes wait") == false)
         #expect(end.written == [0, 0])
     }
 
