@@ -1,6 +1,7 @@
 internal import Glibc
 internal import NIOCore
 internal import NIOHTTP1
+internal import NIOPosix
 internal import SluiceCore
 internal import SluiceHTTP
 internal import Synchronization
@@ -54,12 +55,14 @@ final class EtcdSession: Sendable {
         let (known, refusal) = state.withLock { ($0.token, $0.refusal) }
         if let known { return known }
         if let refusal, now < refusal.until { throw refusal.reason }
-        let password = try Self.password(credentials.passwordFile)
+        let password = try await Self.password(credentials.passwordFile)
         let body = ByteBuffer(bytes: EtcdAnswer.authentication(credentials.user, password))
         let answer = try await send(endpoint, "/v3/auth/authenticate", body, nil)
         let bytes = Array(answer.body.readableBytesView)
         guard answer.status == 200 else {
             let said = EtcdAnswer.refusal(answer.status, bytes)
+            // Of anything else the password is innocent, and another endpoint may take it.
+            guard [400, 401, 403].contains(answer.status) else { throw said }
             let reason = UnreadableAnswer("does not let the user \(MemberText.shown(credentials.user)) in: \(said)")
             state.withLock { $0.refusal = (reason, now.advanced(by: Self.pause)) }
             throw reason
@@ -82,18 +85,30 @@ final class EtcdSession: Sendable {
         }
     }
 
-    /// The first line of the file.
-    private static func password(_ path: String) throws(UnreadableAnswer) -> String {
+    /// The first line of the file, which is read on a thread that may wait for a disk.
+    private static func password(_ path: String) async throws(UnreadableAnswer) -> String {
+        let contents: Result<[UInt8], UnreadableAnswer>
+        do {
+            contents = try await NIOThreadPool.singleton.runIfActive {
+                Result { () throws(UnreadableAnswer) in try bytes(of: path) }
+            }
+        } catch {
+            throw UnreadableAnswer("password_file cannot be read: \(error)")
+        }
+        let line = try contents.get().prefix { $0 != 0x0A && $0 != 0x0D }
+        guard let password = String(validating: line, as: UTF8.self), !password.isEmpty else {
+            throw UnreadableAnswer("password_file has no password in its first line")
+        }
+        return password
+    }
+
+    private static func bytes(of path: String) throws(UnreadableAnswer) -> [UInt8] {
         guard let file = fopen(path, "r") else {
             throw UnreadableAnswer("password_file cannot be read: \(String(cString: strerror(errno)))")
         }
         defer { fclose(file) }
         var bytes = [UInt8](repeating: 0, count: mostPasswordBytes)
         let count = fread(&bytes, 1, bytes.count, file)
-        let line = bytes.prefix(count).prefix { $0 != 0x0A && $0 != 0x0D }
-        guard let password = String(validating: line, as: UTF8.self), !password.isEmpty else {
-            throw UnreadableAnswer("password_file has no password in its first line")
-        }
-        return password
+        return Array(bytes.prefix(count))
     }
 }

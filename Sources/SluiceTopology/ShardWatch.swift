@@ -28,6 +28,8 @@ package final class ShardWatch: Sendable {
         var refusals: [WriteRefusal: UInt64] = [:]
         /// What is wrong with the state file.
         var fileComplaint: String?
+        /// What was to be written down last could not be.
+        var isUnwritten = false
         /// What the log has said last.
         var logged: ShardTopology.Verdict?
         var loggedComplaints: [String] = []
@@ -109,6 +111,9 @@ package final class ShardWatch: Sendable {
 
     package var named: MemberPlace? { state.withLock(\.machine.named) }
 
+    /// Of which cluster the shard is; nil while it is not known.
+    package var systemIdentifier: UInt64? { state.withLock(\.machine.systemIdentifier) }
+
     /// As `ShardTopology.refusal`; what the server says of itself is taken note of.
     package func refusal(
         of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64? = nil, now: Instant
@@ -157,14 +162,15 @@ package final class ShardWatch: Sendable {
 
     /// A round has ended.
     func take(_ statements: [ShardTopology.Statement], silences: [ShardTopology.Silence], asked: Instant) {
-        let (change, lines) = state.withLock { state in
+        let (change, lines, isUnwritten) = state.withLock { state in
             let change = state.machine.observed(statements, silences: silences, asked: asked)
             state.ledger.roundEnded(statements, silences: silences, asked: asked)
             state.ledger.followed(leader: state.machine.leader, hasOtherPlaces: change.hasOtherPlaces)
-            return (change, news(&state))
+            return (change, news(&state), state.isUnwritten)
         }
         for line in lines { logger.log(level: line.level, "\(line.text)") }
-        if change.hasOtherPlaces || change.hasRisenTimeline || change.hasLearnedCluster { keep() }
+        // A disk that was full may have room by now.
+        if change.hasOtherPlaces || change.hasRisenTimeline || change.hasLearnedCluster || isUnwritten { keep() }
         // Whoever asks for the members from now on has the new ones.
         onRound(change.hasOtherPlaces)
         release()
@@ -206,8 +212,11 @@ package final class ShardWatch: Sendable {
         file.write(
             { self.memory },
             ended: { problem in
-                self.state.withLock { $0.fileComplaint = problem }
-                if let problem { self.logger.error("\(problem)") }
+                let isNews = self.state.withLock { state in
+                    defer { (state.fileComplaint, state.isUnwritten) = (problem, problem != nil) }
+                    return problem != state.fileComplaint
+                }
+                if let problem, isNews { self.logger.error("\(problem)") }
             })
     }
 

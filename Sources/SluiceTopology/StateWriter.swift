@@ -5,7 +5,7 @@ internal import Synchronization
 /// written while one is under way is one more, with what is known when its turn comes, however often that was asked.
 final class StateWriter: Sendable {
     private struct State {
-        /// What the file has, as far as this has written it.
+        /// What the file has, as far as this has written it; nil after a write that failed.
         var written: StateFile.Content?
         var isWriting = false
         /// After the one that is under way.
@@ -39,6 +39,7 @@ final class StateWriter: Sendable {
                     try file.write(content)
                     state.withLock { $0.written = content }
                 } catch {
+                    state.withLock { $0.written = nil }
                     problem = "\(error); a restart would not know timeline \(content.timeline)"
                 }
                 ended(problem)

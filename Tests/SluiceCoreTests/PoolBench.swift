@@ -82,6 +82,11 @@ struct PoolBench {
         pool.connectionLost(connection, now: now, using: &random)
     }
 
+    /// Somebody waits for this server, said some milliseconds after the clock.
+    mutating func awaitConnection(after milliseconds: Int64 = 0) {
+        pool.connectionAwaited(now: now.advanced(by: .milliseconds(milliseconds)), using: &random)
+    }
+
     mutating func maintain() -> PoolMachine.Actions { pool.maintenanceDue(now: now) }
 
     struct Refused: Error {}

@@ -35,6 +35,7 @@ final class ScriptedBackend: SearchBackend {
     private let lanesUp: Set<Int>?
     private let holds = Mutex<(begun: Int, waiting: [CheckedContinuation<Void, Never>])>((0, []))
     private let holdCount = AsyncStream.makeStream(of: Void.self)
+    private let hangs = AsyncStream.makeStream(of: Void.self)
     let seen = Mutex(Seen())
     /// What it says when it is asked what it is.
     private let facts: @Sendable () -> BackendFacts
@@ -73,6 +74,9 @@ final class ScriptedBackend: SearchBackend {
         var changes = holdCount.stream.makeAsyncIterator()
         while holds.withLock({ $0.begun < count }) { _ = await changes.next() }
     }
+
+    /// Returns when something hangs.
+    func hung() async { for await _ in hangs.stream { return } }
 
     func releaseOne() { holds.withLock { $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }?.resume() }
 
@@ -134,6 +138,7 @@ final class ScriptedBackend: SearchBackend {
         private func hang() async throws(BackendFailure) {
             let forever = AsyncStream.makeStream(of: Void.self)
             hanging.withLock { $0 = forever.continuation }
+            backend.hangs.continuation.yield()
             for await _ in forever.stream {}
             throw BackendFailure(.cancelled, detail: "scripted")
         }

@@ -17,6 +17,8 @@ import Testing
             /// How many more times the leader may be written to.
             var permits = Int.max
             var refusals: [WriteRefusal] = []
+            /// Of which cluster the shard is by the source.
+            var cluster: UInt64?
             /// Of the clusters that the servers said that they are of.
             var systemIdentifiers: [UInt64?] = []
         }
@@ -35,6 +37,7 @@ import Testing
         }
 
         var named: MemberPlace? { state.withLock(\.leader) }
+        var systemIdentifier: UInt64? { state.withLock(\.cluster) }
 
         func refusal(
             of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
@@ -56,12 +59,12 @@ import Testing
 
     /// What the table's description, a write, and the question for the log's position bring.
     private static func table(
-        _ name: String, timeline: UInt32, _ step: ScriptedBackend.Step
+        _ name: String, timeline: UInt32, of cluster: UInt64 = 77, _ step: ScriptedBackend.Step
     ) -> ScriptedBackend {
         ScriptedBackend(
             replica: name, step,
             facts: {
-                BackendFacts(role: .primary, timeline: timeline, systemIdentifier: 77, estimatedRows: [])
+                BackendFacts(role: .primary, timeline: timeline, systemIdentifier: cluster, estimatedRows: [])
             },
             runs: { commands throws(BackendFailure) in
                 switch commands.count {
@@ -88,31 +91,26 @@ import Testing
     ///   - crowd: so many writes; what is said is of the one that ends first.
     ///   - patience: how long each may take.
     private func outcome(
-        _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2), key: WriteKey? = nil,
-        _ step: ScriptedBackend.Step = .rows([]), crowd: Int = 1, patience: Duration = .milliseconds(500)
+        _ fence: ScriptedFence, timelines: (UInt32, UInt32) = (1, 2), clusters: (UInt64, UInt64) = (77, 77),
+        key: WriteKey? = nil, _ step: ScriptedBackend.Step = .rows([]), crowd: Int = 1,
+        patience: Duration = .milliseconds(500)
     ) async throws -> (report: ShardReport?, error: SearchError?, written: [Int]) {
         let backends = [
-            Self.table("n1", timeline: timelines.0, step), Self.table("n2", timeline: timelines.1, step),
+            Self.table("n1", timeline: timelines.0, of: clusters.0, step),
+            Self.table("n2", timeline: timelines.1, of: clusters.1, step),
         ]
+        return try await outcome(fence, backends, key: key, crowd: crowd, patience: patience)
+    }
+
+    /// - Parameter meanwhile: what happens while they are under way.
+    private func outcome(
+        _ fence: ScriptedFence, _ backends: [ScriptedBackend], key: WriteKey? = nil, crowd: Int = 1,
+        patience: Duration, meanwhile: (SharedState, [ScriptedBackend]) async throws -> Void = { _, _ in }
+    ) async throws -> (report: ShardReport?, error: SearchError?, written: [Int]) {
         let slice = PoolMachine.Configuration(minSize: 1, maxSize: 2, maxWaiting: 10)
         var answer: Result<WriteAnswer, SearchError>?
         try await withLanes([backends], slices: [slice]) { lanes, shared in
-            let earlier = shared.topology
-            let catalogue = Catalogue(
-                shards: [
-                    .init(
-                        name: "s0",
-                        replicas: backends.enumerated().map {
-                            .init(name: $1.replicaName, backend: $0, member: Self.place($1.replicaName))
-                        })
-                ], collections: earlier.catalogue.numbered, after: earlier.catalogue)
-            await shared.serve(
-                Topology(
-                    after: earlier, catalogue: catalogue, backends: backends, shards: earlier.shards, cache: .init()),
-                configuration: .init(
-                    plans: PlanLimits(maximumK: 100), acquireTimeout: .seconds(5), connectTimeout: .seconds(5),
-                    maximumLegBytes: 1_000_000)
-            ) { _ in [.keep, .keep] }
+            await Self.serve(backends, shared.topology.shards, on: shared)
             shared.fences.replace(["s0": fence])
             await shared.lookAgain(at: "s0")
             let now = Instant(nanoseconds: Reactor.now())
@@ -124,6 +122,7 @@ import Testing
                     let ticket = try shared.arrived(.interactive, deadline: deadline, now: now)
                     group.addTask { await lanes[0].write(order, admittedBy: ticket).result }
                 }
+                try await meanwhile(shared, backends)
                 var ends: [Result<WriteAnswer, SearchError>] = []
                 for try await end in group { ends.append(end) }
                 return ends.first
@@ -134,6 +133,23 @@ import Testing
         case .success(let answer): return (answer.shards.first, nil, written)
         case .failure(let error): return (nil, error, written)
         }
+    }
+
+    /// The shard with these replicas, each a member.
+    private static func serve(_ backends: [ScriptedBackend], _ shards: [ShardState], on shared: SharedState) async {
+        let earlier = shared.topology
+        let replicas = backends.enumerated().map {
+            Catalogue.Replica(name: $1.replicaName, backend: $0, member: place($1.replicaName))
+        }
+        let catalogue = Catalogue(
+            shards: [.init(name: "s0", replicas: replicas)], collections: earlier.catalogue.numbered,
+            after: earlier.catalogue)
+        await shared.serve(
+            Topology(after: earlier, catalogue: catalogue, backends: backends, shards: shards, cache: .init()),
+            configuration: .init(
+                plans: PlanLimits(maximumK: 100), acquireTimeout: .seconds(5), connectTimeout: .seconds(5),
+                maximumLegBytes: 1_000_000)
+        ) { _ in [.keep, .keep] }
     }
 
     @Test func theNamedLeaderIsWrittenToAlthoughAnotherClaimsToBePrimary() async throws {
@@ -147,6 +163,22 @@ import Testing
         _ = try await outcome(fence)
         let told = fence.state.withLock(\.systemIdentifiers)
         #expect(!told.isEmpty && told.allSatisfy { $0 == 77 })
+    }
+
+    /// As many servers are of it, and it may be the first that says what it is.
+    @Test func aStrangerAmongTheMembersLocksNothingWhereTheSourceKnowsTheCluster() async throws {
+        for clusters: (UInt64, UInt64) in [(9, 77), (77, 9)] {
+            let (leader, timelines): (String, (UInt32, UInt32)) =
+                clusters.0 == 9 ? ("n2", (900, 2)) : ("n1", (2, 900))
+            let fence = ScriptedFence(.init(leader: Self.place(leader), cluster: 77))
+            let end = try await outcome(fence, timelines: timelines, clusters: clusters)
+            #expect(end.report?.outcome == .committed && end.report?.replica == leader)
+        }
+        // Named or not.
+        let fence = ScriptedFence(.init(leader: Self.place("n1"), cluster: 77))
+        let end = try await outcome(fence, timelines: (900, 2), clusters: (9, 77))
+        #expect(end.error?.code == .unavailable && end.written == [0, 0])
+        #expect(fence.state.withLock(\.refusals).contains(.otherCluster))
     }
 
     /// Its server is a primary and is named; a later timeline was seen elsewhere.
@@ -217,10 +249,12 @@ import Testing
     }
 
     /// The deadline is far away, so a write that waits for it would end the test by its time.
-    @Test func aWriteDoesNotWaitForASourceThatHasBeenSilentForLong() async throws {
-        let fence = ScriptedFence(.init(leader: nil, absence: .silent))
+    @Test(arguments: [WriteRefusal.silent, .unheard])
+    func aWriteDoesNotWaitForASourceThatHasBeenSilentForLongOrWasNeverHeard(_ absence: WriteRefusal) async throws {
+        let fence = ScriptedFence(.init(leader: nil, absence: absence))
         let end = try await outcome(fence, patience: .seconds(600))
-        #expect(end.error?.code == .unavailable && end.error?.message.contains("silent") == true)
+        #expect(end.error?.code == .unavailable && end.error?.message.contains(absence.words) == true)
+        #expect(end.error?.message.contains("too many writes wait") == false)
         #expect(end.written == [0, 0])
     }
 
@@ -237,6 +271,35 @@ import Testing
         #expect(end.report?.outcome == .unknown)
         #expect(end.report?.message?.contains("it was stopped") == true)
         #expect(end.written == [0, 1])
+    }
+
+    /// While the write waits for a row's lock another configuration comes, and then another server is promoted.
+    @Test func aPromotionIsSeenAfterAnotherConfigurationToo() async throws {
+        let timeline = Atomic(UInt32(1))
+        let promoted = ScriptedBackend(
+            replica: "n1",
+            facts: {
+                BackendFacts(
+                    role: .primary, timeline: timeline.load(ordering: .relaxed), systemIdentifier: 77,
+                    estimatedRows: [])
+            })
+        let backends = [promoted, Self.table("n2", timeline: 2, .hang)]
+        let end = try await outcome(
+            ScriptedFence(.init(leader: Self.place("n2"))), backends, patience: .seconds(600)
+        ) { shared, replicas in
+            await backends[1].hung()
+            let now = Instant(nanoseconds: Reactor.now())
+            let earlier = shared.topology
+            let state = ShardState(
+                after: try #require(earlier.shards.first), .init(), replicas: [.init(), .init()],
+                heirs: [.init(place: 0, hasSameCapacity: true), .init(place: 1, hasSameCapacity: true)],
+                latencyClasses: nil, now: now)
+            timeline.store(3, ordering: .relaxed)
+            await Self.serve(replicas, [state], on: shared)
+            await shared.lookAgain(at: "s0")
+        }
+        #expect(end.report?.outcome == .unknown)
+        #expect(end.report?.message?.contains("it was stopped") == true)
     }
 
     @Test func whatWasThereAlreadyBySuchALeadersJournalIsUnknown() async throws {

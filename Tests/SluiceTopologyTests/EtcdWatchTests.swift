@@ -176,4 +176,26 @@ import Testing
             #expect(followed.report.verdict == .refused(.unheard))
         }
     }
+
+    /// The clock stands still, as above: an etcd that has no leader of its own cannot look at passwords.
+    @Test func whatIsWrongWithEtcdIsNoWrongPassword() async throws {
+        let asked = Mutex(0)
+        try await withPassword { request in
+            switch request.path {
+            case "/v3/auth/authenticate":
+                let isFirst = asked.withLock { asked in
+                    asked += 1
+                    return asked == 1
+                }
+                return isFirst ? .text(503, "{}") : .text(200, #"{"header":{},"token":"token.1"}"#)
+            case "/v3/watch": return .lines([], ends: false)
+            default: return .text(200, AnswerTests.range(5, ShardWatchTests.keys(leader: "n1", timeline: 1)))
+            }
+        } _: { _, settings in
+            let followed = Followed(settings, now: { Instant(nanoseconds: 0) })
+            defer { followed.task.cancel() }
+            await followed.wait { $0.verdict == .writable(Self.n1) }
+            #expect(asked.withLock { $0 } == 2)
+        }
+    }
 }

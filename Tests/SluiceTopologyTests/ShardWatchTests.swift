@@ -237,6 +237,23 @@ import Testing
         }
     }
 
+    /// Nothing changes any more when there is room for it.
+    @Test func aStateFileThatCouldNotBeWrittenIsWrittenLater() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "watch-\(UUID())")
+        let path = folder.appending(path: "s0.json").path
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try await Self.with([{ _ in .text(200, Self.cluster(leader: "n2", timeline: 7)) }]) { servers in
+            var settings = try Self.settings(servers)
+            settings.stateFile = path
+            let followed = Followed(settings)
+            defer { followed.task.cancel() }
+            await followed.wait { $0.complaints.contains { $0.contains("would not know timeline 7") } }
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+            await followed.wait { $0.complaints.isEmpty }
+            #expect(try StateFile(path: path, shard: "s0").read()?.timeline == 7)
+        }
+    }
+
     // MARK: etcd
 
     static func etcd(_ server: ScriptedServer, interval: Duration) throws -> TopologySettings {

@@ -6,6 +6,10 @@ extension ShardMachine {
         replicas[replica].asked = report.asked
         replicas[replica].isSilent = false
         if replicas[replica].role != report.role { replicas[replica].timeline = nil }
+        if let known = replicas[replica].incarnation, let said = report.incarnation, said != known {
+            // Another server, or the same one made anew: it has to say again what it is.
+            (replicas[replica].timeline, replicas[replica].systemIdentifier) = (nil, nil)
+        }
         replicas[replica].role = report.role
         replicas[replica].timeline = report.timeline ?? replicas[replica].timeline
         replicas[replica].incarnation = report.incarnation ?? replicas[replica].incarnation
@@ -28,17 +32,28 @@ extension ShardMachine {
     }
 
     /// Where the shard can be written to if something else says which replica is the leader: there, if its server says
-    /// that it is a primary and no other was seen on a later timeline. Others may say that they are it.
-    public func primary(namedAs replica: Int) -> PrimaryChoice {
+    /// that it is a primary and no other of its cluster was seen on a later timeline. Others may say that they are it.
+    /// - Parameter known: which cluster the shard's is by the same word, whatever most servers are of; nil if it says
+    ///   nothing of that.
+    public func primary(namedAs replica: Int, of known: UInt64? = nil) -> PrimaryChoice {
         guard replicas.indices.contains(replica), replicas[replica].isReachable else { return .none(.unreachable) }
         switch replicas[replica].role {
         case .standby: return .none(.onlyStandbys)
         case .unknown: return .none(.unknown)
-        case .primary where isOfAnotherCluster(replica): return .none(.otherCluster)
+        case .primary where isStranger(replica, to: known ?? systemIdentifier): return .none(.otherCluster)
         case .primary:
             guard let timeline = replicas[replica].timeline else { return .none(.unknown) }
-            return timeline < latestTimeline ? .none(.demoted) : .found(replica: replica, timeline: timeline)
+            let latest = latestTimeline(of: replicas[replica].systemIdentifier)
+            return timeline < latest ? .none(.demoted) : .found(replica: replica, timeline: timeline)
         }
+    }
+
+    /// The highest that a primary of this cluster was seen on; of one that is not most servers', only what those say
+    /// that say now that they are primaries.
+    public func latestTimeline(of cluster: UInt64?) -> UInt32 {
+        guard let cluster, let systemIdentifier, cluster != systemIdentifier else { return latestTimeline }
+        let primaries = replicas.filter { $0.role == .primary && $0.systemIdentifier == cluster }
+        return primaries.compactMap(\.timeline).max() ?? 0
     }
 
     public var isInConflict: Bool { if case .conflict = primary { true } else { false } }
@@ -87,9 +102,12 @@ extension ShardMachine {
 
     /// Its server says that it is of another cluster than most: somebody else's, or one that was restored apart.
     public func isOfAnotherCluster(_ replica: Int) -> Bool {
-        guard replicas.indices.contains(replica), let said = replicas[replica].systemIdentifier, let systemIdentifier
-        else { return false }
-        return said != systemIdentifier
+        replicas.indices.contains(replica) && isStranger(replica, to: systemIdentifier)
+    }
+
+    private func isStranger(_ replica: Int, to cluster: UInt64?) -> Bool {
+        guard let said = replicas[replica].systemIdentifier, let cluster else { return false }
+        return said != cluster
     }
 
     /// What it says of its cluster; nil if it has not said it.
@@ -113,7 +131,10 @@ extension ShardMachine {
         guard replicas[one].role == replicas[other].role, let incarnation = replicas[one].incarnation else {
             return false
         }
-        return incarnation == replicas[other].incarnation && replicas[one].timeline == replicas[other].timeline
+        guard incarnation == replicas[other].incarnation else { return false }
+        // A dial does not tell it.
+        guard let timeline = replicas[one].timeline, let another = replicas[other].timeline else { return true }
+        return timeline == another
     }
 
     private var reasonForNoPrimary: NoPrimary {

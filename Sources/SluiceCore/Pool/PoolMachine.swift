@@ -28,6 +28,8 @@ public struct PoolMachine: Sendable {
     var failedRounds = 0
     /// Not before this instant is dialled again; nil: no pause.
     var redialAt: Instant?
+    /// That pause was cut short, as somebody waits.
+    private var isRedialCut = false
     /// No idle connection is due for closing before this: exact after maintenance, else early rather than late.
     var nextExpiry = Instant.distantFuture
     /// How long a lease lasts, a moving average over about 8 of them, in nanoseconds.
@@ -138,10 +140,12 @@ public struct PoolMachine: Sendable {
     }
 
     /// Somebody waits for this very server, and no other will do: a pause that has grown while the server was away is
-    /// cut to its shortest. To be said again while it is waited for, as the next failure makes another long one.
-    public mutating func connectionAwaited(now: Instant) {
-        guard let pause = redialAt, !isUp else { return }
-        redialAt = min(pause, now.advanced(by: configuration.redial.base))
+    /// cut to one as after a second failure. To be said again while it is waited for, as the next failure makes another
+    /// long one; each is cut once.
+    public mutating func connectionAwaited(now: Instant, using generator: inout some RandomNumberGenerator) {
+        guard let pause = redialAt, !isRedialCut, !isUp else { return }
+        isRedialCut = true
+        redialAt = min(pause, now.advanced(by: configuration.redial.delay(attempt: 1, using: &generator)))
     }
 
     /// A connection that was told to close is gone from the server, so its place is free. Ignored for any other.
@@ -215,6 +219,7 @@ public struct PoolMachine: Sendable {
         lastDialFailed = true
         guard mode == .serving, redialAt == nil else { return }
         redialAt = now.advanced(by: configuration.redial.delay(attempt: failedRounds, using: &generator))
+        isRedialCut = false
         failedRounds = min(failedRounds + 1, 62)
     }
 }

@@ -196,11 +196,13 @@ public struct ShardTopology: Sendable {
     /// Who may be written to.
     public func verdict(now: Instant) -> Verdict {
         guard let heard else { return .refused(.unheard) }
-        guard case .leader(let leader) = claim else {
-            if case .refused(let refusal) = claim { return .refused(refusal) }
-            return .refused(.noLeader)
-        }
+        // Why nobody could be written to then says nothing of now, either.
         guard heard.duration(to: now) <= configuration.leaderLease else { return .refused(.silent) }
+        let leader: MemberPlace
+        switch claim {
+        case .leader(let place): leader = place
+        case .refused(let refusal): return .refused(refusal)
+        }
         if let timeline = timeline(of: leader), timeline < highestTimeline { return .refused(.timelineBack) }
         if configuration.requiresSynchronousStandby, isSynchronous != false, !hasSynchronousStandby {
             return .refused(.noSynchronousStandby)

@@ -25,19 +25,26 @@ extension SearchLane {
     /// Finds the shard's primary, looking again if none is known, and waits for a connection to it.
     ///
     /// Where a source of topology names nobody, only so many wait. Where it has been silent for longer than its lease,
-    /// nobody does: another gateway may hear it.
+    /// nobody does, and for a moment only where it was never heard: another gateway may hear it.
     /// - Throws: `notServing` if two servers claim to be the primary: neither is written to.
     func leasePrimary(_ shard: String, until limit: Instant) async throws(BackendFailure) -> PrimaryLease {
         var pause = Duration.milliseconds(50)
         var isWaiting = false
+        /// Until when a source is waited for that was never heard.
+        var firstWord: Instant?
         defer { if isWaiting { shared.leaderWaits.end(shard) } }
         while true {
             do throws(BackendFailure) {
                 return try await leasePrimaryOnce(shard, until: limit)
             } catch {
                 let now = executor.now()
+                var end = limit
+                if error.fencedBy == .unheard {
+                    end = min(limit, firstWord ?? now.advanced(by: .seconds(1)))
+                    firstWord = end
+                }
                 guard error.reason == .unreachable || error.reason == .connectionLost,
-                    error.fencedBy != .silent, now.advanced(by: pause) < limit, !Task.isCancelled
+                    error.fencedBy != .silent, now.advanced(by: pause) < end, !Task.isCancelled
                 else { throw error }
                 if error.isUnsent, !isWaiting {
                     guard shared.leaderWaits.begin(shard, most: shared.admission.limit / 2) else {
@@ -99,7 +106,9 @@ extension SearchLane {
         guard let number = known.replicas.firstIndex(where: { $0.member == leader }) else { throw refused(.notPrimary) }
         let replica = known.replicas[number]
         hasten(replica.backend)
-        let (choice, systemIdentifier) = topology.shards[place].primary(namedAs: number)
+        // Taken now: while a connection is waited for, another configuration may give its place to another shard.
+        let servers = topology.shards[place]
+        let (choice, systemIdentifier) = servers.primary(namedAs: number, of: fence.systemIdentifier)
         guard case .found(_, let timeline) = choice else {
             if choice == .none(.otherCluster) { throw refused(.otherCluster) }
             throw refused(verdict == .refused(.timelineBack) ? .timelineBack : .notPrimary)
@@ -114,7 +123,7 @@ extension SearchLane {
         let primary = PrimaryLease(
             lease: lease, shard: known.name, replica: replica.name, backend: replica.backend, timeline: timeline,
             fenced: FencedPlace(
-                fence: fence, place: leader, systemIdentifier: systemIdentifier, servers: topology.shards[place]))
+                fence: fence, place: leader, systemIdentifier: systemIdentifier, servers: servers, shared: shared))
         do throws(BackendFailure) { try primary.checkFence(now: executor.now()) } catch {
             giveBack(primary)
             throw error

@@ -8,6 +8,8 @@ public protocol WriteFence: Sendable {
     func verdict(now: Instant) -> ShardTopology.Verdict
     /// Who is named leader, whether or not that may be written to.
     var named: MemberPlace? { get }
+    /// Of which cluster the shard is; nil while it does not know that.
+    var systemIdentifier: UInt64? { get }
     /// Why this server, which says that it is the primary on this timeline, may not be written to; nil if it may.
     /// - Parameter systemIdentifier: the cluster's, by its own word; nil if it does not say it.
     func refusal(
@@ -34,12 +36,19 @@ struct FencedPlace: Sendable {
     let place: MemberPlace
     /// Of the cluster that its server says that it is of.
     let systemIdentifier: UInt64?
+    /// The shard's, as it was served when this was asked for first.
     let servers: ShardState
+    let shared: SharedState
 
     /// Also if another server has said meanwhile that it was promoted, and the source does not know yet.
     func refusal(on timeline: UInt32, now: Instant) -> WriteRefusal? {
-        fence.refusal(of: place, on: timeline, systemIdentifier: systemIdentifier, now: now)
-            ?? (timeline < servers.latestTimeline ? .timelineBack : nil)
+        if let refusal = fence.refusal(of: place, on: timeline, systemIdentifier: systemIdentifier, now: now) {
+            return refusal
+        }
+        // Those of another configuration that has come meanwhile, too: from then on servers tell only them.
+        let successors = shared.topology.shards.first { $0.name == servers.name }
+        let latest = [servers, successors].compactMap { $0?.latestTimeline(of: systemIdentifier) }
+        return latest.contains { timeline < $0 } ? .timelineBack : nil
     }
 
     func check(on timeline: UInt32, now: Instant) throws(BackendFailure) {

@@ -396,7 +396,7 @@ extension SearchLane {
     /// A write waits for this server, and no other will do: it is dialled soon, however long it has been away.
     func hasten(_ backend: Int) {
         guard backends.indices.contains(backend) else { return }
-        backends[backend].machine.connectionAwaited(now: executor.now())
+        backends[backend].machine.connectionAwaited(now: executor.now(), using: &random)
         armMaintenance(backend)
     }
 

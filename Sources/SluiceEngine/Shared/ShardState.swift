@@ -140,12 +140,17 @@ public final class ShardState: Sendable {
     public var primary: PrimaryChoice { state.withLock { $0.machine.primary } }
 
     /// The same where something else says which replica is the leader, and the cluster that this one says it is of.
-    func primary(namedAs replica: Int) -> (choice: PrimaryChoice, systemIdentifier: UInt64?) {
-        state.withLock { ($0.machine.primary(namedAs: replica), $0.machine.systemIdentifier(of: replica)) }
+    /// - Parameter known: which cluster the shard's is by the same word, if it says that.
+    func primary(
+        namedAs replica: Int, of known: UInt64?
+    ) -> (choice: PrimaryChoice, systemIdentifier: UInt64?) {
+        state.withLock {
+            ($0.machine.primary(namedAs: replica, of: known), $0.machine.systemIdentifier(of: replica))
+        }
     }
 
-    /// The highest that a server which said that it is a primary was ever on.
-    var latestTimeline: UInt32 { state.withLock { $0.machine.latestTimeline } }
+    /// The highest that a server of this cluster was on which said that it is a primary.
+    func latestTimeline(of cluster: UInt64?) -> UInt32 { state.withLock { $0.machine.latestTimeline(of: cluster) } }
 
     /// A copy of what is known, for reports.
     public var snapshot: ShardMachine { state.withLock { $0.machine } }

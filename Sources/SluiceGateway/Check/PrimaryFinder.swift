@@ -50,8 +50,34 @@ struct PrimaryFinder: Sendable {
             shard.replicas.removeAll { $0.member != leader }
             var primary = try await find(among: shard)
             primary.leader = leader
+            try await judge(primary, named: leader, of: shard.name)
             return primary
         }
+    }
+
+    /// What is named may be a name only: by its server's own word it may be left behind, or of another cluster.
+    private func judge(_ primary: Primary, named leader: MemberPlace, of shard: String) async throws(Missing) {
+        let words: ServerState
+        do throws(PostgresFailure) {
+            let limit = Instant(nanoseconds: Reactor.now()).advanced(by: config.pool.connectTimeout)
+            words = try await primary.connection.inspect([], deadline: limit.nanoseconds)
+        } catch {
+            throw Missing(
+                isUnreachable: true,
+                messages: primary.messages + [
+                    "\(primary.replica.name) was reached, and does not say what it is: \(error)"
+                ]
+            )
+        }
+        // A standby, by now, has no timeline of its own.
+        let refusal: WriteRefusal? =
+            if let timeline = words.timeline {
+                fences[shard]?.refusal(
+                    of: leader, on: timeline, systemIdentifier: words.systemIdentifier,
+                    now: Instant(nanoseconds: Reactor.now()))
+            } else { .notPrimary }
+        guard let refusal else { return }
+        throw Missing(isUnreachable: false, messages: primary.messages + ["nothing is written: \(refusal.words)"])
     }
 
     private func find(among shard: GatewayConfig.Shard) async throws(Missing) -> Primary {

@@ -51,19 +51,23 @@ package final class TopologyKeeper: Sendable {
         let wanted = Dictionary(
             config.shards.compactMap { shard in shard.source.map { (shard.name, $0.settings) } },
             uniquingKeysWith: { first, _ in first })
-        return state.withLock { state in
-            var prospect = Prospect()
-            for (name, settings) in wanted {
-                if let follower = state.followers[name], follower.watch.settings == settings {
-                    prospect.followers[name] = follower
-                    continue
-                }
-                let watch = watch(name, settings, after: state.memory(of: name))
-                prospect.followers[name] = Follower(watch: watch, task: Task { await watch.run() })
-                prospect.fresh.insert(name)
+        let known = state.withLock { state in
+            wanted.keys.reduce(into: [String: (follower: Follower?, memory: StateFile.Content?)]()) { known, name in
+                known[name] = (state.followers[name], state.memory(of: name))
             }
-            return prospect
         }
+        // A new one reads its state file: not while every write waits for the lock.
+        var prospect = Prospect()
+        for (name, settings) in wanted {
+            if let follower = known[name]?.follower, follower.watch.settings == settings {
+                prospect.followers[name] = follower
+                continue
+            }
+            let watch = watch(name, settings, after: known[name]?.memory)
+            prospect.followers[name] = Follower(watch: watch, task: Task { await watch.run() })
+            prospect.fresh.insert(name)
+        }
+        return prospect
     }
 
     /// Ends what followed until now and is not part of it.
@@ -160,6 +164,7 @@ private struct ShardFence: WriteFence {
     }
 
     var named: MemberPlace? { keeper.watch(shard)?.named }
+    var systemIdentifier: UInt64? { keeper.watch(shard)?.systemIdentifier }
 
     func refusal(
         of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant

@@ -83,6 +83,29 @@ import Testing
         #expect(addressed.stalenessBound(of: 1, now: now) == .zero)
     }
 
+    /// A dial brings its role and when it was started.
+    @Test func aServerThatWasStartedAnewHasToSayAgainWhatItIs() {
+        var shard = shard([.init()])
+        var report = primary(3, at: 1, incarnation: 7)
+        report.systemIdentifier = 77
+        shard.roleProbed(0, report)
+        shard.roleProbed(0, primary(nil, at: 2, incarnation: 7))
+        #expect(shard.primary == .found(replica: 0, timeline: 3) && shard.systemIdentifier(of: 0) == 77)
+        shard.roleProbed(0, primary(nil, at: 3, incarnation: 8))
+        #expect(shard.primary == .none(.unknown) && shard.primary(namedAs: 0) == .none(.unknown))
+        #expect(shard.systemIdentifier(of: 0) == nil)
+        shard.roleProbed(0, primary(3, at: 4, incarnation: 8))
+        #expect(shard.primary == .found(replica: 0, timeline: 3))
+    }
+
+    /// Dialled by both addresses, and asked by one of them.
+    @Test func oneServerUnderTwoNamesIsNoConflictWhileOneHasNotSaidItsTimeline() {
+        var shard = shard()
+        for replica in [0, 1] { shard.roleProbed(replica, primary(nil, at: 1, incarnation: 7)) }
+        #expect(shard.roleProbed(0, primary(1, at: 2, incarnation: 7)) == nil)
+        #expect(shard.primary == .found(replica: 0, timeline: 1))
+    }
+
     @Test func whatWasSaidBeforeIsNotBelievedAfterwards() {
         var shard = shard()
         shard.roleProbed(0, standby(at: 10))

@@ -65,6 +65,20 @@ import Testing
         #expect(shard.primary == .found(replica: 0, timeline: 1))
     }
 
+    /// The stranger was heard first, or is of what most are of.
+    @Test func whereSomethingElseNamesTheClusterTheOthersDoNotDecide() {
+        var shard = Self.shard(3)
+        shard.roleProbed(2, Self.report(.primary, 900, of: 9, at: 1))
+        shard.roleProbed(0, Self.report(.primary, 3, of: 7, at: 2))
+        #expect(shard.primary(namedAs: 0) == .none(.otherCluster))
+        #expect(shard.primary(namedAs: 0, of: 7) == .found(replica: 0, timeline: 3))
+        #expect(shard.primary(namedAs: 2, of: 7) == .none(.otherCluster))
+        #expect(shard.latestTimeline(of: 7) == 3 && shard.latestTimeline(of: 9) == 900)
+        // Of its own cluster another was promoted.
+        shard.roleProbed(1, Self.report(.primary, 4, of: 7, at: 3))
+        #expect(shard.primary(namedAs: 0, of: 7) == .none(.demoted))
+    }
+
     /// Nobody says it: as it was before.
     @Test func withoutIdentifiersTheHighestTimelineCounts() {
         var shard = Self.shard(2)

@@ -50,6 +50,13 @@ import Testing
         #expect(verdict(6_000) == .writable(Self.place("n1")))
     }
 
+    /// It may have another by now, and whoever hears it knows.
+    @Test mutating func thatThereIsNoLeaderHoldsForTheLeaseToo() {
+        hear(Self.report(leader: nil, ["n1": 1, "n2": 1]), at: 0)
+        #expect(verdict(3_000) == .refused(.noLeader))
+        #expect(verdict(3_001) == .refused(.silent))
+    }
+
     @Test mutating func aFailoverMovesTheWritesAndTheOldLeaderIsFenced() {
         hear(Self.report(leader: "n1", ["n1": 1, "n2": 1]), at: 0)
         hear(Self.report(leader: nil, ["n1": 1, "n2": 1]), at: 1_000)

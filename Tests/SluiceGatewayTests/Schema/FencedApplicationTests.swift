@@ -10,6 +10,7 @@ import Testing
 
         func verdict(now: Instant) -> ShardTopology.Verdict { word }
         var named: MemberPlace? { nil }
+        var systemIdentifier: UInt64? { nil }
         func refusal(
             of place: MemberPlace, on timeline: UInt32, systemIdentifier: UInt64?, now: Instant
         ) -> WriteRefusal? { .notLeader }
