@@ -77,10 +77,8 @@ struct ReshardRun {
             var problem = error
             ahead?.task.cancel()
             if machine.mayLiftOldFence {
-                do throws(ReshardProblem) { try await liftOldFence() } catch {
+                do throws(ReshardProblem) { try await connector.lowerOldFence(layout) } catch {
                     problem.messages += error.messages
-                    problem.messages.append(
-                        "writes to \(layout.collection) may still be refused: run it again, or with --abort")
                 }
             }
             if machine.record.phase == .switchOver {
@@ -118,7 +116,7 @@ struct ReshardRun {
                 run.machine.touchedCompared(differences, now: run.now)
             }
         case .liftOldFence:
-            try await liftOldFence()
+            try await connector.lowerOldFence(layout)
             fencedAt = nil
             machine.oldFenceLifted()
         case .pause(let pause):
@@ -304,27 +302,9 @@ struct ReshardRun {
     private mutating func giveUpFence() async throws(ReshardProblem) {
         machine.ranOutOfTime()
         // Writers wait: what is slow comes after them.
-        try await liftOldFence()
+        try await connector.lowerOldFence(layout)
         for site in sources + targets { await site.connection.close() }
         (sources, targets) = try await desk.connect(layout, connector, report)
-    }
-
-    /// On connections of its own, and even if the move's task has been cancelled.
-    private func liftOldFence() async throws(ReshardProblem) {
-        let (connector, layout) = (connector, layout)
-        let lifting = Task { () async -> ReshardProblem? in
-            do throws(ReshardProblem) {
-                let sites = try await connector.primaries(of: layout.old.shards)
-                try await ReshardRun.all(sites) { site async throws(ReshardProblem) in
-                    try await site.changeLocking([ReshardStatements.lowerFence(on: layout.old.quoted)])
-                }
-                for site in sites { await site.connection.close() }
-                return nil
-            } catch {
-                return error
-            }
-        }
-        if let problem = await lifting.value { throw problem }
     }
 
     // MARK: The switch
