@@ -310,14 +310,7 @@ struct ReshardRun {
     // MARK: The switch
 
     private func switchOver() async throws(ReshardProblem) {
-        if fencedAt == nil {
-            // Another process has fenced the old tables; a failover since then may have lost that.
-            for site in sources {
-                try await site.changeLocking([ReshardStatements.raiseFence(on: layout.old.quoted)])
-            }
-            var round: ReshardMachine.Round
-            repeat { round = try await self.round(.distantFuture) } while !round.ids.isEmpty || round.waiting > 0
-        }
+        if fencedAt == nil { try await fenceAgain() }
         let others = targets.filter { target in !sources.contains { $0.shard == target.shard } }
         for site in sources + others {
             try connector.checkLeader(site)
@@ -325,11 +318,22 @@ struct ReshardRun {
         }
     }
 
-    private func liftNewFence() async throws(ReshardProblem) {
-        let table = layout.new.quoted
-        try await Self.all(targets) { site async throws(ReshardProblem) in
-            try await site.changeLocking([ReshardStatements.lowerFence(on: table)])
+    /// Another process has fenced the old tables; a failover since then may have lost that.
+    private func fenceAgain() async throws(ReshardProblem) {
+        for site in sources {
+            try await site.changeLocking([ReshardStatements.raiseFence(on: layout.old.quoted)])
         }
+        // Where the new tables take writes already, what the log has still, or again, is older than those.
+        for site in targets
+        where try await site.value(ReshardStatements.isFenced, [layout.new.quoted]) != "t" { return }
+        var round: ReshardMachine.Round
+        repeat { round = try await self.round(.distantFuture) } while !round.ids.isEmpty || round.waiting > 0
+    }
+
+    private func liftNewFence() async throws(ReshardProblem) {
+        let (side, table) = (layout.new, layout.new.quoted)
+        // Another process may have come further than its record says.
+        try await Self.all(targets) { site async throws(ReshardProblem) in try await site.lowerFence(on: side) }
         // A trigger that is off does no harm, but a load that replaces the table refuses to lose it.
         for site in targets {
             try? await site.changeLocking(

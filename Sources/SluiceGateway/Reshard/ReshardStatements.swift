@@ -99,6 +99,12 @@ package struct ReshardStatements: Sendable {
         AND t.tgname IN ('\(fenceTrigger)', '\(logTrigger)', '\(truncateTrigger)')
         """
 
+    /// A table refuses writes.
+    static let isFenced = """
+        SELECT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass($1)
+        AND t.tgname = '\(fenceTrigger)' AND t.tgenabled <> 'D')
+        """
+
     /// Makes what notes every change, and the fence, which is down.
     /// - Parameter there: the triggers that the table has already.
     package func prepareOld(there: Set<String>) -> [String] {

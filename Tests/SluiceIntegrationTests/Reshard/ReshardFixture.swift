@@ -153,6 +153,16 @@ struct MovedTable: Sendable {
         }
     }
 
+    /// Has the record say less, or more, than was done.
+    func setPhase(_ phase: String) throws {
+        _ = try replicas.query(
+            "s0-a",
+            """
+            update sluice_gateway.sluice_reshard_state set phase = '\(phase)',
+            state = jsonb_set(state, '{record,phase}', '"\(phase)"') where collection = '\(name)'
+            """)
+    }
+
     /// Puts a difference into the new table on the server that has the id.
     func plant(_ sql: String, at id: Int64) throws {
         _ = try replicas.query(

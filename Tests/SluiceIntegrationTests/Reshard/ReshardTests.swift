@@ -121,6 +121,27 @@ extension PostgreSQL {
             }
         }
 
+        /// As if the process had been killed once all was done but for its record.
+        @Test func whatWasKilledAfterTheNewFenceGoesOn() async throws {
+            try await MovedTable.with("reshard_switched", rows: 0..<60) { table in
+                #expect(try await table.run().verdict == .fine)
+                try table.setPhase("switch")
+                // The new table takes writes; what the old one's log has is not taken over any more.
+                try table.plant("update public.\(table.new) set name = 'newer' where id = 8", at: 8)
+                _ = try table.replicas.query(
+                    MovedTable.primaries[MovedTable.shard(of: 8)],
+                    """
+                    set sluice.resharding = 'on'; update public.\(table.name) set name = 'older' where id = 8
+                    """)
+                for _ in 0..<2 {
+                    let again = try await table.run()
+                    #expect(again.verdict == .fine, "\(again.messages)")
+                    #expect(try table.phase == "done")
+                }
+                #expect(try table.rows(of: table.new).contains { $0.text.contains("newer") })
+            }
+        }
+
         @Test func abortingLeavesNothing() async throws {
             try await MovedTable.with("reshard_aborted") { table in
                 _ = try await table.runInterrupted()
