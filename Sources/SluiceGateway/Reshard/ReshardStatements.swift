@@ -28,9 +28,11 @@ package struct ReshardStatements: Sendable {
 
     // MARK: Sessions
 
+    /// The server forgets a tool whose machine is lost, and its locks, after some 15 s.
     static let session = """
         SELECT set_config(name, value, false) FROM (VALUES ('search_path', 'pg_catalog, pg_temp'),
         ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+        ('tcp_keepalives_idle', '5'), ('tcp_keepalives_interval', '3'), ('tcp_keepalives_count', '3'),
         ('client_connection_check_interval', CASE WHEN current_setting('server_version_num')::int4 >= 140000
             THEN '1000' END)) AS s(name, value) WHERE value IS NOT NULL
         """
