@@ -43,3 +43,40 @@ extension ReshardSite {
         try await changeLocking([ReshardStatements.lowerFence(on: side.quoted)])
     }
 }
+
+// MARK: The epoch that is in force
+
+extension ReshardSite {
+    /// What the database says of the collection's epoch; nil if it says nothing.
+    func epoch(of collection: String) async throws(ReshardProblem) -> Int? {
+        guard try await value(ReshardStatements.isThere, [ReshardStatements.layouts]) == "t" else { return nil }
+        return try await value(ReshardStatements.epoch, [collection]).flatMap { Int($0) }
+    }
+}
+
+extension ReshardConnector {
+    /// The switch has begun, as far as the shards of both layouts that can be reached know of it. The record may be
+    /// older, if the first old shard has failed over to a server that was behind.
+    func hasSwitched(_ layout: ReshardLayout) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            for shard in layout.shards {
+                group.addTask {
+                    guard case .success(let site) = await primary(of: shard) else { return false }
+                    var has = false
+                    do throws(ReshardProblem) { has = try await Self.hasSwitched(layout, [site]) } catch {}
+                    await site.connection.close()
+                    return has
+                }
+            }
+            return await group.reduce(false) { $0 || $1 }
+        }
+    }
+
+    /// The same, of these sites.
+    static func hasSwitched(_ layout: ReshardLayout, _ sites: [ReshardSite]) async throws(ReshardProblem) -> Bool {
+        for site in sites {
+            if let epoch = try await site.epoch(of: layout.collection), epoch >= layout.epoch { return true }
+        }
+        return false
+    }
+}

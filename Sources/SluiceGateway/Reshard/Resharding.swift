@@ -67,9 +67,8 @@ struct Resharding: Sendable {
     private func epochProblem(
         _ layout: ReshardLayout, _ sites: [ReshardSite]
     ) async throws(ReshardProblem) -> [String] {
-        for site in sites where try await site.value(ReshardStatements.isThere, [ReshardStatements.layouts]) == "t" {
-            let epoch = try await site.value(ReshardStatements.epoch, [layout.collection]).flatMap { Int($0) }
-            guard let epoch, epoch >= layout.epoch else { continue }
+        for site in sites {
+            guard let epoch = try await site.epoch(of: layout.collection), epoch >= layout.epoch else { continue }
             return [
                 "\(site.name): epoch \(epoch) of \(layout.collection) is in force, and the configuration has "
                     + "\(layout.epoch - 1): give the collection the table, the shards and the epoch of that layout"
@@ -86,7 +85,7 @@ struct Resharding: Sendable {
         guard let home = layout.old.shards.first else { throw ReshardProblem(.wrong, "the collection has no shards") }
         let desk = try await ReshardDesk(try await connector.primary(of: home).get(), collection: layout.collection)
         let kept = try await ReshardDesk.find(layout.collection, at: [desk.site])
-        let record: ReshardRecord
+        var record: ReshardRecord
         if let state = kept?.state {
             guard state.layout == layout else {
                 let way =
@@ -104,7 +103,7 @@ struct Resharding: Sendable {
         }
         guard record.phase != .done else { return ReshardResult(layout, record, outcome: .switched) }
         // Writers first: no other shard is waited for.
-        if record.phase == .fence { try await connector.lowerOldFence(layout) }
+        if record.phase == .fence, await !connector.hasSwitched(layout) { try await connector.lowerOldFence(layout) }
         let sites = try await connector.primaries(of: layout.shards)
         let survey = try await ReshardSurvey.look(at: sites, layout)
         if record.phase == .prepare {
@@ -117,11 +116,21 @@ struct Resharding: Sendable {
         else { throw ReshardProblem(.wrong, "there is no table \(layout.old.shown)") }
         for site in sites { await site.connection.close() }
         let (sources, targets) = try await desk.connect(layout, connector, report)
+        if record.phase != .prepare {
+            try await checkTriggers(sources, layout)
+            if try await ReshardConnector.hasSwitched(layout, sources + targets) {
+                record.phase = .switchOver
+            } else if record.phase != .switchOver {
+                // One that the record does not know of.
+                for site in sources where try await site.value(ReshardStatements.isFenced, [layout.old.quoted]) == "t" {
+                    try await site.lowerFence(on: layout.old)
+                }
+            }
+        }
         var run = ReshardRun(
             layout, shape: shape, placement: placement, connector: connector, desk: desk, sources: sources,
             targets: targets, batch: survey.batch(most: request.batch), estimatedRows: survey.rows,
             machine: ReshardMachine(record, limits: limits), report: report)
-        if record.phase != .prepare { try await checkTriggers(sources, layout) }
         let outcome = try await run.run()
         return ReshardResult(layout, run.machine.record, outcome: outcome, pause: run.pause)
     }
@@ -188,9 +197,15 @@ struct Resharding: Sendable {
                     : "the switch has begun, and there is no way back: run it again, and it goes on")
         }
         let statements = ReshardStatements(layout)
+        let hasSwitched = ReshardProblem(
+            .wrong,
+            "the switch has begun, which the record does not know, as after a failover: gateways may use "
+                + "\(layout.new.shown), and there is no way back: run it again, and it goes on")
+        guard await !connector.hasSwitched(layout) else { throw hasSwitched }
         // Writers first: no other shard is waited for.
         try await connector.lowerOldFence(layout)
         let (sources, targets) = try await desk.connect(layout, connector, report)
+        guard try await !ReshardConnector.hasSwitched(layout, sources + targets) else { throw hasSwitched }
         for site in sources where try await site.value(ReshardStatements.isThere, [layout.old.quoted]) == "t" {
             try await site.changeLocking(
                 [ReshardStatements.logTrigger, ReshardStatements.truncateTrigger, ReshardStatements.fenceTrigger].map {

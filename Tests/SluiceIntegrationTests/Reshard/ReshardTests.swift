@@ -142,6 +142,30 @@ extension PostgreSQL {
             }
         }
 
+        /// As if the first old shard had failed over to a server that did not have the last of the record and the epoch.
+        @Test func aSwitchThatTheRecordDoesNotKnowIsEnded() async throws {
+            try await MovedTable.with("reshard_behind", rows: 0..<60) { table in
+                #expect(try await table.run().verdict == .fine)
+                try table.setPhase("fence")
+                let layouts = "delete from public.sluice_layouts where collection = '\(table.name)'"
+                _ = try table.replicas.query("s0-a", layouts)
+                let aborted = try cli("run", "--abort", table: table)
+                #expect(aborted.code == 78 && aborted.errors.contains("there is no way back"), "\(aborted.errors)")
+                let insert = "insert into public.\(table.name) (id, embedding) values (9000, '[1,2,3]')"
+                for server in MovedTable.primaries {
+                    #expect(throws: (any Error).self) { try table.replicas.query(server, insert) }
+                }
+                let summary = try await table.run()
+                #expect(summary.verdict == .fine, "\(summary.messages)")
+                #expect(try table.phase == "done")
+                let epoch = "select epoch from public.sluice_layouts where collection = '\(table.name)'"
+                #expect(try table.replicas.query("s0-a", epoch) == "2")
+                for server in MovedTable.primaries {
+                    #expect(throws: (any Error).self) { try table.replicas.query(server, insert) }
+                }
+            }
+        }
+
         @Test func abortingLeavesNothing() async throws {
             try await MovedTable.with("reshard_aborted") { table in
                 _ = try await table.runInterrupted()
