@@ -31,6 +31,8 @@ struct ReshardRun {
     let estimatedRows: Int
     let report: Report
     var machine: ReshardMachine
+    /// The record as the database has it; nil until it is saved once.
+    private var saved: ReshardRecord?
     /// The next rows of an old shard, which are read while the last ones are written.
     private var ahead: (after: Int64?, source: Int, task: Task<Result<[[String?]], ReshardProblem>, Never>)?
     /// Since when writes are refused.
@@ -63,29 +65,52 @@ struct ReshardRun {
     /// has begun; run again, it goes on from there.
     mutating func run() async throws(ReshardProblem) -> ReshardMachine.Outcome {
         do throws(ReshardProblem) {
-            var saved: ReshardRecord?
             while true {
-                if machine.record != saved {
-                    try await desk.save(layout, machine.record)
-                    saved = machine.record
-                }
+                if saved?.phase == .switchOver { try await finish() } else { try await save() }
                 if case .end(let outcome) = machine.step { return outcome }
+                guard saved?.phase != .switchOver else { continue }
                 guard !Task.isCancelled else { throw Self.interrupted }
                 try await take(machine.step)
             }
         } catch {
             var problem = error
             ahead?.task.cancel()
-            if machine.mayLiftOldFence {
+            // What is not saved has not been begun.
+            if saved?.phase == .fence {
                 do throws(ReshardProblem) { try await connector.lowerOldFence(layout) } catch {
                     problem.messages += error.messages
                 }
             }
-            if machine.record.phase == .switchOver {
+            if saved?.phase == .switchOver {
                 problem.messages.append("the switch has begun, and writes wait for its end: run it again")
             }
             throw problem
         }
+    }
+
+    private mutating func save() async throws(ReshardProblem) {
+        guard machine.record != saved else { return }
+        try await desk.save(layout, machine.record)
+        saved = machine.record
+    }
+
+    /// From the switch on nobody who interrupts the process cuts it short: writers wait for its end.
+    private mutating func finish() async throws(ReshardProblem) {
+        let begun = self
+        let (run, problem) = await Task { () async -> (ReshardRun, ReshardProblem?) in
+            var run = begun
+            do throws(ReshardProblem) {
+                while run.saved?.phase == .switchOver {
+                    try await run.take(run.machine.step)
+                    try await run.save()
+                }
+                return (run, nil)
+            } catch {
+                return (run, error)
+            }
+        }.value
+        self = run
+        if let problem { throw problem }
     }
 
     private static let interrupted = ReshardProblem(.failed, "it was interrupted; run it again, and it goes on")
@@ -129,7 +154,6 @@ struct ReshardRun {
             machine.switchedOver()
         case .awaitGateways(let time):
             report(ReshardProgress(phase: "switch", text: "gateways see it"))
-            // Cut short, some gateway would answer from the old tables while another writes to the new ones.
             guard (try? await Task.sleep(for: time)) != nil else { throw Self.interrupted }
             machine.gatewaysHadTime()
         case .liftNewFence:

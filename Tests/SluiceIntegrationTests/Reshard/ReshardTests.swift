@@ -121,6 +121,16 @@ extension PostgreSQL {
             }
         }
 
+        @Test func whoeverInterruptsTheSwitchWaitsForItsEnd() async throws {
+            try await MovedTable.with("reshard_late", rows: 0..<60) { table in
+                let summary = try await table.runInterrupted(in: "switch", after: 1)
+                #expect(summary.verdict == .fine, "\(summary.messages)")
+                #expect(try table.phase == "done")
+                let insert = "insert into public.\(table.new) (id, embedding) values (9000, '[1,2,3]')"
+                _ = try table.replicas.query("s0-a", insert)
+            }
+        }
+
         /// As if the process had been killed once all was done but for its record.
         @Test func whatWasKilledAfterTheNewFenceGoesOn() async throws {
             try await MovedTable.with("reshard_switched", rows: 0..<60) { table in
