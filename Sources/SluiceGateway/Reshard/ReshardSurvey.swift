@@ -50,6 +50,8 @@ package struct ReshardSurvey: Hashable, Sendable {
         package var table = Table.missing
         /// The schema is there, and the role may create tables in it.
         package var canCreate = true
+        /// Of the first old table's owner and grants.
+        package var missingRoles: [String] = []
 
         package init(_ shard: String) { self.shard = shard }
     }
@@ -124,6 +126,10 @@ package struct ReshardSurvey: Hashable, Sendable {
             if !new.canCreate { found.append("the role may not create tables in the schema \(layout.new.schema)") }
         case .ours: break
         case .another: found.append("there is a table \(layout.new.shown) already, which this move has not made")
+        }
+        for role in new.missingRoles {
+            found.append(
+                "there is no role \"\(role)\", which owns \(layout.old.shown) or has rights on it: create it")
         }
         return found
     }
@@ -234,7 +240,8 @@ extension ReshardSurvey {
         }
         for shard in layout.new.shards {
             guard let site = sites.first(where: { $0.shard == shard }) else { continue }
-            survey.new.append(try await new(site, layout))
+            let roles = survey.old.first.flatMap(\.self)?.shape.roles ?? []
+            survey.new.append(try await new(site, layout, roles))
         }
         return survey
     }
@@ -296,12 +303,15 @@ extension ReshardSurvey {
                 indexes: try await site.rows(ReshardShape.indexesQuestion, name),
                 grants: try await site.rows(ReshardShape.grantsQuestion, name),
                 options: try await site.rows(ReshardShape.optionsQuestion, name),
+                owner: try await site.value(ReshardShape.ownerQuestion, name),
                 table: try await site.value(own, name) ?? "")
         else { throw ReshardProblem(.wrong, "\(site.name): an index of \(layout.old.shown) cannot be understood") }
         return shape
     }
 
-    private static func new(_ site: ReshardSite, _ layout: ReshardLayout) async throws(ReshardProblem) -> New {
+    private static func new(
+        _ site: ReshardSite, _ layout: ReshardLayout, _ roles: Set<String>
+    ) async throws(ReshardProblem) -> New {
         let texts = [layout.new.quoted, layout.new.quotedSchema]
         let row = try await site.rows(newQuestion, texts).first ?? []
         guard row.count == 3 else { throw ReshardProblem(.failed, "\(site.name): it does not say what tables it has") }
@@ -309,6 +319,8 @@ extension ReshardSurvey {
         new.server = try await server(site)
         new.table = row[0] == "t" ? row[1] == layout.mark ? .ours : .another : .missing
         new.canCreate = row[2] == "t"
+        let there = try await site.rows("SELECT rolname FROM pg_roles").compactMap { $0.first ?? nil }
+        new.missingRoles = roles.subtracting(there).sorted()
         return new
     }
 }
