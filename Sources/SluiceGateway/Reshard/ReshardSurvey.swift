@@ -32,6 +32,8 @@ package struct ReshardSurvey: Hashable, Sendable {
         /// Those of others.
         package var triggers: [String] = []
         package var foreignKeys: [String] = []
+        /// Logical replication writes to it.
+        package var isSubscribed = false
         package var shape = ReshardShape()
 
         package init(_ shard: String) { self.shard = shard }
@@ -103,6 +105,9 @@ package struct ReshardSurvey: Hashable, Sendable {
         guard old.isTable, !old.hasChildren else { return found + ["\(table) is no plain table, or has partitions"] }
         if !old.isOwner { found.append("the role does not own \(table), so that it cannot make triggers and fence it") }
         if old.hasRowSecurity { found.append("\(table) has row-level security, which would be lost") }
+        if old.isSubscribed {
+            found.append("\(table) is filled by a subscription, whose changes no fence can refuse")
+        }
         if !["bigint", "integer", "smallint"].contains(old.idType) {
             found.append("column \(layout.idColumn) is of type \(old.idType), and no integer")
         } else if !old.hasKey {
@@ -218,7 +223,8 @@ extension ReshardSurvey {
                 AND g.tgname NOT IN ('\(ReshardStatements.fenceTrigger)', '\(ReshardStatements.logTrigger)',
                 '\(ReshardStatements.truncateTrigger)')),
             (SELECT string_agg(k.conname, ',') FROM pg_constraint k
-                WHERE k.contype = 'f' AND c.oid IN (k.conrelid, k.confrelid))
+                WHERE k.contype = 'f' AND c.oid IN (k.conrelid, k.confrelid)),
+            EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srrelid = c.oid)
         FROM pg_class c
         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname::text = $2 AND NOT a.attisdropped
         WHERE c.oid = to_regclass($1)
@@ -259,7 +265,7 @@ extension ReshardSurvey {
 
     private static func old(_ site: ReshardSite, _ layout: ReshardLayout) async throws(ReshardProblem) -> Old? {
         let name = layout.old.quoted
-        guard let row = try await site.rows(oldQuestion, [name, layout.idColumn]).first, row.count == 11 else {
+        guard let row = try await site.rows(oldQuestion, [name, layout.idColumn]).first, row.count == 12 else {
             return nil
         }
         var old = Old(site.shard)
@@ -275,6 +281,7 @@ extension ReshardSurvey {
         old.idType = row[8] ?? "unknown"
         old.triggers = list(row[9])
         old.foreignKeys = list(row[10])
+        old.isSubscribed = row[11] == "t"
         if old.rows <= 0, old.tableBytes > 0 {
             // The server has no estimate yet.
             let count = try await site.rows("SELECT count(*) FROM \(name)", within: ReshardSite.longTime)

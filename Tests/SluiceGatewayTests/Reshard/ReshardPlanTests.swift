@@ -121,6 +121,7 @@ import Testing
         expect("s0: public.docs is no plain table") { $0.old[0]?.isTable = false }
         expect("has partitions") { $0.old[0]?.hasChildren = true }
         expect("s1: the role does not own public.docs") { $0.old[1]?.isOwner = false }
+        expect("s0: public.docs is filled by a subscription") { $0.old[0]?.isSubscribed = true }
         expect("row-level security") { $0.old[0]?.hasRowSecurity = true }
         expect("column id is of type uuid, and no integer") { $0.old[0]?.idType = "uuid" }
         expect("no primary key that is id alone") { $0.old[0]?.hasKey = false }
