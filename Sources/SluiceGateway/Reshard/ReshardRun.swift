@@ -33,6 +33,8 @@ struct ReshardRun {
     var machine: ReshardMachine
     /// The record as the database has it; nil until it is saved once.
     private var saved: ReshardRecord?
+    /// The old tables when this run began.
+    private var shapes: [ReshardShape?] = []
     /// The next rows of an old shard, which are read while the last ones are written.
     private var ahead: (after: Int64?, source: Int, task: Task<Result<[[String?]], ReshardProblem>, Never>)?
     /// Since when writes are refused.
@@ -65,6 +67,7 @@ struct ReshardRun {
     /// has begun; run again, it goes on from there.
     mutating func run() async throws(ReshardProblem) -> ReshardMachine.Outcome {
         do throws(ReshardProblem) {
+            shapes = try await readShapes(.distantFuture)
             while true {
                 if saved?.phase == .switchOver { try await finish() } else { try await save() }
                 if case .end(let outcome) = machine.step { return outcome }
@@ -85,6 +88,27 @@ struct ReshardRun {
                 problem.messages.append("the switch has begun, and writes wait for its end: run it again")
             }
             throw problem
+        }
+    }
+
+    private func readShapes(_ limit: Instant) async throws(ReshardProblem) -> [ReshardShape?] {
+        var shapes: [ReshardShape?] = []
+        for site in sources {
+            var shape = try await ReshardSurvey.shape(site.limited(to: limit), layout)
+            // They come in any order.
+            shape?.grants.sort { ($0.role ?? "", $0.privilege) < ($1.role ?? "", $1.privilege) }
+            shapes.append(shape)
+        }
+        return shapes
+    }
+
+    /// The new tables were made, and get their indexes, as the old ones were.
+    private func checkShapes(_ limit: Instant) async throws(ReshardProblem) {
+        for (site, (before, now)) in zip(sources, zip(shapes, try await readShapes(limit))) where before != now {
+            throw ReshardProblem(
+                .wrong,
+                "\(site.name): columns, constraints, indexes, options or grants of \(layout.old.shown) have been "
+                    + "changed since the run began, and the new tables do not have that: run --abort, and begin again")
         }
     }
 
@@ -128,6 +152,7 @@ struct ReshardRun {
         case .catchUp: try await catchUp()
         case .compare:
             report(ReshardProgress(phase: "compare", text: "compares all rows"))
+            try await checkShapes(.distantFuture)
             machine.compared(try await differences())
         case .fence(let until): try await fence(until)
         case .drain(let until):
@@ -137,6 +162,7 @@ struct ReshardRun {
             }
         case .compareTouched(let ids, let until):
             try await underFence(until) { run async throws(ReshardProblem) in
+                try await run.checkShapes(until)
                 let differences = try await run.differences(of: ids, until)
                 run.machine.touchedCompared(differences, now: run.now)
             }

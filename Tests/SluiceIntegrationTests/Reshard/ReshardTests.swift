@@ -245,6 +245,23 @@ extension PostgreSQL {
             }
         }
 
+        @Test func aTableThatIsAlteredMeanwhileStopsIt() async throws {
+            try await MovedTable.with("reshard_altered", rows: 0..<60) { table in
+                let script = Script([
+                    "fence": {
+                        let index = "create index reshard_altered_late on public.\(table.name) (name)"
+                        _ = try table.replicas.query("s1-a", index)
+                    }
+                ])
+                let summary = try await table.run { script.note($0) }
+                script.expectDone()
+                #expect(summary.verdict == .wrong, "\(summary.messages)")
+                #expect(summary.messages.contains { $0.contains("have been changed since the run began") })
+                // Writes go on.
+                try table.insert(9_000..<9_002)
+            }
+        }
+
         @Test func aDifferenceBeforeTheSwitchStopsIt() async throws {
             try await MovedTable.with("reshard_stopped") { table in
                 let script = Script([
