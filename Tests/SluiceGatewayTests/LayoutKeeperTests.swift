@@ -114,6 +114,21 @@ import Testing
         #expect(keeper.complaints == [:])
     }
 
+    @Test func thatNobodyAnswersIsSaidWhateverIsServed() throws {
+        let config = try Self.config()
+        let (keeper, _) = Self.served(config, .epochs([:]))
+        func hear(_ answer: LayoutAnswer) -> [LayoutKeeper.Complaint] {
+            keeper.heard([LayoutReport(shard: "s0", replica: "a", answer)], of: config)
+        }
+        for _ in 1..<LayoutKeeper.mostSilences { #expect(hear(.failed("down")) == []) }
+        let said = hear(.failed("down"))
+        #expect(said.first?.text == "no server says which epoch is the true one (s0/a: down)")
+        #expect(hear(.failed("down")) == [] && keeper.complaints["packages"] == said.first?.text)
+        #expect(keeper.choices["packages"]?.serving == .current)
+        #expect(hear(.epochs([:])).map(\.text) == [nil])
+        #expect(hear(.failed("down")) == [])
+    }
+
     // MARK: A gateway whose replicas cannot be reached
 
     private static func withGateway(_ more: String, _ body: (Gateway) async throws -> Void) async throws {

@@ -131,9 +131,6 @@ package struct ReshardMachine: Sendable {
         if state == .copying { copyOrIndex() }
     }
 
-    /// The old tables may refuse writes, and can be made to take them again.
-    package var mayLiftOldFence: Bool { record.phase == .fence }
-
     package var step: Step {
         switch state {
         case .preparing: .prepare

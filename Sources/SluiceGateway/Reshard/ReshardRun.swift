@@ -31,6 +31,10 @@ struct ReshardRun {
     let estimatedRows: Int
     let report: Report
     var machine: ReshardMachine
+    /// The record as the database has it; nil until it is saved once.
+    private var saved: ReshardRecord?
+    /// The old tables when this run began.
+    private var shapes: [ReshardShape?] = []
     /// The next rows of an old shard, which are read while the last ones are written.
     private var ahead: (after: Int64?, source: Int, task: Task<Result<[[String?]], ReshardProblem>, Never>)?
     /// Since when writes are refused.
@@ -63,31 +67,74 @@ struct ReshardRun {
     /// has begun; run again, it goes on from there.
     mutating func run() async throws(ReshardProblem) -> ReshardMachine.Outcome {
         do throws(ReshardProblem) {
-            var saved: ReshardRecord?
+            shapes = try await readShapes(.distantFuture)
             while true {
-                if machine.record != saved {
-                    try await desk.save(layout, machine.record)
-                    saved = machine.record
-                }
+                if saved?.phase == .switchOver { try await finish() } else { try await save() }
                 if case .end(let outcome) = machine.step { return outcome }
+                guard saved?.phase != .switchOver else { continue }
                 guard !Task.isCancelled else { throw Self.interrupted }
                 try await take(machine.step)
             }
         } catch {
             var problem = error
             ahead?.task.cancel()
-            if machine.mayLiftOldFence {
-                do throws(ReshardProblem) { try await liftOldFence() } catch {
+            // What is not saved has not been begun.
+            if saved?.phase == .fence {
+                do throws(ReshardProblem) { try await connector.lowerOldFence(layout) } catch {
                     problem.messages += error.messages
-                    problem.messages.append(
-                        "writes to \(layout.collection) may still be refused: run it again, or with --abort")
                 }
             }
-            if machine.record.phase == .switchOver {
+            if saved?.phase == .switchOver {
                 problem.messages.append("the switch has begun, and writes wait for its end: run it again")
             }
             throw problem
         }
+    }
+
+    private func readShapes(_ limit: Instant) async throws(ReshardProblem) -> [ReshardShape?] {
+        var shapes: [ReshardShape?] = []
+        for site in sources {
+            var shape = try await ReshardSurvey.shape(site.limited(to: limit), layout)
+            // They come in any order.
+            shape?.grants.sort { ($0.role ?? "", $0.privilege) < ($1.role ?? "", $1.privilege) }
+            shapes.append(shape)
+        }
+        return shapes
+    }
+
+    /// The new tables were made, and get their indexes, as the old ones were.
+    private func checkShapes(_ limit: Instant) async throws(ReshardProblem) {
+        for (site, (before, now)) in zip(sources, zip(shapes, try await readShapes(limit))) where before != now {
+            throw ReshardProblem(
+                .wrong,
+                "\(site.name): columns, constraints, indexes, options or grants of \(layout.old.shown) have been "
+                    + "changed since the run began, and the new tables do not have that: run --abort, and begin again")
+        }
+    }
+
+    private mutating func save() async throws(ReshardProblem) {
+        guard machine.record != saved else { return }
+        try await desk.save(layout, machine.record)
+        saved = machine.record
+    }
+
+    /// From the switch on nobody who interrupts the process cuts it short: writers wait for its end.
+    private mutating func finish() async throws(ReshardProblem) {
+        let begun = self
+        let (run, problem) = await Task { () async -> (ReshardRun, ReshardProblem?) in
+            var run = begun
+            do throws(ReshardProblem) {
+                while run.saved?.phase == .switchOver {
+                    try await run.take(run.machine.step)
+                    try await run.save()
+                }
+                return (run, nil)
+            } catch {
+                return (run, error)
+            }
+        }.value
+        self = run
+        if let problem { throw problem }
     }
 
     private static let interrupted = ReshardProblem(.failed, "it was interrupted; run it again, and it goes on")
@@ -105,6 +152,7 @@ struct ReshardRun {
         case .catchUp: try await catchUp()
         case .compare:
             report(ReshardProgress(phase: "compare", text: "compares all rows"))
+            try await checkShapes(.distantFuture)
             machine.compared(try await differences())
         case .fence(let until): try await fence(until)
         case .drain(let until):
@@ -114,11 +162,12 @@ struct ReshardRun {
             }
         case .compareTouched(let ids, let until):
             try await underFence(until) { run async throws(ReshardProblem) in
+                try await run.checkShapes(until)
                 let differences = try await run.differences(of: ids, until)
                 run.machine.touchedCompared(differences, now: run.now)
             }
         case .liftOldFence:
-            try await liftOldFence()
+            try await connector.lowerOldFence(layout)
             fencedAt = nil
             machine.oldFenceLifted()
         case .pause(let pause):
@@ -131,7 +180,6 @@ struct ReshardRun {
             machine.switchedOver()
         case .awaitGateways(let time):
             report(ReshardProgress(phase: "switch", text: "gateways see it"))
-            // Cut short, some gateway would answer from the old tables while another writes to the new ones.
             guard (try? await Task.sleep(for: time)) != nil else { throw Self.interrupted }
             machine.gatewaysHadTime()
         case .liftNewFence:
@@ -304,40 +352,15 @@ struct ReshardRun {
     private mutating func giveUpFence() async throws(ReshardProblem) {
         machine.ranOutOfTime()
         // Writers wait: what is slow comes after them.
-        try await liftOldFence()
+        try await connector.lowerOldFence(layout)
         for site in sources + targets { await site.connection.close() }
         (sources, targets) = try await desk.connect(layout, connector, report)
-    }
-
-    /// On connections of its own, and even if the move's task has been cancelled.
-    private func liftOldFence() async throws(ReshardProblem) {
-        let (connector, layout) = (connector, layout)
-        let lifting = Task { () async -> ReshardProblem? in
-            do throws(ReshardProblem) {
-                let sites = try await connector.primaries(of: layout.old.shards)
-                try await ReshardRun.all(sites) { site async throws(ReshardProblem) in
-                    try await site.changeLocking([ReshardStatements.lowerFence(on: layout.old.quoted)])
-                }
-                for site in sites { await site.connection.close() }
-                return nil
-            } catch {
-                return error
-            }
-        }
-        if let problem = await lifting.value { throw problem }
     }
 
     // MARK: The switch
 
     private func switchOver() async throws(ReshardProblem) {
-        if fencedAt == nil {
-            // Another process has fenced the old tables; a failover since then may have lost that.
-            for site in sources {
-                try await site.changeLocking([ReshardStatements.raiseFence(on: layout.old.quoted)])
-            }
-            var round: ReshardMachine.Round
-            repeat { round = try await self.round(.distantFuture) } while !round.ids.isEmpty || round.waiting > 0
-        }
+        if fencedAt == nil { try await fenceAgain() }
         let others = targets.filter { target in !sources.contains { $0.shard == target.shard } }
         for site in sources + others {
             try connector.checkLeader(site)
@@ -345,11 +368,22 @@ struct ReshardRun {
         }
     }
 
-    private func liftNewFence() async throws(ReshardProblem) {
-        let table = layout.new.quoted
-        try await Self.all(targets) { site async throws(ReshardProblem) in
-            try await site.changeLocking([ReshardStatements.lowerFence(on: table)])
+    /// Another process has fenced the old tables; a failover since then may have lost that.
+    private func fenceAgain() async throws(ReshardProblem) {
+        for site in sources {
+            try await site.changeLocking([ReshardStatements.raiseFence(on: layout.old.quoted)])
         }
+        // Where the new tables take writes already, what the log has still, or again, is older than those.
+        for site in targets
+        where try await site.value(ReshardStatements.isFenced, [layout.new.quoted]) != "t" { return }
+        var round: ReshardMachine.Round
+        repeat { round = try await self.round(.distantFuture) } while !round.ids.isEmpty || round.waiting > 0
+    }
+
+    private func liftNewFence() async throws(ReshardProblem) {
+        let (side, table) = (layout.new, layout.new.quoted)
+        // Another process may have come further than its record says.
+        try await Self.all(targets) { site async throws(ReshardProblem) in try await site.lowerFence(on: side) }
         // A trigger that is off does no harm, but a load that replaces the table refuses to lose it.
         for site in targets {
             try? await site.changeLocking(

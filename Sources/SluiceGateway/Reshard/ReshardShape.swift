@@ -59,6 +59,8 @@ package struct ReshardShape: Hashable, Sendable {
     package var constraints: [String] = []
     package var indexes: [Index] = []
     package var grants: [Grant] = []
+    /// Nil if it is the role that moves it.
+    package var owner: String?
     /// As they stand within `SET (…)`.
     package var options: [String] = []
 
@@ -86,8 +88,11 @@ package struct ReshardShape: Hashable, Sendable {
             + [
                 "COMMENT ON TABLE \(table) IS \(SearchShape.literal(layout.mark))",
                 ReshardStatements.makeFence(on: table), ReshardStatements.raiseFence(on: table),
-            ]
+            ] + (owner.map { ["ALTER TABLE \(table) OWNER TO \(SearchShape.quoted($0))"] } ?? [])
     }
+
+    /// Those that a server must have for the new table to be as the old one.
+    var roles: Set<String> { Set(grants.compactMap(\.role) + [owner].compactMap(\.self)) }
 
     /// - Parameter roles: those that the server has.
     package func makeGrants(_ layout: ReshardLayout, roles: Set<String>) -> [String] {
@@ -187,6 +192,11 @@ extension ReshardShape {
         WHERE c.oid = to_regclass($1) AND a.grantee <> c.relowner
         """
 
+    static let ownerQuestion = """
+        SELECT pg_get_userbyid(c.relowner) FROM pg_class c
+        WHERE c.oid = to_regclass($1) AND pg_get_userbyid(c.relowner) <> current_user
+        """
+
     static let optionsQuestion = """
         SELECT o.option FROM pg_class c, LATERAL unnest(c.reloptions) AS o(option) WHERE c.oid = to_regclass($1)
         """
@@ -196,7 +206,7 @@ extension ReshardShape {
     /// - Returns: nil if there is no such table, or an index cannot be understood.
     init?(
         columns: [[String?]], constraints: [[String?]], indexes: [[String?]], grants: [[String?]],
-        options: [[String?]], table: String
+        options: [[String?]], owner: String?, table: String
     ) {
         guard !columns.isEmpty, columns.allSatisfy({ $0.count == 10 }), indexes.allSatisfy({ $0.count == 4 }) else {
             return nil
@@ -221,5 +231,6 @@ extension ReshardShape {
             return Grant(privilege: privilege, role: row[1])
         }
         self.options = options.compactMap { $0.first ?? nil }
+        self.owner = owner
     }
 }

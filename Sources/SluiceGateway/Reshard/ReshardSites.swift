@@ -40,7 +40,7 @@ struct ReshardConnector: Sendable {
         throw ReshardProblem(first.kind, all: problems.flatMap(\.messages))
     }
 
-    private func primary(of shard: String) async -> Result<ReshardSite, ReshardProblem> {
+    func primary(of shard: String) async -> Result<ReshardSite, ReshardProblem> {
         guard let configured = config.shards.first(where: { $0.name == shard }) else {
             return .failure(
                 ReshardProblem(.wrong, "the configuration has no shard \"\(shard.withoutControls)\" any more"))

@@ -28,9 +28,11 @@ package struct ReshardStatements: Sendable {
 
     // MARK: Sessions
 
+    /// The server forgets a tool whose machine is lost, and its locks, after some 15 s.
     static let session = """
         SELECT set_config(name, value, false) FROM (VALUES ('search_path', 'pg_catalog, pg_temp'),
         ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+        ('tcp_keepalives_idle', '5'), ('tcp_keepalives_interval', '3'), ('tcp_keepalives_count', '3'),
         ('client_connection_check_interval', CASE WHEN current_setting('server_version_num')::int4 >= 140000
             THEN '1000' END)) AS s(name, value) WHERE value IS NOT NULL
         """
@@ -98,6 +100,12 @@ package struct ReshardStatements: Sendable {
     static let triggers = """
         SELECT t.tgname FROM pg_trigger t WHERE t.tgrelid = to_regclass($1)
         AND t.tgname IN ('\(fenceTrigger)', '\(logTrigger)', '\(truncateTrigger)')
+        """
+
+    /// A table refuses writes.
+    static let isFenced = """
+        SELECT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass($1)
+        AND t.tgname = '\(fenceTrigger)' AND t.tgenabled <> 'D')
         """
 
     /// Makes what notes every change, and the fence, which is down.

@@ -32,6 +32,8 @@ package struct ReshardSurvey: Hashable, Sendable {
         /// Those of others.
         package var triggers: [String] = []
         package var foreignKeys: [String] = []
+        /// Logical replication writes to it.
+        package var isSubscribed = false
         package var shape = ReshardShape()
 
         package init(_ shard: String) { self.shard = shard }
@@ -50,6 +52,8 @@ package struct ReshardSurvey: Hashable, Sendable {
         package var table = Table.missing
         /// The schema is there, and the role may create tables in it.
         package var canCreate = true
+        /// Of the first old table's owner and grants.
+        package var missingRoles: [String] = []
 
         package init(_ shard: String) { self.shard = shard }
     }
@@ -101,6 +105,9 @@ package struct ReshardSurvey: Hashable, Sendable {
         guard old.isTable, !old.hasChildren else { return found + ["\(table) is no plain table, or has partitions"] }
         if !old.isOwner { found.append("the role does not own \(table), so that it cannot make triggers and fence it") }
         if old.hasRowSecurity { found.append("\(table) has row-level security, which would be lost") }
+        if old.isSubscribed {
+            found.append("\(table) is filled by a subscription, whose changes no fence can refuse")
+        }
         if !["bigint", "integer", "smallint"].contains(old.idType) {
             found.append("column \(layout.idColumn) is of type \(old.idType), and no integer")
         } else if !old.hasKey {
@@ -124,6 +131,10 @@ package struct ReshardSurvey: Hashable, Sendable {
             if !new.canCreate { found.append("the role may not create tables in the schema \(layout.new.schema)") }
         case .ours: break
         case .another: found.append("there is a table \(layout.new.shown) already, which this move has not made")
+        }
+        for role in new.missingRoles {
+            found.append(
+                "there is no role \"\(role)\", which owns \(layout.old.shown) or has rights on it: create it")
         }
         return found
     }
@@ -212,7 +223,8 @@ extension ReshardSurvey {
                 AND g.tgname NOT IN ('\(ReshardStatements.fenceTrigger)', '\(ReshardStatements.logTrigger)',
                 '\(ReshardStatements.truncateTrigger)')),
             (SELECT string_agg(k.conname, ',') FROM pg_constraint k
-                WHERE k.contype = 'f' AND c.oid IN (k.conrelid, k.confrelid))
+                WHERE k.contype = 'f' AND c.oid IN (k.conrelid, k.confrelid)),
+            EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srrelid = c.oid)
         FROM pg_class c
         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname::text = $2 AND NOT a.attisdropped
         WHERE c.oid = to_regclass($1)
@@ -234,7 +246,8 @@ extension ReshardSurvey {
         }
         for shard in layout.new.shards {
             guard let site = sites.first(where: { $0.shard == shard }) else { continue }
-            survey.new.append(try await new(site, layout))
+            let roles = survey.old.first.flatMap(\.self)?.shape.roles ?? []
+            survey.new.append(try await new(site, layout, roles))
         }
         return survey
     }
@@ -252,7 +265,7 @@ extension ReshardSurvey {
 
     private static func old(_ site: ReshardSite, _ layout: ReshardLayout) async throws(ReshardProblem) -> Old? {
         let name = layout.old.quoted
-        guard let row = try await site.rows(oldQuestion, [name, layout.idColumn]).first, row.count == 11 else {
+        guard let row = try await site.rows(oldQuestion, [name, layout.idColumn]).first, row.count == 12 else {
             return nil
         }
         var old = Old(site.shard)
@@ -268,6 +281,7 @@ extension ReshardSurvey {
         old.idType = row[8] ?? "unknown"
         old.triggers = list(row[9])
         old.foreignKeys = list(row[10])
+        old.isSubscribed = row[11] == "t"
         if old.rows <= 0, old.tableBytes > 0 {
             // The server has no estimate yet.
             let count = try await site.rows("SELECT count(*) FROM \(name)", within: ReshardSite.longTime)
@@ -296,12 +310,15 @@ extension ReshardSurvey {
                 indexes: try await site.rows(ReshardShape.indexesQuestion, name),
                 grants: try await site.rows(ReshardShape.grantsQuestion, name),
                 options: try await site.rows(ReshardShape.optionsQuestion, name),
+                owner: try await site.value(ReshardShape.ownerQuestion, name),
                 table: try await site.value(own, name) ?? "")
         else { throw ReshardProblem(.wrong, "\(site.name): an index of \(layout.old.shown) cannot be understood") }
         return shape
     }
 
-    private static func new(_ site: ReshardSite, _ layout: ReshardLayout) async throws(ReshardProblem) -> New {
+    private static func new(
+        _ site: ReshardSite, _ layout: ReshardLayout, _ roles: Set<String>
+    ) async throws(ReshardProblem) -> New {
         let texts = [layout.new.quoted, layout.new.quotedSchema]
         let row = try await site.rows(newQuestion, texts).first ?? []
         guard row.count == 3 else { throw ReshardProblem(.failed, "\(site.name): it does not say what tables it has") }
@@ -309,6 +326,8 @@ extension ReshardSurvey {
         new.server = try await server(site)
         new.table = row[0] == "t" ? row[1] == layout.mark ? .ours : .another : .missing
         new.canCreate = row[2] == "t"
+        let there = try await site.rows("SELECT rolname FROM pg_roles").compactMap { $0.first ?? nil }
+        new.missingRoles = roles.subtracting(there).sorted()
         return new
     }
 }

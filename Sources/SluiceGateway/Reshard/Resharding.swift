@@ -67,9 +67,8 @@ struct Resharding: Sendable {
     private func epochProblem(
         _ layout: ReshardLayout, _ sites: [ReshardSite]
     ) async throws(ReshardProblem) -> [String] {
-        for site in sites where try await site.value(ReshardStatements.isThere, [ReshardStatements.layouts]) == "t" {
-            let epoch = try await site.value(ReshardStatements.epoch, [layout.collection]).flatMap { Int($0) }
-            guard let epoch, epoch >= layout.epoch else { continue }
+        for site in sites {
+            guard let epoch = try await site.epoch(of: layout.collection), epoch >= layout.epoch else { continue }
             return [
                 "\(site.name): epoch \(epoch) of \(layout.collection) is in force, and the configuration has "
                     + "\(layout.epoch - 1): give the collection the table, the shards and the epoch of that layout"
@@ -83,12 +82,10 @@ struct Resharding: Sendable {
     /// Begins a move, or goes on with one.
     func run(_ limits: ReshardMachine.Limits) async throws(ReshardProblem) -> ReshardResult {
         let layout = try ReshardLayout(request, collection, config)
-        let sites = try await connector.primaries(of: layout.shards)
-        guard let home = sites.first else { throw ReshardProblem(.wrong, "the collection has no shards") }
-        let desk = try await ReshardDesk(try await connector.another(home), collection: layout.collection)
-        let survey = try await ReshardSurvey.look(at: sites, layout)
+        guard let home = layout.old.shards.first else { throw ReshardProblem(.wrong, "the collection has no shards") }
+        let desk = try await ReshardDesk(try await connector.primary(of: home).get(), collection: layout.collection)
         let kept = try await ReshardDesk.find(layout.collection, at: [desk.site])
-        let record: ReshardRecord
+        var record: ReshardRecord
         if let state = kept?.state {
             guard state.layout == layout else {
                 let way =
@@ -105,6 +102,10 @@ struct Resharding: Sendable {
             record = ReshardRecord(sources: layout.old.shards.count)
         }
         guard record.phase != .done else { return ReshardResult(layout, record, outcome: .switched) }
+        // Writers first: no other shard is waited for.
+        if record.phase == .fence, await !connector.hasSwitched(layout) { try await connector.lowerOldFence(layout) }
+        let sites = try await connector.primaries(of: layout.shards)
+        let survey = try await ReshardSurvey.look(at: sites, layout)
         if record.phase == .prepare {
             let obstacles = try await epochProblem(layout, sites) + survey.obstacles(layout)
             guard obstacles.isEmpty else { throw ReshardProblem(.wrong, all: obstacles) }
@@ -115,11 +116,21 @@ struct Resharding: Sendable {
         else { throw ReshardProblem(.wrong, "there is no table \(layout.old.shown)") }
         for site in sites { await site.connection.close() }
         let (sources, targets) = try await desk.connect(layout, connector, report)
+        if record.phase != .prepare {
+            try await checkTriggers(sources, layout)
+            if try await ReshardConnector.hasSwitched(layout, sources + targets) {
+                record.phase = .switchOver
+            } else if record.phase != .switchOver {
+                // One that the record does not know of.
+                for site in sources where try await site.value(ReshardStatements.isFenced, [layout.old.quoted]) == "t" {
+                    try await site.lowerFence(on: layout.old)
+                }
+            }
+        }
         var run = ReshardRun(
             layout, shape: shape, placement: placement, connector: connector, desk: desk, sources: sources,
             targets: targets, batch: survey.batch(most: request.batch), estimatedRows: survey.rows,
             machine: ReshardMachine(record, limits: limits), report: report)
-        if record.phase != .prepare { try await checkTriggers(sources, layout) }
         let outcome = try await run.run()
         return ReshardResult(layout, run.machine.record, outcome: outcome, pause: run.pause)
     }
@@ -141,16 +152,37 @@ struct Resharding: Sendable {
 
     /// What is known of the collection's move, with its lock.
     private func desk() async throws(ReshardProblem) -> (desk: ReshardDesk, state: ReshardState) {
-        let sites = try await connector.primaries(of: config.shards.map(\.name))
-        guard let found = try await ReshardDesk.find(request.collection, at: sites) else {
-            throw ReshardProblem(.wrong, "no move of \"\(request.collection.withoutControls)\" has been begun")
+        let site: ReshardSite
+        if let home = try await home() {
+            site = home
+        } else {
+            let sites = try await connector.primaries(of: config.shards.map(\.name))
+            guard let found = try await ReshardDesk.find(request.collection, at: sites) else {
+                throw ReshardProblem(.wrong, "no move of \"\(request.collection.withoutControls)\" has been begun")
+            }
+            site = found.site
         }
-        let desk = try await ReshardDesk(found.site, collection: request.collection)
+        let desk = try await ReshardDesk(site, collection: request.collection)
         // What another process has done until it gave the lock back.
         guard let state = try await ReshardDesk.find(request.collection, at: [desk.site])?.state else {
             throw ReshardProblem(.wrong, "the move of \(request.collection) has just been ended by somebody else")
         }
         return (desk, state)
+    }
+
+    /// The first old shard, if it has the record of a move from the configuration's own layout: no other can have a
+    /// later one, and needs to be asked.
+    private func home() async throws(ReshardProblem) -> ReshardSite? {
+        guard let collection = config.collections.first(where: { $0.name == request.collection }),
+            let shard = collection.shards.first
+        else { return nil }
+        let site = try await connector.primary(of: shard).get()
+        let state = try await ReshardDesk.find(collection.name, at: [site])?.state
+        if let state, state.layout.epoch == collection.epoch + 1, state.layout.old.shards == collection.shards {
+            return site
+        }
+        await site.connection.close()
+        return nil
     }
 
     /// Undoes all of a move that has not come to its switch.
@@ -165,13 +197,15 @@ struct Resharding: Sendable {
                     : "the switch has begun, and there is no way back: run it again, and it goes on")
         }
         let statements = ReshardStatements(layout)
+        let hasSwitched = ReshardProblem(
+            .wrong,
+            "the switch has begun, which the record does not know, as after a failover: gateways may use "
+                + "\(layout.new.shown), and there is no way back: run it again, and it goes on")
+        guard await !connector.hasSwitched(layout) else { throw hasSwitched }
+        // Writers first: no other shard is waited for.
+        try await connector.lowerOldFence(layout)
         let (sources, targets) = try await desk.connect(layout, connector, report)
-        // Writers first.
-        for site in sources {
-            let there = try await site.rows(ReshardStatements.triggers, [layout.old.quoted])
-            guard there.contains([ReshardStatements.fenceTrigger]) else { continue }
-            try await site.changeLocking([ReshardStatements.lowerFence(on: layout.old.quoted)])
-        }
+        guard try await !ReshardConnector.hasSwitched(layout, sources + targets) else { throw hasSwitched }
         for site in sources where try await site.value(ReshardStatements.isThere, [layout.old.quoted]) == "t" {
             try await site.changeLocking(
                 [ReshardStatements.logTrigger, ReshardStatements.truncateTrigger, ReshardStatements.fenceTrigger].map {

@@ -14,7 +14,12 @@ package final class LayoutKeeper: Sendable {
     private struct State {
         var choices: [String: LayoutChoice] = [:]
         var complaints: [String: String] = [:]
+        /// How often, one time after another, no server has answered.
+        var silences: [String: Int] = [:]
     }
+
+    /// From so many on it is said.
+    package static let mostSilences = 5
 
     private let state = Mutex(State())
 
@@ -55,6 +60,7 @@ package final class LayoutKeeper: Sendable {
         state.withLock { state in
             state.choices = choices
             state.complaints = state.complaints.filter { choices[$0.key] != nil }
+            state.silences = state.silences.filter { choices[$0.key] != nil }
         }
     }
 
@@ -77,7 +83,10 @@ package final class LayoutKeeper: Sendable {
                 let own = reports.filter { shards.contains($0.shard) }
                 let choice = known.answered(own.map { $0.answer(of: name) })
                 state.choices[name] = choice
-                let complaint = Self.complaint(choice, own)
+                let isSilent = own.allSatisfy { $0.answer(of: name) == .failed }
+                let silences = isSilent ? min(Self.mostSilences, state.silences[name, default: 0] + 1) : 0
+                state.silences[name] = silences
+                let complaint = Self.complaint(choice, own, isSilent: silences >= Self.mostSilences)
                 guard state.complaints[name] != complaint else { return nil }
                 state.complaints[name] = complaint
                 return Complaint(collection: name, text: complaint)
@@ -85,12 +94,14 @@ package final class LayoutKeeper: Sendable {
         }
     }
 
-    private static func complaint(_ choice: LayoutChoice, _ reports: [LayoutReport]) -> String? {
+    private static func complaint(
+        _ choice: LayoutChoice, _ reports: [LayoutReport], isSilent: Bool
+    ) -> String? {
         if let epoch = choice.disagreement {
             return "the databases say epoch \(epoch), and the configuration has \(choice.epoch) and, as the next one, "
                 + "\(choice.epoch + 1): nothing is switched; correct `epoch`, `table`, `shards` and `next`"
         }
-        guard choice.serving == .unknown else { return nil }
+        guard isSilent || choice.serving == .unknown else { return nil }
         let reasons = reports.compactMap { report -> String? in
             guard case .failed(let reason) = report.answer else { return nil }
             return "\(report.shard)/\(report.replica): \(reason)"

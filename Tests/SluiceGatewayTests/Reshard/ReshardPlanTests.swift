@@ -54,6 +54,10 @@ import Testing
         #expect(script[2] == "ALTER TABLE \"public\".\"docs_e2\" ADD PRIMARY KEY (id)")
         #expect(script[3].hasSuffix("IS E'sluice reshard: collection papers, epoch 2'"))
         #expect(script.last == "ALTER TABLE \"public\".\"docs_e2\" ENABLE ALWAYS TRIGGER sluice_reshard_fence")
+        var shape = Self.shape
+        shape.owner = "the owner"
+        #expect(
+            shape.makeNew(Self.layout()) == script + ["ALTER TABLE \"public\".\"docs_e2\" OWNER TO \"the owner\""])
     }
 
     @Test func indexesAreNamedByTheNewTable() {
@@ -117,6 +121,7 @@ import Testing
         expect("s0: public.docs is no plain table") { $0.old[0]?.isTable = false }
         expect("has partitions") { $0.old[0]?.hasChildren = true }
         expect("s1: the role does not own public.docs") { $0.old[1]?.isOwner = false }
+        expect("s0: public.docs is filled by a subscription") { $0.old[0]?.isSubscribed = true }
         expect("row-level security") { $0.old[0]?.hasRowSecurity = true }
         expect("column id is of type uuid, and no integer") { $0.old[0]?.idType = "uuid" }
         expect("no primary key that is id alone") { $0.old[0]?.hasKey = false }
@@ -129,6 +134,7 @@ import Testing
         expect("may not create tables in the schema public") { $0.new[1].canCreate = false }
         expect("s2: there is a table public.docs_e2 already") { $0.new[2].table = .another }
         expect("the same schema everywhere: extensions, public") { $0.new[2].server.vectorSchema = "extensions" }
+        expect("s2: there is no role \"reader\"") { $0.new[2].missingRoles = ["reader"] }
         var ours = Self.survey()
         ours.new[0].table = .ours
         #expect(ours.obstacles(Self.layout()).isEmpty)

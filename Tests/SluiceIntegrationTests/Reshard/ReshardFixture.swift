@@ -131,12 +131,12 @@ struct MovedTable: Sendable {
         try await GatewayMain.reshardRun(request(), progress: progress)
     }
 
-    /// Runs it until some batches are copied.
-    func runInterrupted() async throws -> ReshardSummary {
-        let interruption = Interruption()
+    /// Runs it until some batches are copied, or so much of another phase is reported.
+    func runInterrupted(in phase: String = "copy", after reports: Int = 3) async throws -> ReshardSummary {
+        let interruption = Interruption(after: reports)
         let request = request()
         let task = Task {
-            try await GatewayMain.reshardRun(request) { if $0.phase == "copy" { interruption.batchCopied() } }
+            try await GatewayMain.reshardRun(request) { if $0.phase == phase { interruption.reported() } }
         }
         interruption.set(task)
         return try await task.value
@@ -153,6 +153,16 @@ struct MovedTable: Sendable {
         }
     }
 
+    /// Has the record say less, or more, than was done.
+    func setPhase(_ phase: String) throws {
+        _ = try replicas.query(
+            "s0-a",
+            """
+            update sluice_gateway.sluice_reshard_state set phase = '\(phase)',
+            state = jsonb_set(state, '{record,phase}', '"\(phase)"') where collection = '\(name)'
+            """)
+    }
+
     /// Puts a difference into the new table on the server that has the id.
     func plant(_ sql: String, at id: Int64) throws {
         _ = try replicas.query(
@@ -160,16 +170,19 @@ struct MovedTable: Sendable {
     }
 }
 
-/// Cancels a run after its third batch, or as soon afterwards as it is known.
+/// Cancels a run after so many reports, or as soon afterwards as it is known.
 private final class Interruption: Sendable {
-    private let state = Mutex<(batches: Int, task: Task<ReshardSummary, any Error>?)>((0, nil))
+    private let most: Int
+    private let state = Mutex<(reports: Int, task: Task<ReshardSummary, any Error>?)>((0, nil))
+
+    init(after reports: Int) { most = reports }
 
     func set(_ task: Task<ReshardSummary, any Error>) { state.withLock { $0.task = task } }
 
-    func batchCopied() {
+    func reported() {
         let task = state.withLock { state in
-            state.batches += 1
-            return state.batches >= 3 ? state.task : nil
+            state.reports += 1
+            return state.reports >= most ? state.task : nil
         }
         task?.cancel()
     }

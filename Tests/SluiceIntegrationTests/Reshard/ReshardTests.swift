@@ -121,6 +121,61 @@ extension PostgreSQL {
             }
         }
 
+        @Test func whoeverInterruptsTheSwitchWaitsForItsEnd() async throws {
+            try await MovedTable.with("reshard_late", rows: 0..<60) { table in
+                let summary = try await table.runInterrupted(in: "switch", after: 1)
+                #expect(summary.verdict == .fine, "\(summary.messages)")
+                #expect(try table.phase == "done")
+                let insert = "insert into public.\(table.new) (id, embedding) values (9000, '[1,2,3]')"
+                _ = try table.replicas.query("s0-a", insert)
+            }
+        }
+
+        /// As if the process had been killed once all was done but for its record.
+        @Test func whatWasKilledAfterTheNewFenceGoesOn() async throws {
+            try await MovedTable.with("reshard_switched", rows: 0..<60) { table in
+                #expect(try await table.run().verdict == .fine)
+                try table.setPhase("switch")
+                // The new table takes writes; what the old one's log has is not taken over any more.
+                try table.plant("update public.\(table.new) set name = 'newer' where id = 8", at: 8)
+                _ = try table.replicas.query(
+                    MovedTable.primaries[MovedTable.shard(of: 8)],
+                    """
+                    set sluice.resharding = 'on'; update public.\(table.name) set name = 'older' where id = 8
+                    """)
+                for _ in 0..<2 {
+                    let again = try await table.run()
+                    #expect(again.verdict == .fine, "\(again.messages)")
+                    #expect(try table.phase == "done")
+                }
+                #expect(try table.rows(of: table.new).contains { $0.text.contains("newer") })
+            }
+        }
+
+        /// As if the first old shard had failed over to a server that did not have the last of the record and the epoch.
+        @Test func aSwitchThatTheRecordDoesNotKnowIsEnded() async throws {
+            try await MovedTable.with("reshard_behind", rows: 0..<60) { table in
+                #expect(try await table.run().verdict == .fine)
+                try table.setPhase("fence")
+                let layouts = "delete from public.sluice_layouts where collection = '\(table.name)'"
+                _ = try table.replicas.query("s0-a", layouts)
+                let aborted = try cli("run", "--abort", table: table)
+                #expect(aborted.code == 78 && aborted.errors.contains("there is no way back"), "\(aborted.errors)")
+                let insert = "insert into public.\(table.name) (id, embedding) values (9000, '[1,2,3]')"
+                for server in MovedTable.primaries {
+                    #expect(throws: (any Error).self) { try table.replicas.query(server, insert) }
+                }
+                let summary = try await table.run()
+                #expect(summary.verdict == .fine, "\(summary.messages)")
+                #expect(try table.phase == "done")
+                let epoch = "select epoch from public.sluice_layouts where collection = '\(table.name)'"
+                #expect(try table.replicas.query("s0-a", epoch) == "2")
+                for server in MovedTable.primaries {
+                    #expect(throws: (any Error).self) { try table.replicas.query(server, insert) }
+                }
+            }
+        }
+
         @Test func abortingLeavesNothing() async throws {
             try await MovedTable.with("reshard_aborted") { table in
                 _ = try await table.runInterrupted()
@@ -187,6 +242,23 @@ extension PostgreSQL {
                 let summary = try await GatewayMain.reshardVerify(table.request()) { _ in }
                 #expect(summary.verdict == .differs)
                 #expect(summary.differences.allSatisfy { $0.oldRows == $0.newRows && $0.shard == "s1" })
+            }
+        }
+
+        @Test func aTableThatIsAlteredMeanwhileStopsIt() async throws {
+            try await MovedTable.with("reshard_altered", rows: 0..<60) { table in
+                let script = Script([
+                    "fence": {
+                        let index = "create index reshard_altered_late on public.\(table.name) (name)"
+                        _ = try table.replicas.query("s1-a", index)
+                    }
+                ])
+                let summary = try await table.run { script.note($0) }
+                script.expectDone()
+                #expect(summary.verdict == .wrong, "\(summary.messages)")
+                #expect(summary.messages.contains { $0.contains("have been changed since the run began") })
+                // Writes go on.
+                try table.insert(9_000..<9_002)
             }
         }
 
