@@ -152,7 +152,7 @@ extension PostgreSQL {
             }
         }
 
-        /// As if the first old shard had failed over to a server that did not have the last of the record and the epoch.
+        /// As if the first old shard had failed over to a server without the last of the record and the epoch.
         @Test func aSwitchThatTheRecordDoesNotKnowIsEnded() async throws {
             try await MovedTable.with("reshard_behind", rows: 0..<60) { table in
                 #expect(try await table.run().verdict == .fine)
