@@ -57,6 +57,8 @@ package final class ConnectionHandler: ChannelInboundHandler {
     /// By request id: those that the gateway has, given up or not.
     private var sent: [UInt32: RequestEntry] = [:]
     private var abandonedWatch: Scheduled<Void>?
+    /// For all calls together: most are answered long before their time is over.
+    private var timer: (scheduled: Scheduled<Void>?, at: NIODeadline)?
     private var lastHeard = NIODeadline.uptimeNanoseconds(0)
     private var nextID: UInt32 = 0
     private var failure: SluiceError?
@@ -126,6 +128,7 @@ package final class ConnectionHandler: ChannelInboundHandler {
         failure = error
         lateWelcome?.cancel()
         abandonedWatch?.cancel()
+        timer?.scheduled?.cancel()
         let inFlight = sent.values.filter { $0.abandonedAt == nil }
         let waiting = takeQueued()
         sent.removeAll()
@@ -227,7 +230,7 @@ package final class ConnectionHandler: ChannelInboundHandler {
         // Done already if it was too large or too late to be sent.
         if case .over = entry.place { return }
         calls[ticket] = entry
-        entry.timer = schedule(at: request.limit.deadline) { $0.timeIsUp(entry) }
+        wake(at: entry.due)
     }
 
     /// Sends the request, or has it wait for its turn.
@@ -316,14 +319,31 @@ package final class ConnectionHandler: ChannelInboundHandler {
         giveUp(entry, error)
     }
 
-    private func timeIsUp(_ entry: RequestEntry) {
+    private func wake(at due: NIODeadline) {
+        if let timer, timer.at <= due { return }
+        timer?.scheduled?.cancel()
+        timer = (schedule(at: due) { $0.checkTime() }, due)
+    }
+
+    private func checkTime() {
+        timer = nil
+        guard let context else { return }
+        let now = context.eventLoop.now
+        for entry in calls.values where entry.due <= now { timeIsUp(entry, now) }
+        guard self.context != nil, let next = calls.values.lazy.map(\.due).min() else { return }
+        // Looking at all of them takes its time, too.
+        wake(at: max(next, now + .nanoseconds(Self.nanosecondsOfACall * Int64(calls.count))))
+    }
+
+    /// Some twenty times what it takes to look at one.
+    private static let nanosecondsOfACall: Int64 = 200
+
+    private func timeIsUp(_ entry: RequestEntry, _ now: NIODeadline) {
         switch entry.place {
         case .queued: giveUp(entry, entry.request.limit.passedUnsent("the time was over before the gateway had room"))
         case .sent:
-            guard let now = context?.eventLoop.now, now < patienceEnd(of: entry, now) else {
-                return giveUp(entry, entry.request.unanswered)
-            }
-            entry.timer = schedule(at: patienceEnd(of: entry, now)) { $0.timeIsUp(entry) }
+            entry.due = patienceEnd(of: entry, now)
+            if entry.due <= now { giveUp(entry, entry.request.unanswered) }
         case .over: break
         }
     }

@@ -4,14 +4,27 @@ internal import SluiceWire
 internal import Synchronization
 
 /// A connection, as other threads may hold it.
-package struct Link: Sendable {
+package final class Link: Sendable {
     let id: UInt64
     package let channel: any Channel
+    let loop: any EventLoop
     let handler: NIOLoopBound<ConnectionHandler>
+
+    init(id: UInt64, channel: any Channel, handler: ConnectionHandler) {
+        self.id = id
+        self.channel = channel
+        loop = channel.eventLoop
+        self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
+    }
 
     /// Runs a task with the connection's handler, on its event loop.
     func run(_ task: @escaping @Sendable (ConnectionHandler) -> Void) {
-        channel.eventLoop.execute { task(handler.value) }
+        loop.execute { [handler] in task(handler.value) }
+    }
+
+    /// The same, at once if this is a task on the event loop.
+    func runSoon(_ task: @escaping @Sendable (ConnectionHandler) -> Void) {
+        if loop.inEventLoop { task(handler.value) } else { run(task) }
     }
 }
 
@@ -60,6 +73,17 @@ package final class LinkPool: Sendable {
 
         var isAnyUp: Bool { places.contains { if case .up = $0 { true } else { false } } }
 
+        /// Of the place whose turn it is. A caller on one of the event loops takes the next one there, so that its
+        /// request and the answer need no other thread.
+        func link(on loop: (any EventLoop)?) -> Link? {
+            guard case .up(let link) = places[next] else { return nil }
+            guard let loop, link.loop !== loop else { return link }
+            for step in 1..<places.count {
+                if case .up(let other) = places[(next + step) % places.count], other.loop === loop { return other }
+            }
+            return link
+        }
+
         mutating func takeWaiters(at place: Int) -> [Waiter] {
             let waiting = Array(waiters[place].values)
             waiters[place] = [:]
@@ -78,6 +102,10 @@ package final class LinkPool: Sendable {
     private let onEvent: @Sendable (Event) -> Void
     private let state: Mutex<State>
     private let numbers = Atomic<UInt64>(0)
+    /// Each place has one of them. NIO would choose by turns, of which every dial takes several.
+    private let loops = Array(MultiThreadedEventLoopGroup.singleton.makeIterator())
+    private let firstLoop = LinkPool.pools.wrappingAdd(1, ordering: .relaxed).oldValue
+    private static let pools = Atomic<Int>(0)
 
     package init(
         address: Address, options: SluiceClient.Options, onEvent: @escaping @Sendable (Event) -> Void = { _ in }
@@ -103,10 +131,10 @@ package final class LinkPool: Sendable {
 
     /// - Parameter limit: how long to wait for a dial; nil for as long as the dial takes.
     package func link(until limit: TimeLimit?) async throws(SluiceError) -> Link {
+        let here = MultiThreadedEventLoopGroup.currentEventLoop
         let (place, link) = state.withLock { state -> (Int, Link?) in
             state.next = (state.next + 1) % state.places.count
-            guard case .up(let link) = state.places[state.next] else { return (state.next, nil) }
-            return (state.next, link)
+            return (state.next, state.link(on: here))
         }
         if let link { return link }
         return try await dialled(place, until: limit).get()
@@ -114,9 +142,10 @@ package final class LinkPool: Sendable {
 
     /// One that is there; nil if none is. A place without one is dialled beside, so that the next call may find it.
     func readyLink() -> Link? {
+        let here = MultiThreadedEventLoopGroup.currentEventLoop
         let (link, dialled) = state.withLock { state -> (Link?, Int?) in
             state.next = (state.next + 1) % state.places.count
-            if case .up(let link) = state.places[state.next] { return (link, nil) }
+            if let link = state.link(on: here) { return (link, nil) }
             let found = (state.places[state.next...] + state.places).lazy.compactMap { place -> Link? in
                 if case .up(let link) = place { link } else { nil }
             }.first
@@ -247,7 +276,7 @@ package final class LinkPool: Sendable {
 
     /// Connects and shakes hands.
     private func open(_ place: Int) async throws(SluiceError) -> Link {
-        let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        let bootstrap = ClientBootstrap(group: loops[(firstLoop &+ place) % loops.count])
             .connectTimeout(TimeAmount(options.connectTimeout))
         do {
             let opening: Opening
@@ -284,8 +313,7 @@ package final class LinkPool: Sendable {
                     features: options.lz4 ? .lz4 : []),
                 welcomeTimeout: TimeAmount(options.connectTimeout), ready: ready
             ) { [weak self] change in self?.note(change, of: id, at: place) }
-            let link = Link(
-                id: id, channel: channel, handler: NIOLoopBound(handler, eventLoop: channel.eventLoop))
+            let link = Link(id: id, channel: channel, handler: handler)
             let isWanted = state.withLock { state in
                 if !state.isClosed { state.live[id] = link }
                 return !state.isClosed

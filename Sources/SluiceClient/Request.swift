@@ -104,7 +104,8 @@ final class RequestEntry {
     let ticket: UInt64
     let request: Request
     var place = Place.queued
-    var timer: Scheduled<Void>?
+    /// When it is to be looked at whether anybody should wait for it any longer.
+    var due: NIODeadline
     /// When the last part of its answer came, or this client was last too busy to take one.
     var lastPart: NIODeadline?
     /// When it was given up while the gateway had it: its id stays taken until the gateway answers.
@@ -113,6 +114,7 @@ final class RequestEntry {
     init(ticket: UInt64, request: Request) {
         self.ticket = ticket
         self.request = request
+        due = request.limit.deadline
     }
 
     /// 0 for what takes a place in flight, 1 for PINGs, which do not.
@@ -121,8 +123,6 @@ final class RequestEntry {
 
     func finish(_ answer: Request.Answer) {
         place = .over
-        timer?.cancel()
-        timer = nil
         request.complete(answer)
     }
 }

@@ -196,7 +196,7 @@ public final class SluiceClient: Sendable {
         let (link, ticket) = (lease.link, lease.pool.number())
         let answer = await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<Request.Answer, Never>) in
-                link.run { handler in
+                link.runSoon { handler in
                     let request = Request(kind: kind, payload: payload, limit: limit) {
                         continuation.resume(returning: $0)
                     }

@@ -103,6 +103,26 @@ private final class VirtualLink {
         #expect(try link.heard().isEmpty, "what has ended is not sent any more")
     }
 
+    @Test func eachOfManyCallsEndsAtItsOwnDeadline() throws {
+        let link = try VirtualLink(inFlight: 50)
+        let times = Dictionary(uniqueKeysWithValues: (0..<200).map { (UInt64($0), Int64.random(in: 1...400)) })
+        for (ticket, time) in times.sorted(by: { $0.key < $1.key }) {
+            link.ask(ticket, .collections, time: .milliseconds(time))
+        }
+        let sent = try link.heard()
+        #expect(sent.count == 50)
+        // Some have an answer before their time is over, and others take their places.
+        for frame in sent.prefix(20) { try link.say(.collectionList, frame.requestID) }
+        let answered = Set(link.answers.keys)
+        #expect(answered.count == 20)
+        for now in Int64(1)...400 {
+            link.loop.advanceTime(by: .milliseconds(1))
+            let over = times.filter { $0.value <= now && !answered.contains($0.key) }
+            #expect(Set(link.answers.keys) == answered.union(over.keys), "after \(now) ms")
+        }
+        #expect(times.keys.allSatisfy { answered.contains($0) || link.failure($0) == .deadlineExceeded })
+    }
+
     @Test func theGatewayIsToldWhatIsLeftWhenTheRequestIsSent() throws {
         let link = try VirtualLink(inFlight: 1)
         link.ask(1, time: .seconds(10))

@@ -213,4 +213,26 @@ import Testing
         await client.close()
         try await gateway.stop()
     }
+
+    @Test func connectionsAreSpreadOverTheEventLoopsAndWhoIsOnOneTakesThoseThere() async throws {
+        let gateway = try await ScriptedGateway.start(ScriptedGateway.welcoming { _, _ in })
+        let loops = SluiceClient.executors.count
+        var options = SluiceClient.Options()
+        options.connections = 2 * loops
+        let pool = LinkPool(address: try Address(gateway.address), options: options)
+        var perLoop: [ObjectIdentifier: Int] = [:]
+        for _ in 0..<options.connections {
+            perLoop[ObjectIdentifier(try await pool.link(until: nil).channel.eventLoop), default: 0] += 1
+        }
+        #expect(perLoop.count == loops && perLoop.values.allSatisfy { $0 == 2 })
+        for executor in SluiceClient.executors {
+            let isHere = try await Task(executorPreference: executor) {
+                var isHere: [Bool] = []
+                for _ in 0..<8 { isHere.append(try await pool.link(until: nil).channel.eventLoop.inEventLoop) }
+                return isHere
+            }.value
+            #expect(isHere == Array(repeating: true, count: 8))
+        }
+        try await gateway.stop()
+    }
 }
