@@ -74,6 +74,7 @@ package struct LoadRun: Sendable {
         let settings: LoadRun
         let workload: Workload
         let target: any BenchTarget
+        private let executors: [any TaskExecutor]
         let tally = Tally()
         /// Of the measurement.
         let start: ContinuousClock.Instant
@@ -97,6 +98,7 @@ package struct LoadRun: Sendable {
             self.settings = settings
             self.workload = workload
             self.target = target
+            executors = target.executors
             deadline = workload.terms.deadline
             start = ContinuousClock.now.advanced(by: settings.warmup)
             end = start.advanced(by: settings.seconds)
@@ -114,15 +116,21 @@ package struct LoadRun: Sendable {
             switch settings.pace {
             case .closed(let workers):
                 await withDiscardingTaskGroup { group in
-                    for _ in 0..<workers { group.addTask { await self.work() } }
+                    for worker in 0..<workers {
+                        group.addTask(executorPreference: executor(of: worker)) { await self.work() }
+                    }
                 }
             case .open(let rate, let spacing, let most):
                 await withDiscardingTaskGroup { group in
                     await self.arrive(rate, spacing, most) { turn, kind, due in
-                        group.addTask { await self.ask(turn, kind, due) }
+                        group.addTask(executorPreference: executor(of: turn)) { await self.ask(turn, kind, due) }
                     }
                 }
             }
+        }
+
+        private func executor(of number: Int) -> (any TaskExecutor)? {
+            executors.isEmpty ? nil : executors[number % executors.count]
         }
 
         /// One request after another.

@@ -7,6 +7,8 @@ package typealias DescribedCollection = CollectionDescription
 package protocol BenchTarget: Sendable {
     /// As a measurement names it.
     var name: String { get }
+    /// Where those who ask cost the least; empty for anywhere.
+    var executors: [any TaskExecutor] { get }
 
     func collections() async throws(BenchFailure) -> [DescribedCollection]
     func ping() async throws(BenchFailure)
@@ -26,6 +28,8 @@ package protocol BenchTarget: Sendable {
 }
 
 extension BenchTarget {
+    package var executors: [any TaskExecutor] { [] }
+
     package func versions() async -> [String: String] { [:] }
 }
 
