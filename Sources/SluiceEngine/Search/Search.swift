@@ -131,4 +131,30 @@ public struct QueryVector: Hashable, Sendable {
         self.dimensions = dimensions
         self.bytes = bytes
     }
+
+    // An array hashes and compares its elements one by one, and there are thousands.
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(form)
+        hasher.combine(dimensions)
+        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
+
+    public static func == (left: QueryVector, right: QueryVector) -> Bool {
+        left.form == right.form && left.dimensions == right.dimensions && left.hasBytes(of: right)
+    }
+
+    private func hasBytes(of other: QueryVector) -> Bool {
+        guard bytes.count == other.bytes.count else { return false }
+        return bytes.withUnsafeBytes { left in
+            other.bytes.withUnsafeBytes { right in
+                let end = left.count & ~7
+                for place in stride(from: 0, to: end, by: 8)
+                where left.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+                    != right.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+                { return false }
+                return left[end...].elementsEqual(right[end...])
+            }
+        }
+    }
 }
