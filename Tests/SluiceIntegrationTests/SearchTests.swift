@@ -107,7 +107,8 @@ extension PostgreSQL {
                 let wrong = try replicas.query(
                     "s0-a",
                     "select count(*) from (values \(rows)) v (id, shard) where not satisfies_hash_partition("
-                        + "'public.placement_check'::regclass, \(modulus), shard, id)")
+                        + "'public.placement_check'::regclass, \(modulus), shard, id) "
+                        + "or \(placement.shardSQL(of: "id")) <> shard")
                 #expect(wrong == "0", "modulus \(modulus)")
             }
         }

@@ -20,8 +20,22 @@ public struct HashPlacement: Hashable, Sendable {
 
     /// PostgreSQL's partition hash of a single bigint key.
     static func partitionHash(of id: Int64) -> UInt64 {
-        combine(0, extendedHash(of: id, seed: 0x7A5B_2236_7996_DCFD))
+        combine(0, extendedHash(of: id, seed: seed))
     }
+
+    /// The same as an expression of SQL, of type numeric.
+    /// - Parameter id: an expression of type bigint.
+    public func shardSQL(of id: String) -> String {
+        // PostgreSQL's own hash has a sign, which 2^64 takes away.
+        let modulus = "18446744073709551616"
+        let hash = "hashint8extended(\(id), \(Self.seed))::numeric + \(Self.increment) + \(modulus)"
+        return "mod(mod(\(hash), \(modulus)), \(shardCount)::numeric)"
+    }
+
+    /// `HASH_PARTITION_SEED`.
+    private static let seed: UInt64 = 0x7A5B_2236_7996_DCFD
+    /// What `hash_combine64` adds.
+    private static let increment: UInt64 = 0x49A0_F4DD_15E5_A8E3
 
     /// `hashint8extended`: folded to 32 bits so that equal int4 and int8 values hash alike.
     private static func extendedHash(of value: Int64, seed: UInt64) -> UInt64 {
@@ -32,7 +46,7 @@ public struct HashPlacement: Hashable, Sendable {
 
     /// `hash_combine64`.
     private static func combine(_ left: UInt64, _ right: UInt64) -> UInt64 {
-        left ^ (right &+ 0x49A0_F4DD_15E5_A8E3 &+ (left << 54) &+ (left >> 7))
+        left ^ (right &+ increment &+ (left << 54) &+ (left >> 7))
     }
 
     /// Bob Jenkins' lookup3 for one 32-bit word, with a 64-bit seed and result.

@@ -16,29 +16,16 @@ package struct ServerIdentity: Hashable, Sendable {
         self.systemIdentifier = systemIdentifier
     }
 
-    /// - Parameter row: as `query` has it; nil if it is not so.
-    init?(row: [String?]) {
-        guard row.count == 3, let isStandby = row[0] else { return nil }
+    init(_ state: ServerState) {
         self.init(
-            isStandby: isStandby == "t", timeline: row[1].flatMap { UInt32($0.prefix(8), radix: 16) },
-            systemIdentifier: row[2].flatMap { UInt64($0) })
+            isStandby: state.isStandby, timeline: state.timeline, systemIdentifier: state.systemIdentifier)
     }
 
-    /// A primary's timeline is in the name of the file that it writes to.
-    private static let query = """
-        SELECT s.is_standby,
-            CASE WHEN NOT s.is_standby THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END,
-            c.system_identifier
-        FROM (SELECT pg_catalog.pg_is_in_recovery() AS is_standby) s
-        CROSS JOIN pg_catalog.pg_control_system() c
-        """
-
-    /// Nil if it does not answer, or its role may not ask for this.
+    /// Nil if it does not answer.
     static func ask(_ connection: PostgresConnection, patience: Duration) async -> ServerIdentity? {
         let deadline = Instant(nanoseconds: Reactor.now()).advanced(by: patience)
         do throws(PostgresFailure) {
-            let rows = try await connection.rows(query, deadline: deadline.nanoseconds)
-            return rows.first.flatMap(ServerIdentity.init(row:))
+            return ServerIdentity(try await connection.inspect([], deadline: deadline.nanoseconds))
         } catch {
             // What is asked next waits for the end of this.
             _ = await connection.settle()

@@ -49,7 +49,7 @@ extension ReshardSite {
 extension ReshardSite {
     /// What the database says of the collection's epoch; nil if it says nothing.
     func epoch(of collection: String) async throws(ReshardProblem) -> Int? {
-        guard try await value(ReshardStatements.isThere, [ReshardStatements.layouts]) == "t" else { return nil }
+        guard try await value(LayoutTable.isThere) == "t" else { return nil }
         return try await value(ReshardStatements.epoch, [collection]).flatMap { Int($0) }
     }
 }

@@ -65,10 +65,10 @@ extension ReshardRun {
     private func differences(
         _ rows: ReshardStatements.Rows, _ ids: String, _ limit: Instant = .distantFuture
     ) async throws(ReshardProblem) -> [RangeDifference] {
-        let (statements, shape) = (statements, shape)
+        let (statements, shape, oldSums) = (statements, shape, statements.oldSums(shape, by: placement, rows))
         let sums = SumBoard()
         let questions =
-            sources.map { Question(site: $0.limited(to: limit), sql: statements.oldSums(shape, rows), isOld: true) }
+            sources.map { Question(site: $0.limited(to: limit), sql: oldSums, isOld: true) }
             + targets.enumerated().map { place, site in
                 Question(
                     site: site.limited(to: limit), sql: statements.newSums(shape, shard: place, rows), isOld: false)

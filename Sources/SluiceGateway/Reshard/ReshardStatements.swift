@@ -1,4 +1,4 @@
-internal import SluiceCore
+package import SluiceCore
 internal import SluiceEngine
 
 /// What a move asks of the databases. Names come from the configuration and the catalogue, and are quoted; values are
@@ -48,7 +48,7 @@ package struct ReshardStatements: Sendable {
             "SELECT to_regnamespace('\(house)') IS NOT NULL", ["CREATE SCHEMA \(house)"]
         ),
         (
-            "SELECT to_regclass('\(layouts)') IS NOT NULL",
+            LayoutTable.isThere,
             [
                 """
                 CREATE TABLE \(layouts) (
@@ -231,11 +231,8 @@ package struct ReshardStatements: Sendable {
     }
 
     /// Sums of the rows of an old shard, by the new shard that each belongs to.
-    package func oldSums(_ shape: ReshardShape, _ rows: Rows) -> String {
-        // As HashPlacement: the hash of PostgreSQL's own partitions, as a number without a sign.
-        let hash = "hashint8extended(\(longID), 8816678312871386365)::numeric + 23752253665144318179"
-        let place = "mod(mod(\(hash), 18446744073709551616), \(layout.new.shards.count)::numeric)"
-        return sums(of: layout.old.quoted, place: place, shape, rows)
+    package func oldSums(_ shape: ReshardShape, by placement: HashPlacement, _ rows: Rows) -> String {
+        sums(of: layout.old.quoted, place: placement.shardSQL(of: longID), shape, rows)
     }
 
     /// Sums of the rows of a new shard.

@@ -82,13 +82,14 @@ import Testing
         #expect(ReshardShape.rest(of: text, name: "a", table: "public.other", isUnique: false) == nil)
     }
 
-    @Test func generatedColumnsAreNeitherCopiedNorCompared() {
+    @Test func generatedColumnsAreNeitherCopiedNorCompared() throws {
         let statements = ReshardStatements(Self.layout())
         #expect(
             statements.copy(Self.shape)
                 == "COPY \"public\".\"docs_e2\" (id, \"Emb\"\"x\") FROM STDIN (FORMAT binary)")
+        let placement = try #require(HashPlacement(shardCount: 3))
         for sql in [
-            statements.oldSums(Self.shape, .allBut), statements.newSums(Self.shape, shard: 2, .these),
+            statements.oldSums(Self.shape, by: placement, .allBut), statements.newSums(Self.shape, shard: 2, .these),
             statements.nextRows(Self.shape, after: 3, limit: 10).sql,
         ] {
             #expect(sql.contains("t.\"Emb\"\"x\"") && !sql.contains("words"))
