@@ -23,21 +23,24 @@ extension PostgreSQL {
 
         private static let dimensions = 8
 
-        /// What the two servers themselves say, merged; rows without a distance are left out.
+        /// What the two servers themselves say of each vector, merged; rows without a distance are left out.
         private static func right(
-            _ replicas: Replicas, _ kind: Kind, _ vector: String
-        ) throws -> [(id: Int64, distance: Double)] {
-            let distance = "embedding \(kind.sign) \(vector)"
-            var rows: [(id: Int64, distance: Double)] = []
+            _ replicas: Replicas, _ kind: Kind, _ vectors: [String]
+        ) throws -> [[(id: Int64, distance: Double)]] {
+            let questions = vectors.enumerated().map { place, vector in
+                let distance = "embedding \(kind.sign) \(vector)"
+                return "select \(place), id, \(distance) from public.typed where \(distance) <> 'nan'"
+            }
+            var rows: [[(id: Int64, distance: Double)]] = Array(repeating: [], count: vectors.count)
             for name in ["s0-a", "s1-a"] {
-                let table = try replicas.query(
-                    name, "select id, \(distance) from public.typed where \(distance) <> 'nan'")
+                let table = try replicas.query(name, questions.joined(separator: " union all "))
                 for line in table.split(separator: "\n") {
                     let cells = line.split(separator: "|")
-                    rows.append((try #require(Int64(cells[0])), try #require(Double(cells[1]))))
+                    rows[try #require(Int(cells[0]))].append(
+                        (try #require(Int64(cells[1])), try #require(Double(cells[2]))))
                 }
             }
-            return rows.sorted { ($0.distance, $0.id) < ($1.distance, $1.id) }
+            return rows.map { $0.sorted { ($0.distance, $0.id) < ($1.distance, $1.id) } }
         }
 
         @Test(arguments: kinds) func answersAreThoseOfTheServer(kind: Kind) async throws {
@@ -57,10 +60,9 @@ extension PostgreSQL {
                 extraCollections: "  - {name: typed, table: typed, type: \(kind.type), metric: \(kind.metric), "
                     + "dimensions: \(Self.dimensions)}", replicas: { $0.name.hasSuffix("-a") })
             try await withGateway(config) { client, _ in
-                for _ in 0..<8 {
-                    let values = some()
-                    let text = TypedVector.literal(values, kind.type)
-                    let right = try Self.right(replicas, kind, "'\(text)'::\(column)")
+                let asked = (0..<8).map { _ in some() }
+                let texts = asked.map { "'\(TypedVector.literal($0, kind.type))'::\(column)" }
+                for (values, right) in zip(asked, try Self.right(replicas, kind, texts)) {
                     let vector = TypedVector.query(values, kind.type)
                     var query = SearchQuery(collections: ["typed"], target: .vector(vector), k: 20, exact: true)
                     let hits = try await client.search(query).hits
