@@ -58,7 +58,9 @@ package final class ConnectionHandler: ChannelInboundHandler {
     private var sent: [UInt32: RequestEntry] = [:]
     private var abandonedWatch: Scheduled<Void>?
     /// For all calls together: most are answered long before their time is over.
-    private var timer: (scheduled: Scheduled<Void>?, at: NIODeadline)?
+    private var timer: (scheduled: Scheduled<Void>, at: NIODeadline)?
+    /// Not before then are all calls looked at again.
+    private var nextCheck = NIODeadline.uptimeNanoseconds(0)
     private var lastHeard = NIODeadline.uptimeNanoseconds(0)
     private var nextID: UInt32 = 0
     private var failure: SluiceError?
@@ -128,7 +130,7 @@ package final class ConnectionHandler: ChannelInboundHandler {
         failure = error
         lateWelcome?.cancel()
         abandonedWatch?.cancel()
-        timer?.scheduled?.cancel()
+        timer?.scheduled.cancel()
         let inFlight = sent.values.filter { $0.abandonedAt == nil }
         let waiting = takeQueued()
         sent.removeAll()
@@ -275,6 +277,9 @@ package final class ConnectionHandler: ChannelInboundHandler {
         scheduleFlush()
     }
 
+    /// The gateway takes another request that is no PING.
+    var hasRoom: Bool { lanes[0].hasPlace }
+
     /// As the gateway calls itself.
     var server: String? { welcome?.server }
 
@@ -320,22 +325,24 @@ package final class ConnectionHandler: ChannelInboundHandler {
     }
 
     private func wake(at due: NIODeadline) {
+        let due = max(due, nextCheck)
         if let timer, timer.at <= due { return }
-        timer?.scheduled?.cancel()
-        timer = (schedule(at: due) { $0.checkTime() }, due)
+        timer?.scheduled.cancel()
+        timer = schedule(at: due) { $0.checkTime() }.map { ($0, due) }
     }
 
     private func checkTime() {
+        // One that was cancelled too late finds another in its place.
+        timer?.scheduled.cancel()
         timer = nil
         guard let context else { return }
         let now = context.eventLoop.now
-        for entry in calls.values where entry.due <= now { timeIsUp(entry, now) }
-        guard self.context != nil, let next = calls.values.lazy.map(\.due).min() else { return }
-        // Looking at all of them takes its time, too.
-        wake(at: max(next, now + .nanoseconds(Self.nanosecondsOfACall * Int64(calls.count))))
+        nextCheck = now + .nanoseconds(Self.nanosecondsOfACall * Int64(calls.count))
+        for entry in calls.values.filter({ $0.due <= now }) { timeIsUp(entry, now) }
+        if let next = calls.values.lazy.map(\.due).min() { wake(at: next) }
     }
 
-    /// Some twenty times what it takes to look at one.
+    /// Several times what it takes to look at one: with many calls, that must not be all that is done.
     private static let nanosecondsOfACall: Int64 = 200
 
     private func timeIsUp(_ entry: RequestEntry, _ now: NIODeadline) {

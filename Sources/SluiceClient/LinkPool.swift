@@ -22,8 +22,8 @@ package final class Link: Sendable {
         loop.execute { [handler] in task(handler.value) }
     }
 
-    /// The same, at once if this is a task on the event loop.
-    func runSoon(_ task: @escaping @Sendable (ConnectionHandler) -> Void) {
+    /// The same, but at once if the caller is on the event loop.
+    func runHere(_ task: @escaping @Sendable (ConnectionHandler) -> Void) {
         if loop.inEventLoop { task(handler.value) } else { run(task) }
     }
 }
@@ -65,7 +65,7 @@ package final class LinkPool: Sendable {
         var places: [Place]
         /// By place and ticket: calls that wait for a dial.
         var waiters: [[UInt64: Waiter]]
-        var next = 0
+        var turns: PlaceTurns
         var isClosed = false
         /// All connections that are open, also those that shake hands or finish what is in flight after GOAWAY.
         var live: [UInt64: Link] = [:]
@@ -73,15 +73,13 @@ package final class LinkPool: Sendable {
 
         var isAnyUp: Bool { places.contains { if case .up = $0 { true } else { false } } }
 
-        /// Of the place whose turn it is. A caller on one of the event loops takes the next one there, so that its
-        /// request and the answer need no other thread.
-        func link(on loop: (any EventLoop)?) -> Link? {
-            guard case .up(let link) = places[next] else { return nil }
-            guard let loop, link.loop !== loop else { return link }
-            for step in 1..<places.count {
-                if case .up(let other) = places[(next + step) % places.count], other.loop === loop { return other }
+        /// The place whose turn it is. Who calls from one of the event loops gets one there, so that the request and
+        /// its answer need no other thread, unless that connection has as many requests as the gateway takes.
+        mutating func takeTurn(on loop: Int?) -> Int {
+            if let loop, let place = turns.next(on: loop) {
+                guard case .up(let link) = places[place], !link.handler.value.hasRoom else { return place }
             }
-            return link
+            return turns.next()
         }
 
         mutating func takeWaiters(at place: Int) -> [Waiter] {
@@ -102,10 +100,8 @@ package final class LinkPool: Sendable {
     private let onEvent: @Sendable (Event) -> Void
     private let state: Mutex<State>
     private let numbers = Atomic<UInt64>(0)
-    /// Each place has one of them. NIO would choose by turns, of which every dial takes several.
-    private let loops = Array(MultiThreadedEventLoopGroup.singleton.makeIterator())
-    private let firstLoop = LinkPool.pools.wrappingAdd(1, ordering: .relaxed).oldValue
-    private static let pools = Atomic<Int>(0)
+    /// How many there have been: each begins with another event loop.
+    private static let pools = Atomic<UInt32>(0)
 
     package init(
         address: Address, options: SluiceClient.Options, onEvent: @escaping @Sendable (Event) -> Void = { _ in }
@@ -116,10 +112,16 @@ package final class LinkPool: Sendable {
         state = Mutex(
             State(
                 places: Array(repeating: .down(Trouble()), count: options.connections),
-                waiters: Array(repeating: [:], count: options.connections)))
+                waiters: Array(repeating: [:], count: options.connections),
+                turns: PlaceTurns(
+                    places: options.connections, loops: ClientLoops.all.count,
+                    first: Int(Self.pools.wrappingAdd(1, ordering: .relaxed).oldValue))))
     }
 
     static var closedError: SluiceError { SluiceError(.closed, "the client has been closed") }
+
+    /// Of the event loops of clients, the one that a place's connections are on.
+    func loop(of place: Int) -> Int { state.withLock { $0.turns.loop(of: place) } }
 
     /// How many dials in a row have failed.
     package func failures(at place: Int) -> Int { state.withLock { $0.places[place].trouble.failures } }
@@ -131,10 +133,11 @@ package final class LinkPool: Sendable {
 
     /// - Parameter limit: how long to wait for a dial; nil for as long as the dial takes.
     package func link(until limit: TimeLimit?) async throws(SluiceError) -> Link {
-        let here = MultiThreadedEventLoopGroup.currentEventLoop
+        let here = ClientLoops.here
         let (place, link) = state.withLock { state -> (Int, Link?) in
-            state.next = (state.next + 1) % state.places.count
-            return (state.next, state.link(on: here))
+            let place = state.takeTurn(on: here)
+            guard case .up(let link) = state.places[place] else { return (place, nil) }
+            return (place, link)
         }
         if let link { return link }
         return try await dialled(place, until: limit).get()
@@ -142,18 +145,18 @@ package final class LinkPool: Sendable {
 
     /// One that is there; nil if none is. A place without one is dialled beside, so that the next call may find it.
     func readyLink() -> Link? {
-        let here = MultiThreadedEventLoopGroup.currentEventLoop
+        let here = ClientLoops.here
         let (link, dialled) = state.withLock { state -> (Link?, Int?) in
-            state.next = (state.next + 1) % state.places.count
-            if let link = state.link(on: here) { return (link, nil) }
-            let found = (state.places[state.next...] + state.places).lazy.compactMap { place -> Link? in
+            let turn = state.takeTurn(on: here)
+            if case .up(let link) = state.places[turn] { return (link, nil) }
+            let found = (state.places[turn...] + state.places).lazy.compactMap { place -> Link? in
                 if case .up(let link) = place { link } else { nil }
             }.first
-            guard found != nil, !state.isClosed, case .down(let trouble) = state.places[state.next],
+            guard found != nil, !state.isClosed, case .down(let trouble) = state.places[turn],
                 trouble.retryNotBefore.map({ $0 <= .now() }) ?? true
             else { return (found, nil) }
-            state.places[state.next] = .dialling(trouble)
-            return (found, state.next)
+            state.places[turn] = .dialling(trouble)
+            return (found, turn)
         }
         if let dialled { Task { await self.dial(dialled, after: .zero) } }
         return link
@@ -166,8 +169,9 @@ package final class LinkPool: Sendable {
             if state.isAnyUp { return (nil, true) }
             let isDialling = state.places.contains { if case .dialling = $0 { true } else { false } }
             guard !isDialling else { return (nil, false) }
-            state.places[state.next] = .dialling(state.places[state.next].trouble)
-            return (state.next, false)
+            let place = state.turns.next()
+            state.places[place] = .dialling(state.places[place].trouble)
+            return (place, false)
         }
         if isUp { onEvent(.up) }
         if let place { Task { await self.dial(place, after: delay) } }
@@ -276,7 +280,7 @@ package final class LinkPool: Sendable {
 
     /// Connects and shakes hands.
     private func open(_ place: Int) async throws(SluiceError) -> Link {
-        let bootstrap = ClientBootstrap(group: loops[(firstLoop &+ place) % loops.count])
+        let bootstrap = ClientBootstrap(group: ClientLoops.all[loop(of: place)])
             .connectTimeout(TimeAmount(options.connectTimeout))
         do {
             let opening: Opening

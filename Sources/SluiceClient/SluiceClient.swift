@@ -196,13 +196,13 @@ public final class SluiceClient: Sendable {
         let (link, ticket) = (lease.link, lease.pool.number())
         let answer = await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<Request.Answer, Never>) in
-                link.runSoon { handler in
+                link.runHere { handler in
                     let request = Request(kind: kind, payload: payload, limit: limit) {
                         continuation.resume(returning: $0)
                     }
                     handler.send(request, ticket: ticket)
                 }
-                // A cancel that came before the line above found nothing to cancel: say it again.
+                // A cancel that came before the line above found nothing to cancel: say it again, after the request.
                 if Task.isCancelled { link.run { $0.cancel(ticket: ticket) } }
             }
         } onCancel: {

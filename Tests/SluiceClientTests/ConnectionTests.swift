@@ -123,6 +123,32 @@ private final class VirtualLink {
         #expect(times.keys.allSatisfy { answered.contains($0) || link.failure($0) == .deadlineExceeded })
     }
 
+    @Test func theTimerFollowsTheCallThatIsDueNext() throws {
+        let link = try VirtualLink(inFlight: 50)
+        link.ask(1, .collections, time: .milliseconds(100))
+        link.ask(2, .collections, time: .milliseconds(50))
+        link.handler.cancel(ticket: 2)
+        link.ask(3, .collections, time: .milliseconds(20))
+        link.loop.advanceTime(by: .milliseconds(20))
+        #expect(link.failure(2) == .cancelled && link.failure(3) == .deadlineExceeded && link.answers[1] == nil)
+        link.ask(4, time: .milliseconds(100))
+        link.ask(5, .collections, time: .milliseconds(900))
+        link.loop.advanceTime(by: .milliseconds(80))
+        #expect(link.failure(1) == .deadlineExceeded)
+        // A search may be answered a second late; another call's time is over before that.
+        link.loop.advanceTime(by: .milliseconds(819))
+        #expect(link.answers.count == 3)
+        link.loop.advanceTime(by: .milliseconds(1))
+        #expect(link.failure(5) == .deadlineExceeded && link.answers[4] == nil)
+        link.loop.advanceTime(by: .milliseconds(200))
+        #expect(link.failure(4) == .noAnswer)
+        // Nobody waits, and the timer has come and gone.
+        link.loop.advanceTime(by: .seconds(100))
+        link.ask(6, .collections, time: .milliseconds(10))
+        link.loop.advanceTime(by: .milliseconds(10))
+        #expect(link.failure(6) == .deadlineExceeded)
+    }
+
     @Test func theGatewayIsToldWhatIsLeftWhenTheRequestIsSent() throws {
         let link = try VirtualLink(inFlight: 1)
         link.ask(1, time: .seconds(10))

@@ -1,10 +1,12 @@
 import NIOCore
+import NIOPosix
 import SluiceClient
 import SluiceWire
 import Testing
 
 /// How connections come and go, and what becomes of the calls meanwhile.
 @Suite(.timeLimit(.minutes(1))) struct DialTests {
+    private static let loops = Array(MultiThreadedEventLoopGroup.singleton.makeIterator()).count
     private let query = SearchQuery(collections: ["a"], vector: [1, 2, 3])
 
     /// A gateway that ends its first session at the first search, and leaves later sessions without WELCOME; and a
@@ -216,23 +218,65 @@ import Testing
 
     @Test func connectionsAreSpreadOverTheEventLoopsAndWhoIsOnOneTakesThoseThere() async throws {
         let gateway = try await ScriptedGateway.start(ScriptedGateway.welcoming { _, _ in })
-        let loops = SluiceClient.executors.count
         var options = SluiceClient.Options()
-        options.connections = 2 * loops
-        let pool = LinkPool(address: try Address(gateway.address), options: options)
+        options.connections = 2 * Self.loops
+        let client = try await SluiceClient.connect(gateway.address, options: options)
         var perLoop: [ObjectIdentifier: Int] = [:]
         for _ in 0..<options.connections {
-            perLoop[ObjectIdentifier(try await pool.link(until: nil).channel.eventLoop), default: 0] += 1
+            let lease = try await client.fleet.lease(until: nil)
+            perLoop[ObjectIdentifier(lease.link.channel.eventLoop), default: 0] += 1
+            client.fleet.end(lease, .ended)
         }
-        #expect(perLoop.count == loops && perLoop.values.allSatisfy { $0 == 2 })
-        for executor in SluiceClient.executors {
+        #expect(perLoop.count == Self.loops && Set(perLoop.values) == [2])
+        #expect(client.executors.count == options.connections)
+        for executor in client.executors {
             let isHere = try await Task(executorPreference: executor) {
                 var isHere: [Bool] = []
-                for _ in 0..<8 { isHere.append(try await pool.link(until: nil).channel.eventLoop.inEventLoop) }
+                for _ in 0..<8 {
+                    let lease = try await client.fleet.lease(until: nil)
+                    isHere.append(lease.link.channel.eventLoop.inEventLoop)
+                    client.fleet.end(lease, .ended)
+                }
                 return isHere
             }.value
             #expect(isHere == Array(repeating: true, count: 8))
         }
+        await client.close()
         try await gateway.stop()
+    }
+
+    /// Also from an event loop all connections can be filled.
+    @Test func whoIsOnAnEventLoopUsesOthersWhenThoseThereAreFull() async throws {
+        let gateway = try await ScriptedGateway.start(ScriptedGateway.welcoming(inFlight: 1) { _, _ in })
+        var options = SluiceClient.Options()
+        options.connections = 2 * Self.loops
+        let client = try await SluiceClient.connect(gateway.address, options: options)
+        for _ in 0..<options.connections { client.fleet.end(try await client.fleet.lease(until: nil), .ended) }
+        let executor = try #require(client.executors.first)
+        let calls = (0..<4 * options.connections).map { _ in
+            Task(executorPreference: executor) { _ = try? await client.search(query) }
+        }
+        for _ in 0..<options.connections { await gateway.next(.search) }
+        for call in calls { call.cancel() }
+        for call in calls { await call.value }
+        await client.close()
+        try await gateway.stop()
+    }
+}
+
+@Suite struct PlaceTurnsTests {
+    @Test func placesComeInTurnHereAndThere() {
+        for places in 1...9 {
+            for loops in 1...5 {
+                var turns = PlaceTurns(places: places, loops: loops, first: Int.random(in: 0..<100))
+                #expect(Set((0..<places).map { _ in turns.next() }) == Set(0..<places))
+                for loop in 0..<loops {
+                    let there = Set((0..<places).filter { turns.loop(of: $0) == loop })
+                    let taken = there.map { _ in turns.next(on: loop) }
+                    #expect(Set(taken) == Set(there.map(Optional.some)), "\(places) places, \(loops) loops")
+                    if there.isEmpty { #expect(turns.next(on: loop) == nil) }
+                }
+            }
+        }
     }
 }

@@ -31,6 +31,10 @@ package struct LoadRun: Sendable {
     /// Of a run at a rate: an answer that comes so long after its end still counts for its throughput.
     static let grace: Duration = .milliseconds(100)
     private static let unreachedPause: Duration = .milliseconds(50)
+    /// A failure that came sooner than any gateway's answer is the client's, which is full. Asked again at once it
+    /// would refuse for ever, on the thread that is to read the answers.
+    private static let ownRefusal: Duration = .microseconds(20)
+    private static let refusedPause: Duration = .milliseconds(1)
     /// Workers hand in so often, for the progress line.
     private static let handInPause: Duration = .milliseconds(500)
 
@@ -149,7 +153,7 @@ package struct LoadRun: Sendable {
                     handIn = now.advanced(by: LoadRun.handInPause)
                 }
                 // The pause is no part of the next request.
-                if await hasPaused(after: outcome) { now = .now }
+                if await hasPaused(after: outcome, in: began.duration(to: now)) { now = .now }
             }
             tally.add(&part)
         }
@@ -191,7 +195,7 @@ package struct LoadRun: Sendable {
                 note(outcome, of: kind, began: due, now, &part)
                 if part.isFull { tally.add(&part) }
             }
-            _ = await hasPaused(after: outcome)
+            _ = await hasPaused(after: outcome, in: begun.duration(to: now))
         }
 
         private func once(_ turn: Int, _ kind: RequestKind) async -> Outcome {
@@ -219,9 +223,11 @@ package struct LoadRun: Sendable {
             }
         }
 
-        private func hasPaused(after outcome: Outcome) async -> Bool {
-            guard case .failed(let failure) = outcome, failure.isUnreached else { return false }
-            try? await Task.sleep(for: LoadRun.unreachedPause)
+        private func hasPaused(after outcome: Outcome, in took: Duration) async -> Bool {
+            guard case .failed(let failure) = outcome, failure.isUnreached || took < LoadRun.ownRefusal else {
+                return false
+            }
+            try? await Task.sleep(for: failure.isUnreached ? LoadRun.unreachedPause : LoadRun.refusedPause)
             return true
         }
 

@@ -106,7 +106,10 @@ package final class Workload: Sendable {
             let subject = subjects[turn % subjects.count]
             return try await target.get(subject.name, ids: ids(of: subject, turn), deadline: terms.deadline)
         case .load:
-            try await load(turn, on: target)
+            // Rows are packed apart from who asks the rest.
+            try await withTaskExecutorPreference(globalConcurrentExecutor) { () async throws(BenchFailure) in
+                try await load(turn, on: target)
+            }
             return .plain
         }
     }

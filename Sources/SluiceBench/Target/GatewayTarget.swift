@@ -7,7 +7,7 @@ package struct GatewayTarget: BenchTarget {
     package init(_ client: SluiceClient) { self.client = client }
 
     package var name: String { "gateway" }
-    package var executors: [any TaskExecutor] { SluiceClient.executors }
+    package var executors: [any TaskExecutor] { client.executors }
 
     private func told<Reply>(_ call: () async throws(SluiceError) -> Reply) async throws(BenchFailure) -> Reply {
         do throws(SluiceError) { return try await call() } catch { throw BenchFailure(error) }

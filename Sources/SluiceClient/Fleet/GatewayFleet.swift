@@ -70,6 +70,12 @@ package final class GatewayFleet: Sendable {
 
     package var count: Int { only == nil ? state.withLock { $0.choice.count } : 1 }
 
+    /// Of the event loops of clients, those of the connections to a single gateway; of several, all.
+    var loops: [Int] {
+        guard let only else { return Array(ClientLoops.all.indices) }
+        return (0..<options.connections).map(only.loop(of:))
+    }
+
     /// What is known of each gateway, for tests.
     package var members: [GatewayChoice.Member] { state.withLock { $0.choice.members } }
 
