@@ -108,10 +108,11 @@ package final class Tally: Sendable {
         }
 
         var leg: Measurement.Leg {
-            let mean = 1 / Double(max(1, count))
+            // A product with 1 / count would miss the mean of equal numbers.
+            let number = Double(max(1, count))
             return Measurement.Leg(
-                shard: shard, count: count, attempts: attempts, hedges: hedges, waiting: waiting * mean,
-                executing: executing * mean)
+                shard: shard, count: count, attempts: attempts, hedges: hedges, waiting: waiting / number,
+                executing: executing / number)
         }
     }
 
