@@ -195,7 +195,6 @@ package struct LoadRun: Sendable {
                 note(outcome, of: kind, began: due, now, &part)
                 if part.isFull { tally.add(&part) }
             }
-            _ = await hasPaused(after: outcome, in: begun.duration(to: now))
         }
 
         private func once(_ turn: Int, _ kind: RequestKind) async -> Outcome {
