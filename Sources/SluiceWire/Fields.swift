@@ -96,6 +96,13 @@ extension FieldReader.Field {
         Double(bitPattern: try integer(as: UInt64.self, message))
     }
 
+    /// An f64 from 0 to 1.
+    func share(_ message: String) throws(WireError) -> Double {
+        let share = try double(message)
+        guard (0...1).contains(share) else { throw wrong(message, "a share from 0 to 1") }
+        return share
+    }
+
     /// One of the bytes that the protocol has a meaning for.
     func choice<Choice: RawRepresentable<UInt8>>(_ message: String) throws(WireError) -> Choice {
         let byte = try integer(as: UInt8.self, message)

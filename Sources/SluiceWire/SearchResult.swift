@@ -91,7 +91,7 @@ extension SearchResult {
             switch field.tag {
             case 1: legs.append(try LegReport(decoding: field.value))
             case 2: hits = PackedHits(field.value)
-            case 3: coverage = try field.double("RESULT")
+            case 3: coverage = try field.share("RESULT")
             case 4: elapsed = try field.microseconds("RESULT")
             case 5:
                 guard furtherHits.count + 1 < SearchRequest.maximumLists else {
@@ -125,8 +125,10 @@ extension SearchResult {
         var rest = field.value
         var fused: [FusedHit] = []
         fused.reserveCapacity(try field.packedCount(ofBytes: FusedHit.bytes, "RESULT"))
-        while let (score, vector, text) = rest.readMultipleIntegers(as: (UInt64, UInt32, UInt32).self) {
-            fused.append(FusedHit(score: Double(bitPattern: score), vectorRank: Int(vector), textRank: Int(text)))
+        while let (bits, vector, text) = rest.readMultipleIntegers(as: (UInt64, UInt32, UInt32).self) {
+            let score = Double(bitPattern: bits)
+            guard score.isFinite else { throw WireError(.malformed, "RESULT: a score that is not finite") }
+            fused.append(FusedHit(score: score, vectorRank: Int(vector), textRank: Int(text)))
         }
         return fused
     }

@@ -54,8 +54,9 @@ enum MessagesTarget {
         do { second = try Message(decoding: encoded) } catch {
             throw FuzzFinding("what was encoded does not decode: \(error)")
         }
-        // A NaN is unlike itself.
-        try expect(first != first || first == second, "another \(Message.self) came back")
+        // A NaN is unlike itself, but not in an array that is compared with itself.
+        let twin = try? Message(decoding: payload)
+        try expect(first != twin || first == second, "another \(Message.self) came back")
         var again = ByteBuffer()
         second.encode(into: &again)
         try expect(encoded == again, "\(Message.self) has two encodings")
