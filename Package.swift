@@ -232,7 +232,7 @@ let package = Package(
             dependencies: [
                 "SluiceTools", "SluiceAdmin", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine",
                 "SluicePostgres", "SluiceReactor", "SluiceTracing", "PostgresTestKit", "CollectorTestKit",
-                "SluiceCore", nio("NIOCore"), nio("NIOPosix"), tls, logging, lifecycle, tracing,
+                "SluiceCore", "CLibpq", nio("NIOCore"), nio("NIOPosix"), tls, logging, lifecycle, tracing,
             ],
             swiftSettings: house),
         .testTarget(name: "SluiceHouseTests", swiftSettings: house),

@@ -111,7 +111,7 @@ struct TiedTables: Sendable {
         self.tables = tables
         for shard in 0...1 {
             let statements = tables.enumerated().map { Self.sql($0, $1.filter { $0.shard == shard }) }
-            try replicas.script("psql", "s\(shard)-a", "-qAtc", statements.joined(separator: ";"))
+            try replicas.query("s\(shard)-a", statements.joined(separator: ";"))
         }
     }
 

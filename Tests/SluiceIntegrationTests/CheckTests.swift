@@ -108,7 +108,7 @@ extension PostgreSQL {
 
         @Test(arguments: [false, true]) func everyFindingIsTold(throughPoolers: Bool) async throws {
             let replicas = try Replicas()
-            try replicas.script("psql", "s0-a", "-qAtc", Self.tables)
+            try replicas.query("s0-a", Self.tables)
             let config = try replicas.config(extraCollections: Self.faulty, throughPoolers: throughPoolers)
             let examination = try await Examination.run(config, .allReplicas)
             #expect(examination.findings.map(\.description) == Self.findings)
@@ -124,7 +124,7 @@ extension PostgreSQL {
 
         @Test func errorsAreSeventyEight() throws {
             let replicas = try Replicas()
-            try replicas.script("psql", "s0-a", "-qAtc", Self.tables)
+            try replicas.query("s0-a", Self.tables)
             let (file, said) = try run("check", "--connect", config: replicas.text(extra: Self.faulty))
             #expect(said.code == 78 && said.output.isEmpty)
             let summary = "not fine: 2 shards, 4 of 4 replicas reached, 12 collections, 7 errors, 4 warnings"
@@ -140,7 +140,7 @@ extension PostgreSQL {
 
         @Test func warningsAloneAreZero() throws {
             let replicas = try Replicas()
-            try replicas.script("psql", "s0-a", "-qAtc", Self.tables)
+            try replicas.query("s0-a", Self.tables)
             let (_, said) = try run(
                 "check", "--connect", config: replicas.text(extra: Self.collection("other_metric")))
             #expect(said.code == 0 && said.errors.contains("serves inner_product"))
@@ -163,7 +163,7 @@ extension PostgreSQL {
                 create index on shut.t using hnsw (embedding public.vector_l2_ops);
                 """)
             defer {
-                try? replicas.superuser(
+                _ = try? replicas.superuser(
                     "s0-a",
                     "set client_min_messages = error; drop table public.closed; drop schema shut cascade")
             }
@@ -185,7 +185,7 @@ extension PostgreSQL {
         @Test func aDatabaseWithoutTheExtension() throws {
             let replicas = try Replicas()
             try replicas.superuser("s0-a", "create database bare")
-            defer { try? replicas.superuser("s0-a", "drop database bare with (force)") }
+            defer { _ = try? replicas.superuser("s0-a", "drop database bare with (force)") }
             let port = try #require(replicas.topology.shards.first?.replicas.first?.port)
             let config = """
                 shards:
@@ -246,7 +246,7 @@ extension PostgreSQL {
 
         @Test func theEngineKnowsTheIndexesAfterTheStart() async throws {
             let replicas = try Replicas()
-            try replicas.script("psql", "s0-a", "-qAtc", Self.tables)
+            try replicas.query("s0-a", Self.tables)
             let extra = ["fine", "other_metric", "nowhere"].map { Self.collection($0) }.joined()
             let config = try replicas.config(extraCollections: extra, replicas: { $0.name.hasSuffix("-a") })
             try await withGateway(config) { client, gateway in
@@ -261,7 +261,7 @@ extension PostgreSQL {
 
         @Test func aRequiredIndexThatIsMissingRefusesTheStart() throws {
             let replicas = try Replicas()
-            try replicas.script("psql", "s0-a", "-qAtc", Self.tables)
+            try replicas.query("s0-a", Self.tables)
             let primaries = try Replicas().text(
                 extra: Self.collection("other_metric", "require_index: true") + Self.collection("nowhere"),
                 dsn: { $0.name.hasSuffix("-a") ? "host=127.0.0.1 port=\($0.port)" : nil })
@@ -282,7 +282,7 @@ extension PostgreSQL {
 
         @Test func findingsAreLoggedAndDoNotRefuse() async throws {
             let replicas = try Replicas()
-            try replicas.script("psql", "s0-a", "-qAtc", Self.tables)
+            try replicas.query("s0-a", Self.tables)
             let extra = ["fine", "nowhere"].map { Self.collection($0, "require_index: true") }.joined()
             let text = replicas.text(
                 extra: extra, dsn: { $0.name == "s0-b" ? nil : "host=127.0.0.1 port=\($0.port)" })

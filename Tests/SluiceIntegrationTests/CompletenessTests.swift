@@ -101,8 +101,8 @@ enum Sluggish {
         + "columns: [section], filterable: {section: text}"
 
     static func make(_ replicas: Replicas, milliseconds: Int) throws {
-        try replicas.script(
-            "psql", "s0-a", "-qAtc",
+        try replicas.query(
+            "s0-a",
             """
             drop table if exists public.sluggish;
             create table public.sluggish as select id, embedding, section from public.programs limit 200;

@@ -92,17 +92,17 @@ extension PostgreSQL {
         @Test func eachPlantedFaultIsFound() throws {
             let replicas = try Replicas()
             for primary in ["s0-a", "s1-a"] {
-                try replicas.script("psql", primary, "-qAtc", Self.tables)
+                try replicas.query(primary, Self.tables)
                 // Fails, as the column does not say its dimensions, and leaves an index that is not valid.
-                #expect(throws: (any Error).self) { try replicas.script("psql", primary, "-qAtc", Self.invalidIndex) }
+                #expect(throws: (any Error).self) { try replicas.query(primary, Self.invalidIndex) }
             }
             defer {
                 for primary in ["s0-a", "s1-a"] {
-                    _ = try? replicas.script("psql", primary, "-qAtc", "drop schema doctors cascade")
+                    _ = try? replicas.query(primary, "drop schema doctors cascade")
                 }
             }
             try replicas.superuser("s0-b", "select pg_wal_replay_pause()")
-            defer { try? replicas.superuser("s0-b", "select pg_wal_replay_resume()") }
+            defer { _ = try? replicas.superuser("s0-b", "select pg_wal_replay_resume()") }
             let ports = Dictionary(
                 uniqueKeysWithValues: replicas.topology.shards.flatMap(\.replicas).map { ($0.name, $0.port) })
             func replica(_ name: String, _ port: Int, _ password: String? = nil, _ more: String = "") -> String {

@@ -127,10 +127,6 @@ extension PostgreSQL {
 }
 
 extension Replicas {
-    func superuser(_ replica: String, _ sql: String) throws {
-        try script("psql", "--superuser", replica, "-qAtc", sql)
-    }
-
     /// Of every backend that the gateway's role has there.
     func terminateBackends(of replica: String, where condition: String = "true") throws {
         try superuser(

@@ -33,8 +33,8 @@ extension PostgreSQL {
 
         private func clear() throws {
             for name in ["s0-a", "s1-a"] {
-                try replicas.script(
-                    "psql", name, "-qAtc",
+                try replicas.query(
+                    name,
                     "set client_min_messages = error; drop schema if exists schemata cascade")
             }
         }

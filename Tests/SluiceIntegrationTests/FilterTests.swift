@@ -106,8 +106,8 @@ extension PostgreSQL {
                 }
                 literals.append("(\(id), '[\(id),0]', \(cells.joined(separator: ", ")))")
             }
-            try replicas.script(
-                "psql", "s0-a", "-qAtc",
+            try replicas.query(
+                "s0-a",
                 "drop table if exists public.kinds; create table public.kinds (id bigint primary key, "
                     + "embedding vector(2), flag bool, size int, score float8, name text, made timestamptz, key uuid, "
                     + "tags text[]); insert into public.kinds values \(literals.joined(separator: ","))")

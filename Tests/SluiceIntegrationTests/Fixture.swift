@@ -133,9 +133,6 @@ struct Replicas {
     struct ScriptFailed: Error {
         var words: [String]
     }
-
-    /// Asks one server as the gateway's own role.
-    func query(_ replica: String, _ sql: String) throws -> String { try script("psql", replica, "-qAtc", sql) }
 }
 
 /// Starts a gateway, connects a client, runs the body, and stops both.

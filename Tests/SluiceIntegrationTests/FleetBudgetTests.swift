@@ -100,7 +100,7 @@ extension PostgreSQL {
         }
 
         private func superuser(_ replicas: Replicas, _ sql: String) throws -> String {
-            try replicas.script("psql", "--superuser", "s0-a", "-qAtc", sql)
+            try replicas.superuser("s0-a", sql)
         }
 
         /// Waits until the query says so; how long that may take is what is promised.
@@ -137,7 +137,7 @@ extension PostgreSQL {
             // A thread of its own, as it waits for a process.
             let (results, continuation) = AsyncStream.makeStream(of: String.self)
             Thread.detachNewThread {
-                let result = try? replicas.script("psql", "--superuser", "s0-a", "-qAtc", Self.sampling)
+                let result = try? replicas.superuser("s0-a", Self.sampling)
                 continuation.yield(result ?? "")
                 continuation.finish()
             }
@@ -187,8 +187,8 @@ extension PostgreSQL {
             try expect("9", replicas, Self.claims)
             // A thread of its own, as it waits for a process.
             Thread.detachNewThread {
-                _ = try? replicas.script(
-                    "psql", "--superuser", "s0-a", "-qAtc",
+                _ = try? replicas.superuser(
+                    "s0-a",
                     "select pg_advisory_lock(127045566293349); select pg_sleep(3)")
             }
             try expect("1", replicas, "select count(*) from pg_locks where locktype = 'advisory' and granted")

@@ -6,8 +6,8 @@ extension PostgreSQL {
     @Suite(.serialized) struct Freshness {
         private func withItems(_ body: (Replicas, SluiceClient) async throws -> Void) async throws {
             try await Replicas.withOwnShard { replicas in
-                try replicas.script(
-                    "psql", "s0-a", "-qAtc", "create table public.items (id bigint primary key, embedding vector(3))")
+                try replicas.query(
+                    "s0-a", "create table public.items (id bigint primary key, embedding vector(3))")
                 let hasArrived = try Slow.waitUntil {
                     try ["s0-b", "s0-c"].allSatisfy {
                         try replicas.query($0, "select count(*) from pg_class where relname = 'items'") == "1"
@@ -23,9 +23,8 @@ extension PostgreSQL {
 
         private func write(_ id: Int, _ replicas: Replicas) throws -> ConsistencyToken {
             // One after the other: a position that is read in the same transaction is before its commit.
-            let position = try replicas.script(
-                "psql", "s0-a", "-qAt", "-c", "insert into public.items values (\(id), '[\(id), 0, 0]')", "-c",
-                "select pg_current_wal_lsn()")
+            try replicas.query("s0-a", "insert into public.items values (\(id), '[\(id), 0, 0]')")
+            let position = try replicas.query("s0-a", "select pg_current_wal_lsn()")
             return try #require(ConsistencyToken("s0:" + position))
         }
 

@@ -50,14 +50,14 @@ extension PostgreSQL {
             isSynchronous: Bool, _ check: (Ledger.State, Set<Int64>) -> Void
         ) async throws {
             try await Replicas.withOwnShard { replicas in
-                try replicas.script(
-                    "psql", "s0-a", "-qAtc", "create table public.items (id bigint primary key, embedding vector(3))")
+                try replicas.query(
+                    "s0-a", "create table public.items (id bigint primary key, embedding vector(3))")
                 if isSynchronous {
                     try replicas.superuser(
                         "s0-a",
                         "alter system set synchronous_standby_names = 'FIRST 1 (\"s0_b\", \"s0-b\", s0b, \"*\")'")
-                    let names = try replicas.script(
-                        "psql", "--superuser", "s0-a", "-qAtc",
+                    let names = try replicas.superuser(
+                        "s0-a",
                         "select application_name from pg_stat_replication order by 1"
                     ).split(separator: "\n")
                     let first = try #require(names.first { $0.hasSuffix("b") } ?? names.first)
@@ -76,7 +76,7 @@ extension PostgreSQL {
                         }
                         await ledger.wait { $0.acknowledged.count > 300 }
                         _ = try? replicas.script("kill", "s0-a")
-                        try? replicas.superuser("s0-b", "select pg_promote()")
+                        _ = try? replicas.superuser("s0-b", "select pg_promote()")
                         await ledger.wait { $0.replicas.contains("s0-b") && $0.acknowledged.count > 600 }
                         ledger.stop()
                     }
@@ -108,8 +108,8 @@ extension PostgreSQL {
 
         @Test func twoPrimariesAreReadAndNotWritten() async throws {
             try await Replicas.withOwnShard { replicas in
-                try replicas.script(
-                    "psql", "s0-a", "-qAtc",
+                try replicas.query(
+                    "s0-a",
                     "create table public.items (id bigint primary key, embedding vector(3)); "
                         + "insert into public.items values (1, '[1,2,3]')")
                 let arrived = try Slow.waitUntil {

@@ -29,7 +29,7 @@ extension PostgreSQL {
                     }
                     #expect(arrived)
                     try replicas.superuser("s0-b", "select pg_wal_replay_pause()")
-                    defer { try? replicas.superuser("s0-b", "select pg_wal_replay_resume()") }
+                    defer { _ = try? replicas.superuser("s0-b", "select pg_wal_replay_resume()") }
                     let counts = Counts()
                     await withTaskGroup(of: Void.self) { group in
                         for worker in 0..<8 {

@@ -38,7 +38,7 @@ extension PostgreSQL {
         }
 
         private func onPrimaries(_ sql: String) throws {
-            for name in ["s0-a", "s1-a"] { try replicas.script("psql", name, "-qAtc", sql) }
+            for name in ["s0-a", "s1-a"] { try replicas.query(name, sql) }
         }
 
         private func run(
@@ -90,7 +90,7 @@ extension PostgreSQL {
                 "set client_min_messages = error; drop table if exists public.placement; "
                     + "create table public.placement (id bigint) partition by hash (id)")
             for (shard, name) in ["s0-a", "s1-a"].enumerated() {
-                try replicas.script("psql", name, "-qAtc", insert.replacing("%", with: String(shard)))
+                try replicas.query(name, insert.replacing("%", with: String(shard)))
             }
             try onPrimaries("drop table public.placement")
             let primaries = try replicas.config(
@@ -127,8 +127,8 @@ extension PostgreSQL {
             #expect(shards.map { $0["outcome"] as? String } == ["existed", "existed"])
             #expect(shards.map { $0["replica"] as? String } == ["s0-a", "s1-a"])
 
-            try replicas.script(
-                "psql", "s1-a", "-qAtc", "alter table schemata.halves alter embedding type halfvec(5) using null")
+            try replicas.query(
+                "s1-a", "alter table schemata.halves alter embedding type halfvec(5) using null")
             let other = try create("halves", "--apply", "--if-not-exists", config: config())
             #expect(other.code == 78)
             #expect(other.errors.contains("s0/s0-a: not applied"))
@@ -138,7 +138,7 @@ extension PostgreSQL {
         }
 
         @Test func nothingIsDoneAnywhereIfOneShardIsInTheWay() throws {
-            try replicas.script("psql", "s1-a", "-qAtc", "create schema schemata; create table schemata.bits (id text)")
+            try replicas.query("s1-a", "create schema schemata; create table schemata.bits (id text)")
             let refused = try create("bits", "--apply", config: config())
             #expect(refused.code == 78 && refused.errors.contains("s0/s0-a: not applied"), "\(refused.errors)")
             #expect(try tables("s0-a") == "")
@@ -264,7 +264,7 @@ extension PostgreSQL {
             """#
 
         @Test func tablesMadeByHand() throws {
-            try replicas.script("psql", "s0-a", "-qAtc", Self.handMade)
+            try replicas.query("s0-a", Self.handMade)
             let adopted = try Binary.run(["adopt", "--schema", "schemata"] + dsns(["s0-a"]))
             #expect(adopted.code == 0, "\(adopted.errors)")
             let config = try GatewayConfig.parse(adopted.output, file: "f", environment: [:])

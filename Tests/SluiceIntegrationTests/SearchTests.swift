@@ -95,8 +95,8 @@ extension PostgreSQL {
 
         @Test func placementIsPostgreSQLsOwn() throws {
             let replicas = try Replicas()
-            try replicas.script(
-                "psql", "s0-a", "-qAtc",
+            try replicas.query(
+                "s0-a",
                 "create table if not exists public.placement_check (id bigint) partition by hash (id)")
             var ids: [Int64] = [0, 1, -1, .max, .min, 1 << 32, -(1 << 32), 4_294_967_295, -2_147_483_648]
             var random = SystemRandomNumberGenerator()

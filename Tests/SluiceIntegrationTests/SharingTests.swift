@@ -14,8 +14,8 @@ extension PostgreSQL {
 
         /// A view that counts its executions, and takes a while.
         private func make(_ replicas: Replicas) throws {
-            try replicas.script(
-                "psql", "s0-a", "-qAtc",
+            try replicas.query(
+                "s0-a",
                 """
                 create sequence if not exists public.executions;
                 select setval('public.executions', 1);

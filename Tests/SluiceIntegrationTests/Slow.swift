@@ -5,8 +5,8 @@ enum Slow {
 
     /// Makes its view, on every server of the first shard.
     static func make(_ replicas: Replicas) throws {
-        try replicas.script(
-            "psql", "s0-a", "-qAtc",
+        try replicas.query(
+            "s0-a",
             """
             create or replace view public.slow as select p.id, p.embedding
             from (select id, embedding from public.programs limit 1) p where pg_sleep(30)::text = ''

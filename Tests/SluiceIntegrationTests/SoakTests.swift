@@ -22,8 +22,8 @@ extension PostgreSQL {
                 let rows = (0..<Self.points).filter { $0 % 2 == shard }.map { number in
                     "(\(number), '\(Self.vector(number))')"
                 }
-                try replicas.script(
-                    "psql", "\(name)-a", "-qAtc",
+                try replicas.query(
+                    "\(name)-a",
                     "drop table if exists public.soak; create table public.soak (id bigint primary key, "
                         + "embedding vector(3)); insert into public.soak values \(rows.joined(separator: ","))")
                 let hasArrived = Slow.waitUntil {
@@ -84,8 +84,8 @@ extension PostgreSQL {
         /// A deferred constraint fails when the transaction ends, which is at the Sync: the connection stays in step.
         @Test func anErrorAtTheCommitDoesNotReachTheNextSearch() async throws {
             let replicas = try Replicas()
-            try replicas.script(
-                "psql", "s0-a", "-qAtc",
+            try replicas.query(
+                "s0-a",
                 "drop table if exists public.deferred; create table public.deferred (id bigint primary key, "
                     + "other bigint references public.deferred deferrable initially deferred); "
                     + "grant all on public.deferred to sluice")

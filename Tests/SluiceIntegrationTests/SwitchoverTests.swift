@@ -6,8 +6,8 @@ extension PostgreSQL {
         /// The primary goes, a standby is promoted, and the searches that prefer the primary find it.
         @Test func aPromotedStandbyIsFoundWithoutARestart() async throws {
             try await Replicas.withOwnShard { replicas in
-                try replicas.script(
-                    "psql", "s0-a", "-qAtc",
+                try replicas.query(
+                    "s0-a",
                     "create table public.items (id bigint primary key, embedding vector(3)); "
                         + "insert into public.items select n, array[n, 1, 0]::vector from generate_series(1, 50) n")
                 let hasArrived = try Slow.waitUntil {

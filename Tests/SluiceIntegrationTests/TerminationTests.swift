@@ -15,8 +15,8 @@ extension PostgreSQL {
 
         /// A row that takes two seconds.
         private func makeBriefView(_ replicas: Replicas) throws {
-            try replicas.script(
-                "psql", "s0-a", "-qAtc",
+            try replicas.query(
+                "s0-a",
                 """
                 create or replace view public.brief as select p.id, p.embedding
                 from (select id, embedding from public.programs limit 1) p where pg_sleep(2)::text = ''

@@ -51,8 +51,8 @@ extension PostgreSQL {
             var literals: [[String]] = [[], []]
             for id in 1...60 { literals[id % 2].append("(\(id), '\(TypedVector.literal(some(), kind.type))')") }
             for (shard, rows) in literals.enumerated() {
-                try replicas.script(
-                    "psql", "s\(shard)-a", "-qAtc",
+                try replicas.query(
+                    "s\(shard)-a",
                     "drop table if exists public.typed; create table public.typed (id bigint primary key, "
                         + "embedding \(column)); insert into public.typed values \(rows.joined(separator: ","))")
             }
@@ -89,8 +89,8 @@ extension PostgreSQL {
         /// Two clients' settings on the same connections never meet: each reads back its own.
         @Test(arguments: [false, true]) func settingsNeverLeak(throughPoolers: Bool) async throws {
             let replicas = try Replicas()
-            try replicas.script(
-                "psql", "s0-a", "-qAtc",
+            try replicas.query(
+                "s0-a",
                 """
                 create or replace view public.told as select
                 coalesce(nullif(current_setting('hnsw.ef_search', true), ''), '40')::bigint as id,

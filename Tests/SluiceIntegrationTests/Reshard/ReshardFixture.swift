@@ -23,8 +23,8 @@ struct MovedTable: Sendable {
         let table = MovedTable(name: name, replicas: replicas, file: file.path)
         try table.clear()
         for server in primaries {
-            try replicas.script(
-                "psql", server, "-qAtc",
+            try replicas.query(
+                server,
                 """
                 create table public.\(name) (id bigint primary key, embedding vector(3) not null, name text,
                 size int check (size < 1000000), words tsvector generated always as
