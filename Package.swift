@@ -11,6 +11,10 @@ let house: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+// Of tests: the optimizer would take two thirds of the time that they take to build, and what takes long in them is in
+// the libraries. Tests that do much themselves, in loops over bytes or vectors, are optimized.
+let unoptimized = house + [.unsafeFlags(["-Onone"])]
+
 func nio(_ name: String) -> Target.Dependency { .product(name: name, package: "swift-nio") }
 let tls = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let collections = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
@@ -164,12 +168,12 @@ let package = Package(
         .testTarget(name: "SluiceCoreTests", dependencies: ["SluiceCore"], swiftSettings: house),
         .testTarget(
             name: "SluiceWireTests", dependencies: ["SluiceWire", nio("NIOCore")], swiftSettings: house),
-        .testTarget(name: "SluiceReactorTests", dependencies: ["SluiceReactor"], swiftSettings: house),
+        .testTarget(name: "SluiceReactorTests", dependencies: ["SluiceReactor"], swiftSettings: unoptimized),
         .target(
             name: "PostgresTestKit", dependencies: ["COpenSSL"], path: "Tests/PostgresTestKit", swiftSettings: house),
         .testTarget(
             name: "SluicePostgresTests", dependencies: ["SluicePostgres", "SluiceReactor", "PostgresTestKit"],
-            swiftSettings: house),
+            swiftSettings: unoptimized),
         .target(
             name: "CollectorTestKit", dependencies: [nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1")],
             path: "Tests/CollectorTestKit", swiftSettings: house),
@@ -179,63 +183,67 @@ let package = Package(
                 "SluiceTracing", "SluiceMetrics", "SluiceWire", "CollectorTestKit", nio("NIOCore"), nio("NIOPosix"),
                 lifecycle, logging, tracing,
             ],
-            swiftSettings: house),
+            swiftSettings: unoptimized),
         .target(
             name: "DNSTestKit", dependencies: [nio("NIOCore"), nio("NIOPosix")], path: "Tests/DNSTestKit",
             swiftSettings: house),
         .testTarget(
             name: "SluiceDNSTests", dependencies: ["SluiceDNS", "DNSTestKit", "SluiceCore", nio("NIOCore")],
-            swiftSettings: house),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "SluiceTopologyTests",
             dependencies: [
                 "SluiceTopology", "SluiceCore", "SluiceDNS", "DNSTestKit", "SluiceGateway", "SluiceAdmin",
                 "SluiceMetrics", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"), logging,
             ],
-            swiftSettings: house),
-        .testTarget(name: "SluiceMetricsTests", dependencies: ["SluiceMetrics", metrics], swiftSettings: house),
+            swiftSettings: unoptimized),
+        .testTarget(name: "SluiceMetricsTests", dependencies: ["SluiceMetrics", metrics], swiftSettings: unoptimized),
         .testTarget(
             name: "SluiceEngineTests",
             dependencies: [
                 "SluiceEngine", "SluiceCore", "SluiceReactor", "SluiceGateway", "SluiceClient", "SluiceTracing",
                 "CollectorTestKit", nio("NIOCore"), nio("NIOPosix"), logging, lifecycle, tracing,
             ],
-            swiftSettings: house),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "SluiceGatewayTests",
             dependencies: [
                 "SluiceGateway", "SluiceWire", "SluiceEngine", "SluiceCore", "SluicePostgres", "SluiceTopology",
                 nio("NIOCore"), nio("NIOPosix"), nio("NIOEmbedded"), tls, logging,
             ],
-            swiftSettings: house),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "SluiceClientTests",
             dependencies: [
                 "SluiceClient", "SluiceWire", "SluiceDNS", "DNSTestKit", nio("NIOCore"), nio("NIOPosix"),
                 nio("NIOEmbedded"),
             ],
-            swiftSettings: house),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "SluiceAdminTests",
             dependencies: [
                 "SluiceAdmin", "SluiceGateway", "SluiceMetrics", lifecycle, logging,
                 .product(name: "Yams", package: "Yams"),
             ],
-            swiftSettings: house),
-        .testTarget(name: "SluiceSimulatorTests", dependencies: ["SluiceSimulator"], swiftSettings: house),
-        .testTarget(name: "SluiceToolsTests", dependencies: ["SluiceTools"], swiftSettings: house),
+            swiftSettings: unoptimized),
+        .testTarget(name: "SluiceSimulatorTests", dependencies: ["SluiceSimulator"], swiftSettings: unoptimized),
+        .testTarget(name: "SluiceToolsTests", dependencies: ["SluiceTools"], swiftSettings: unoptimized),
         .testTarget(
             name: "SluiceBenchTests", dependencies: ["SluiceBench", "SluiceClient", histogram],
+            swiftSettings: unoptimized),
+        .target(
+            name: "ReferenceTestKit", dependencies: ["SluiceClient", "SluiceWire"], path: "Tests/ReferenceTestKit",
             swiftSettings: house),
         .testTarget(
             name: "SluiceIntegrationTests",
             dependencies: [
                 "SluiceTools", "SluiceAdmin", "SluiceGateway", "SluiceClient", "SluiceWire", "SluiceEngine",
                 "SluicePostgres", "SluiceReactor", "SluiceTracing", "PostgresTestKit", "CollectorTestKit",
-                "SluiceCore", "CLibpq", nio("NIOCore"), nio("NIOPosix"), tls, logging, lifecycle, tracing,
+                "ReferenceTestKit", "SluiceCore", "CLibpq", nio("NIOCore"), nio("NIOPosix"), tls, logging, lifecycle,
+                tracing,
             ],
-            swiftSettings: house),
-        .testTarget(name: "SluiceHouseTests", swiftSettings: house),
+            swiftSettings: unoptimized),
+        .testTarget(name: "SluiceHouseTests", swiftSettings: unoptimized),
 
         // What bytes from outside can reach, for a fuzzer and for replaying what it found.
         .target(
@@ -246,6 +254,6 @@ let package = Package(
                 logging,
             ],
             path: "Tests/SluiceFuzz", exclude: ["Crashes"], swiftSettings: house),
-        .testTarget(name: "SluiceFuzzTests", dependencies: ["SluiceFuzz"], swiftSettings: house),
+        .testTarget(name: "SluiceFuzzTests", dependencies: ["SluiceFuzz"], swiftSettings: unoptimized),
     ] + fuzzer
 )

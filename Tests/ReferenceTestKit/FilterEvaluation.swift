@@ -1,21 +1,26 @@
-import SluiceClient
-import SluiceWire
+public import SluiceClient
+public import SluiceWire
 
 /// A filter evaluated on a row in plain Swift, to hold PostgreSQL's answers against: SQL's three-valued logic, in which
 /// nil is unknown. Texts are ordered by their bytes, so an order of texts agrees only with the collation "C".
-struct FilterEvaluation {
+public struct FilterEvaluation: Sendable {
     /// Nil for null. A column that is not there is null.
-    let row: [String: FilterValue?]
+    private let row: [String: FilterValue?]
 
-    init(row: [String: FilterValue?]) { self.row = row }
+    public init(row: [String: FilterValue?]) { self.row = row }
 
     /// A hit's columns.
-    init(hit columns: [String: Value]) { row = columns.mapValues { FilterValue(cell: $0) } }
+    public init(hit columns: [String: Value]) { row = columns.mapValues { FilterValue(cell: $0) } }
 
     /// Whether a search may find the row.
-    func matches(_ filter: Filter) -> Bool { truth(of: filter.expression) == true }
+    public func matches(_ filter: Filter) -> Bool { truth(of: filter.expression) == true }
 
-    func truth(of filter: FilterExpression) -> Bool? {
+    /// - Returns: the first places of rows that a search may find.
+    public static func places(of filter: Filter, in rows: [FilterEvaluation], most: Int) -> [Int] {
+        Array(rows.indices.lazy.filter { rows[$0].matches(filter) }.prefix(most))
+    }
+
+    public func truth(of filter: FilterExpression) -> Bool? {
         switch filter {
         case .and(let operands): conjunction(operands.map(truth))
         case .or(let operands): conjunction(operands.map { truth(of: $0).map(!) }).map(!)
@@ -70,7 +75,7 @@ extension FilterComparison {
 
 extension FilterValue {
     /// A cell as the client decodes it; nil for null. Cells of other types must not be asked for.
-    init?(cell: Value) {
+    public init?(cell: Value) {
         switch cell {
         case .null: return nil
         case .bool(let flag): self = .bool(flag)
@@ -145,7 +150,7 @@ extension FilterValue {
         left.utf8.lexicographicallyPrecedes(right.utf8) ? -1 : left.utf8.elementsEqual(right.utf8) ? 0 : 1
     }
 
-    static func uuidText(high: UInt64, low: UInt64) -> String {
+    private static func uuidText(high: UInt64, low: UInt64) -> String {
         let digits = [high, low].map { word in
             let text = String(word, radix: 16)
             return String(repeating: "0", count: 16 - text.count) + text

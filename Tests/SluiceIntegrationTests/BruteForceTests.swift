@@ -1,4 +1,5 @@
 import Foundation
+import ReferenceTestKit
 import SluiceClient
 import Testing
 

@@ -1,3 +1,4 @@
+import ReferenceTestKit
 import SluiceClient
 import SluiceWire
 import Testing

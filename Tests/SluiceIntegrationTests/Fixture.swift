@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import NIOCore
+import ReferenceTestKit
 import SluiceClient
 import SluiceGateway
 import SluiceTools
@@ -161,8 +162,10 @@ struct Samples {
         var vector: [Float]
     }
 
+    /// In the order of ties: by collection, then id.
     let rows: [Row]
     let queries: [[Float]]
+    private let index: FlatIndex
 
     init() throws {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -177,28 +180,13 @@ struct Samples {
                 rows.append(Row(collection: collection, id: id, vector: try #require(vectors.row(index))))
             }
         }
-        self.rows = rows
+        self.rows = rows.sorted { ($0.collection, $0.id) < ($1.collection, $1.id) }
+        index = FlatIndex(self.rows.map(\.vector))
         let file = try NumpyFile(path: folder.appending(path: "queries.npy").path)
         queries = (0..<file.rowCount).compactMap { file.row($0) }
     }
 
-    /// Cosine distance as pgvector computes it: sums in Float32, the rest in Float64 (vector.c, cosine_distance).
-    static func distance(_ left: [Float], _ right: [Float]) -> Double {
-        var product = 0.0
-        var leftNorm = 0.0
-        var rightNorm = 0.0
-        for index in left.indices {
-            product += Double(left[index]) * Double(right[index])
-            leftNorm += Double(left[index]) * Double(left[index])
-            rightNorm += Double(right[index]) * Double(right[index])
-        }
-        return 1 - min(1, max(-1, product / (leftNorm * rightNorm).squareRoot()))
-    }
-
     func nearest(_ query: [Float], _ k: Int) -> [(row: Row, distance: Double)] {
-        let all = rows.map { (row: $0, distance: Self.distance(query, $0.vector)) }
-        return Array(
-            all.sorted { ($0.distance, $0.row.collection, $0.row.id) < ($1.distance, $1.row.collection, $1.row.id) }
-                .prefix(k))
+        index.nearest(to: query).prefix(k).map { (row: rows[$0.place], distance: $0.distance) }
     }
 }
