@@ -138,7 +138,7 @@ extension Replicas {
 extension Replicas {
     /// To connect to one server without a gateway.
     func settings(of name: String, _ more: String = "") throws -> ConnectionSettings {
-        let replica = try #require(topology.shards.flatMap(\.replicas).first { $0.name == name })
+        let replica = try replica(name)
         let password = try String(contentsOfFile: topology.passwordFile, encoding: .utf8)
         let workers = BlockingWorkers(limit: 1, queueLimit: 1)
         return ConnectionSettings(

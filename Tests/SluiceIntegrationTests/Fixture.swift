@@ -107,6 +107,11 @@ struct Replicas {
         return try GatewayConfig.parse(text, file: "test.yaml", environment: [:])
     }
 
+    /// - Throws: if there is none of that name.
+    func replica(_ name: String) throws -> Topology.Shard.Replica {
+        try #require(topology.shards.flatMap(\.replicas).first { $0.name == name }, "there is no \(name)")
+    }
+
     /// Runs `scripts/replicas` with these words and returns what it printed.
     @discardableResult
     func script(_ arguments: String...) throws -> String { try script(arguments) }

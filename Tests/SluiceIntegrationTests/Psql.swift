@@ -20,13 +20,10 @@ extension Replicas {
     }
 
     private func ask(_ name: String, _ sql: String, user: String, passwordFile: String) throws -> String {
-        guard let replica = topology.shards.flatMap(\.replicas).first(where: { $0.name == name }) else {
-            throw QueryFailed(description: "there is no \(name)")
-        }
         let password = try String(contentsOfFile: passwordFile, encoding: .utf8)
             .trimmingCharacters(in: .whitespacesAndNewlines)
         let connection = PQsetdbLogin(
-            "127.0.0.1", "\(replica.port)", nil, nil, "dbname=sluice connect_timeout=3", user, password)
+            "127.0.0.1", "\(try replica(name).port)", nil, nil, "dbname=sluice connect_timeout=3", user, password)
         defer { PQfinish(connection) }
         guard PQstatus(connection) == CONNECTION_OK, PQsendQuery(connection, sql) == 1 else {
             throw QueryFailed(description: "\(name): \(String(cString: PQerrorMessage(connection)))")
